@@ -1,0 +1,27 @@
+-- Planned journeys. Places, names and geometry are sealed under the company's own plan key:
+-- a plan goes on without the driver, a dump tells nobody where it leads.
+-- Locks: none on existing tables. Reversal: forward-only.
+SET LOCAL lock_timeout = '2s';
+
+CREATE TABLE route (
+    company_id   uuid        NOT NULL,
+    route_id     uuid        NOT NULL,
+    date         date        NOT NULL,
+    driver_id    uuid,
+    vehicle_id   uuid,
+    plan_version integer     NOT NULL CHECK (plan_version >= 1),
+    stop_count   integer     NOT NULL CHECK (stop_count >= 1),
+    planned_m    double precision NOT NULL CHECK (planned_m >= 0),
+    plan_sealed  bytea       NOT NULL,
+    created_at   timestamptz NOT NULL,
+    PRIMARY KEY (company_id, route_id)
+);
+CREATE INDEX route_of_day ON route (company_id, date, route_id);
+CREATE INDEX route_of_driver ON route (company_id, driver_id, date) WHERE driver_id IS NOT NULL;
+COMMENT ON TABLE route IS
+    'The plan of one driver''s day. driver_id is NULL when unassigned or the driver was erased.';
+
+ALTER TABLE route ENABLE ROW LEVEL SECURITY;
+ALTER TABLE route FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON route TO jolda_app USING (company_id = current_company());
+GRANT SELECT, INSERT, UPDATE, DELETE ON route TO jolda_app;

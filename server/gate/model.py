@@ -1,0 +1,90 @@
+"""The gate: whether positions of a driver may be stored now, and when they may be recorded."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+from uuid import UUID
+
+from server.kit.errors import NotFound, Unavailable
+
+
+class Purpose(StrEnum):
+    """What a driver's positions may be used for; each is a consent of its own."""
+
+    DISPATCH_TRACKING = "dispatch_tracking"
+    PLAN_FACT = "plan_fact"
+
+
+class GateItem(StrEnum):
+    """The consents that bind positions. Only a change of these bumps the epoch."""
+
+    LOCATION = "location"
+    DISPATCH_TRACKING = "dispatch_tracking"
+    PLAN_FACT = "plan_fact"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """An interval in which positions may be recorded: half open, ``[opened_at, end)``."""
+
+    opened_at: datetime
+    end: datetime
+    """When it closed, or else when it will close by itself."""
+
+    def contains(self, at: datetime) -> bool:
+        return self.opened_at <= at < self.end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """One driver's gate as it was read. Only the storing statement knows whether it still holds."""
+
+    company_id: UUID
+    driver_id: UUID
+    account_active: bool
+    location_since: datetime | None
+    dispatch_since: datetime | None
+    plan_fact_since: datetime | None
+    epoch: int
+    rev: int
+    credential_epoch: int
+    key_epoch: int
+    closing: bool
+    """A negative act is under way; nothing is stored until it is over."""
+
+    @property
+    def is_open(self) -> bool:
+        return (
+            self.account_active
+            and self.location_since is not None
+            and (self.dispatch_since is not None or self.plan_fact_since is not None)
+            and not self.closing
+        )
+
+    def since(self, purpose: Purpose) -> datetime | None:
+        """Return the earliest time whose positions the purpose covers; None when none is.
+
+        What was recorded before the present consents were given stays hidden for good.
+        """
+        given = {
+            Purpose.DISPATCH_TRACKING: self.dispatch_since,
+            Purpose.PLAN_FACT: self.plan_fact_since,
+        }[purpose]
+        if self.location_since is None or given is None or not self.account_active:
+            return None
+        return max(self.location_since, given)
+
+
+Windows: TypeAlias = tuple[Window, ...]
+
+
+class GateMissing(NotFound):
+    slug = "driver-not-found"
+    title = "No such driver"
+
+
+class GateBusy(Unavailable):
+    slug = "gate-busy"
+    title = "The driver's consent is changing just now"
+    retry_after_s = 1.0

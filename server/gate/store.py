@@ -1,0 +1,280 @@
+"""The gate and the recording windows in PostgreSQL. Each function is one statement."""
+
+from datetime import datetime
+from uuid import UUID
+
+from server.gate.model import Gate, GateItem, Window
+from server.kit.db import Connection, Record
+
+
+async def insert(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
+    await conn.execute(
+        "INSERT INTO gate (company_id, driver_id, account_active) VALUES ($1, $2, false)",
+        company_id,
+        driver_id,
+    )
+
+
+async def read(conn: Connection, company_id: UUID, driver_id: UUID) -> Gate | None:
+    row = await conn.fetchrow(
+        """
+        SELECT g.company_id, g.driver_id, g.account_active, g.location_since, g.dispatch_since,
+               g.plan_fact_since, g.epoch, g.rev, g.credential_epoch, g.key_epoch,
+               EXISTS (SELECT FROM gate_closing c
+                        WHERE c.company_id = g.company_id AND c.driver_id = g.driver_id) AS closing
+          FROM gate g
+         WHERE g.company_id = $1 AND g.driver_id = $2
+        """,
+        company_id,
+        driver_id,
+    )
+    return None if row is None else _gate(row)
+
+
+async def read_all(conn: Connection, company_id: UUID) -> list[Gate]:
+    rows = await conn.fetch(
+        """
+        SELECT g.company_id, g.driver_id, g.account_active, g.location_since, g.dispatch_since,
+               g.plan_fact_since, g.epoch, g.rev, g.credential_epoch, g.key_epoch,
+               EXISTS (SELECT FROM gate_closing c
+                        WHERE c.company_id = g.company_id AND c.driver_id = g.driver_id) AS closing
+          FROM gate g
+         WHERE g.company_id = $1
+        """,
+        company_id,
+    )
+    return [_gate(row) for row in rows]
+
+
+async def lock(conn: Connection, company_id: UUID, driver_id: UUID) -> bool:
+    """Lock the gate for a change, so that changes of one driver come one after the other."""
+    found = await conn.fetchval(
+        "SELECT true FROM gate WHERE company_id = $1 AND driver_id = $2 FOR NO KEY UPDATE",
+        company_id,
+        driver_id,
+    )
+    return bool(found)
+
+
+async def set_since(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    item: GateItem,
+    since: datetime | None,
+) -> int | None:
+    """Set when the consent was given (None: it is not) and count it; return the new epoch."""
+    epoch: int | None = await conn.fetchval(
+        """
+        UPDATE gate
+           SET location_since  = CASE $3 WHEN 'location' THEN $4 ELSE location_since END,
+               dispatch_since  = CASE $3 WHEN 'dispatch_tracking' THEN $4 ELSE dispatch_since END,
+               plan_fact_since = CASE $3 WHEN 'plan_fact' THEN $4 ELSE plan_fact_since END,
+               epoch = epoch + 1
+         WHERE company_id = $1 AND driver_id = $2
+        RETURNING epoch
+        """,
+        company_id,
+        driver_id,
+        item.value,
+        since,
+    )
+    return epoch
+
+
+async def set_account_active(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, active: bool
+) -> int | None:
+    epoch: int | None = await conn.fetchval(
+        """
+        UPDATE gate SET account_active = $3, epoch = epoch + 1
+         WHERE company_id = $1 AND driver_id = $2
+        RETURNING epoch
+        """,
+        company_id,
+        driver_id,
+        active,
+    )
+    return epoch
+
+
+async def bump_credentials(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
+    await conn.execute(
+        """
+        UPDATE gate SET credential_epoch = credential_epoch + 1
+         WHERE company_id = $1 AND driver_id = $2
+        """,
+        company_id,
+        driver_id,
+    )
+
+
+async def bump_rev(conn: Connection, company_id: UUID, driver_id: UUID) -> int | None:
+    rev: int | None = await conn.fetchval(
+        """
+        UPDATE gate SET rev = rev + 1
+         WHERE company_id = $1 AND driver_id = $2
+        RETURNING rev
+        """,
+        company_id,
+        driver_id,
+    )
+    return rev
+
+
+async def bump_keys(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
+    await conn.execute(
+        """
+        UPDATE gate SET key_epoch = key_epoch + 1
+         WHERE company_id = $1 AND driver_id = $2
+        """,
+        company_id,
+        driver_id,
+    )
+
+
+async def insert_closing(
+    conn: Connection, company_id: UUID, driver_id: UUID, closing_id: UUID, now: datetime
+) -> None:
+    await conn.execute(
+        """
+        INSERT INTO gate_closing (company_id, driver_id, closing_id, started_at)
+        VALUES ($1, $2, $3, $4)
+        """,
+        company_id,
+        driver_id,
+        closing_id,
+        now,
+    )
+
+
+async def delete_closing(
+    conn: Connection, company_id: UUID, driver_id: UUID, closing_id: UUID
+) -> None:
+    await conn.execute(
+        """
+        DELETE FROM gate_closing
+         WHERE company_id = $1 AND driver_id = $2 AND closing_id = $3
+        """,
+        company_id,
+        driver_id,
+        closing_id,
+    )
+
+
+async def delete_closings_before(conn: Connection, company_id: UUID, before: datetime) -> int:
+    rows = await conn.fetch(
+        """
+        DELETE FROM gate_closing WHERE company_id = $1 AND started_at < $2 RETURNING closing_id
+        """,
+        company_id,
+        before,
+    )
+    return len(rows)
+
+
+async def insert_window(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    window_id: UUID,
+    *,
+    opened_at: datetime,
+    expires_at: datetime,
+) -> None:
+    await conn.execute(
+        """
+        INSERT INTO recording_window (company_id, driver_id, window_id, opened_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5)
+        """,
+        company_id,
+        driver_id,
+        window_id,
+        opened_at,
+        expires_at,
+    )
+
+
+async def close_window(conn: Connection, company_id: UUID, driver_id: UUID, at: datetime) -> None:
+    """Close the open window at ``at``, or at its own end if that was earlier."""
+    await conn.execute(
+        """
+        UPDATE recording_window SET closed_at = greatest(opened_at, least($3, expires_at))
+         WHERE company_id = $1 AND driver_id = $2 AND closed_at IS NULL
+        """,
+        company_id,
+        driver_id,
+        at,
+    )
+
+
+async def windows(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    since: datetime,
+    until: datetime,
+) -> list[Window]:
+    """Return the windows that touch ``[since, until]``, oldest first."""
+    rows = await conn.fetch(
+        """
+        SELECT opened_at, coalesce(closed_at, expires_at) AS "end"
+          FROM recording_window
+         WHERE company_id = $1 AND driver_id = $2
+           AND coalesce(closed_at, expires_at) > $3 AND opened_at <= $4
+         ORDER BY opened_at
+        """,
+        company_id,
+        driver_id,
+        since,
+        until,
+    )
+    return [Window(opened_at=row["opened_at"], end=row["end"]) for row in rows]
+
+
+async def drivers_in_a_window(conn: Connection, company_id: UUID, at: datetime) -> list[UUID]:
+    rows = await conn.fetch(
+        """
+        SELECT driver_id FROM recording_window
+         WHERE company_id = $1 AND closed_at IS NULL AND opened_at <= $2 AND expires_at > $2
+        """,
+        company_id,
+        at,
+    )
+    return [row["driver_id"] for row in rows]
+
+
+async def delete_driver(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+    """Delete the driver's gate with its windows and closings; return how many rows went."""
+    count: int = await conn.fetchval(
+        """
+        WITH w AS (DELETE FROM recording_window WHERE company_id = $1 AND driver_id = $2
+                   RETURNING 1),
+             c AS (DELETE FROM gate_closing WHERE company_id = $1 AND driver_id = $2
+                   RETURNING 1),
+             g AS (DELETE FROM gate WHERE company_id = $1 AND driver_id = $2 RETURNING 1)
+        SELECT (SELECT count(*) FROM w) + (SELECT count(*) FROM c) + (SELECT count(*) FROM g)
+        """,
+        company_id,
+        driver_id,
+    )
+    return count
+
+
+async def share_live_barrier(conn: Connection, company_id: UUID) -> None:
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 7242003))", str(company_id)
+    )
+
+
+async def pass_live_barrier(conn: Connection, company_id: UUID, *, lock_ms_max: int) -> None:
+    # Milliseconds of our own, no caller's text: SET takes no parameters.
+    await conn.execute(f"SET LOCAL lock_timeout = '{int(lock_ms_max)}ms'")
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 7242003))", str(company_id)
+    )
+
+
+def _gate(row: Record) -> Gate:
+    return Gate(**dict(row))

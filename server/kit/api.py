@@ -1,0 +1,200 @@
+"""Endpoints: typed handlers on aiohttp, validated by pydantic, described as OpenAPI 3.1.
+
+A handler is a coroutine ``(request, *, path parameters, body, query)``. Its annotations are
+the contract: path parameters by name, ``body`` and ``query`` as :class:`~server.kit.wire.Wire`
+models, and what it returns. ``openapi.py`` reads the same annotations.
+"""
+
+import inspect
+import re
+import typing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from server.kit.body import BODY_BYTES_MAX, read_json, refuse_doubled_keys
+from server.kit.errors import DomainError, NotFound
+from server.kit.problem import FieldFault, InvalidFields, faults_of
+
+_PATH_NAME: Final = re.compile(r"{(\w+)}")
+
+
+class Access(Protocol):
+    """Who may call an endpoint. The kit does not know roles: the application decides."""
+
+    def security(self) -> list[dict[str, list[str]]]:
+        """Return the OpenAPI security requirements; empty for everybody."""
+        ...
+
+    def words(self) -> str:
+        """Return who may call, for people."""
+        ...
+
+
+class NotThere(NotFound):
+    slug = "not-found"
+    title = "Not found"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """What an endpoint answers with when it is not JSON of its return type."""
+
+    content_type: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One method on one path: the handler, who may call it, what it can answer."""
+
+    method: str
+    path: str
+    handler: Callable[..., Awaitable[Any]]
+    access: Access
+    status: HTTPStatus
+    raises: tuple[type[DomainError], ...]
+    media: tuple[Media, ...]
+    body_bytes_max: int
+    tag: str
+    parameters: Mapping[str, TypeAdapter[Any]]
+    query: TypeAdapter[Any] | None
+    body: TypeAdapter[Any] | None
+    answer: TypeAdapter[Any] | None
+    raw_body: bool
+
+    @property
+    def name(self) -> str:
+        return typing.cast("str", getattr(self.handler, "__name__", "endpoint"))
+
+    @property
+    def takes_body(self) -> bool:
+        return self.body is not None
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    access: Access,
+    status: HTTPStatus = HTTPStatus.OK,
+    raises: Sequence[type[DomainError]] = (),
+    media: Sequence[Media] = (),
+    body_bytes_max: int = BODY_BYTES_MAX,
+    raw_body: type[BaseModel] | Any = None,
+) -> Callable[[Callable[..., Awaitable[Any]]], Endpoint]:
+    """Make an :class:`Endpoint` of a handler.
+
+    ``raw_body`` names the schema of a body that the handler reads by itself (the hot path).
+    """
+
+    def declare(handler: Callable[..., Awaitable[Any]]) -> Endpoint:
+        hints = typing.get_type_hints(handler, include_extras=True)
+        names = set(_PATH_NAME.findall(path))
+        unknown = set(inspect.signature(handler).parameters) - names - {"request", "body", "query"}
+        if unknown:
+            raise TypeError(f"{handler!r}: neither path, body nor query: {sorted(unknown)}")
+        returned = hints.get("return", type(None))
+        answers = isinstance(returned, type) and issubclass(returned, web.StreamResponse | None)
+        body = raw_body if raw_body is not None else hints.get("body")
+        return Endpoint(
+            method=method,
+            path=path,
+            handler=handler,
+            access=access,
+            status=HTTPStatus.NO_CONTENT if returned is type(None) else status,
+            raises=tuple(raises),
+            media=tuple(media),
+            body_bytes_max=body_bytes_max,
+            tag=handler.__module__.split(".")[1],
+            parameters={name: TypeAdapter(hints[name]) for name in sorted(names)},
+            query=TypeAdapter(hints["query"]) if "query" in hints else None,
+            body=None if body is None else TypeAdapter(body),
+            answer=None if answers else TypeAdapter(returned),
+            raw_body=raw_body is not None,
+        )
+
+    return declare
+
+
+Authorize = Callable[[web.Request, Access], Awaitable[None]]
+
+
+def install(app: web.Application, endpoints: Sequence[Endpoint], *, authorize: Authorize) -> None:
+    """Add the endpoints to the router. ``authorize`` runs before anything is read."""
+    for one in endpoints:
+        app.router.add_route(one.method, one.path, _handler(one, authorize), name=one.name)
+
+
+def _handler(
+    one: Endpoint, authorize: Authorize
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        await authorize(request, one.access)
+        arguments = _path_arguments(one, request)
+        if one.query is not None:
+            arguments["query"] = _query(one.query, request)
+        if one.body is not None and not one.raw_body:
+            body = await read_json(request, bytes_max=one.body_bytes_max)
+            refuse_doubled_keys(body)
+            arguments["body"] = validated(one.body, body)
+        returned = await one.handler(request, **arguments)
+        if isinstance(returned, web.StreamResponse):
+            return returned
+        headers = {"Cache-Control": "no-store"}
+        if one.answer is None or returned is None:
+            return web.Response(status=one.status, headers=headers)
+        return web.Response(
+            status=one.status,
+            body=one.answer.dump_json(returned),
+            content_type="application/json",
+            headers=headers,
+        )
+
+    return handle
+
+
+def validated(adapter: TypeAdapter[Any], body: bytes) -> Any:
+    """Return ``body`` as the adapter's type.
+
+    Raises
+    ------
+    InvalidFields
+        Naming each place that does not fit, without the value that stood there.
+    """
+    try:
+        return adapter.validate_json(body)
+    except ValidationError as error:
+        raise InvalidFields(faults_of(error)) from None
+
+
+def _path_arguments(one: Endpoint, request: web.Request) -> dict[str, Any]:
+    try:
+        return {
+            name: adapter.validate_strings(request.match_info[name])
+            for name, adapter in one.parameters.items()
+        }
+    except ValidationError:
+        raise NotThere from None
+
+
+def _query(adapter: TypeAdapter[Any], request: web.Request) -> Any:
+    twice = sorted({name for name in request.query if len(request.query.getall(name)) > 1})
+    if twice:
+        raise InvalidFields(
+            FieldFault(path=f"?{name[:64]}", code="given_twice", detail="Give it once")
+            for name in twice
+        )
+    try:
+        return adapter.validate_strings(dict(request.query))
+    except ValidationError as error:
+        raise InvalidFields(faults_of(error, prefix="?")) from None
+
+
+def json_bytes(value: object) -> bytes:
+    return to_json(value)

@@ -1,0 +1,70 @@
+"""Bring a database to the newest schema, or say which revision it stands at."""
+
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+Schema: TypeAlias = Literal["main", "keys"]
+
+FOLDER: Final = Path(__file__).parents[2] / "migrations"
+
+
+async def migrate(dsn: str, schema: Schema) -> list[str]:
+    """Apply what is missing, in one transaction; return the revisions applied, oldest first."""
+    config = _config(schema)
+    engine = _engine(dsn)
+    try:
+        async with engine.begin() as conn:
+            before = await conn.run_sync(_revision)
+
+            def upgrade(sync: Connection) -> None:
+                config.attributes["connection"] = sync
+                command.upgrade(config, "head")
+
+            await conn.run_sync(upgrade)
+            after = await conn.run_sync(_revision)
+    finally:
+        await engine.dispose()
+    if before == after or after is None:
+        return []
+    steps = ScriptDirectory.from_config(config).iterate_revisions(after, before or "base")
+    return [step.revision for step in steps][::-1]
+
+
+async def is_current(dsn: str, schema: Schema) -> bool:
+    """Tell whether the database stands at the newest revision this code knows."""
+    engine = _engine(dsn)
+    try:
+        async with engine.connect() as conn:
+            found = await conn.run_sync(_revision)
+    finally:
+        await engine.dispose()
+    return found == ScriptDirectory.from_config(_config(schema)).get_current_head()
+
+
+def _revision(sync: Connection) -> str | None:
+    return MigrationContext.configure(sync).get_current_revision()
+
+
+def _config(schema: Schema) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    config.set_main_option("version_locations", str(FOLDER / schema))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _engine(dsn: str) -> AsyncEngine:
+    # SQLAlchemy's own URLs do not know every DSN libpq does; asyncpg reads ours directly.
+    async def creator() -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(dsn)
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=creator, poolclass=NullPool)

@@ -1,0 +1,180 @@
+"""Errors on the wire: problem+json, RFC 9457. The only module that gives errors a status."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from math import ceil
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from server.kit import errors
+
+log = structlog.get_logger(__name__)
+
+STATUS: Final[Mapping[type[errors.DomainError], HTTPStatus]] = {
+    errors.Malformed: HTTPStatus.BAD_REQUEST,
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.Refused: HTTPStatus.FORBIDDEN,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.TooSlow: HTTPStatus.REQUEST_TIMEOUT,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.Unsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.TooMany: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+CONTENT_TYPE: Final = "application/problem+json"
+PATH_STEP_CHARS_MAX: Final = 64
+FIELDS_MAX: Final = 20
+
+
+class FieldFault(BaseModel):
+    """One place in the request that does not fit."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str = Field(description="JSON Pointer into the body, or the name of a parameter.")
+    code: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details. ``code`` is the last part of ``type``."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str | None = None
+    fields: list[FieldFault] | None = None
+    retry_after_s: float | None = None
+
+
+class InvalidFields(errors.Invalid):
+    """The body or the query does not fit its schema; ``fields`` names each place."""
+
+    slug = "fields-invalid"
+    title = "The request does not fit the schema"
+
+    def __init__(self, fields: Iterable[FieldFault]) -> None:
+        self.fields = tuple(fields)
+        super().__init__(f"{len(self.fields)} place(s) do not fit; see fields.")
+
+    def members(self) -> dict[str, object]:
+        shown = self.fields[:FIELDS_MAX]
+        return {"fields": [field.model_dump() for field in shown]}
+
+
+def faults_of(error: ValidationError, *, prefix: str = "") -> list[FieldFault]:
+    """Return the places a model refused, without the values that stood there."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    return [
+        FieldFault(
+            path=prefix + "".join(f"/{_path_step(step)}" for step in fault["loc"]),
+            code=fault["type"],
+            detail=fault["msg"],
+        )
+        for fault in found[:FIELDS_MAX]
+    ]
+
+
+def _path_step(step: int | str) -> str:
+    # An unknown member's name comes from the caller: cut it, and show nothing unprintable.
+    shown = re.sub(r"[^\w.:-]", "?", str(step), flags=re.ASCII)
+    return shown[:PATH_STEP_CHARS_MAX]
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever a handler raises into problem+json."""
+    try:
+        return await handler(request)
+    except errors.DomainError as error:
+        return of_error(error)
+    except web.HTTPRequestEntityTooLarge:
+        return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "Body too large")
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        status = HTTPStatus(error.status)
+        slug = status.phrase.lower().replace(" ", "-")
+        return problem(status, slug, status.phrase, headers=headers)
+    except (ConnectionResetError, TimeoutError) as error:
+        log.warning("request_failed", endpoint=_name(request), error=type(error).__name__)
+        return problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "unavailable",
+            "Not available just now",
+            headers={"Retry-After": "1"},
+            retry_after_s=1.0,
+        )
+    except Exception as error:  # noqa: BLE001 - the last line of defence; the type alone is logged
+        # Neither the message nor a traceback's values are logged: they may hold personal data.
+        log.error("unhandled_error", endpoint=_name(request), **where(error))  # noqa: TRY400
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal error")
+
+
+def where(error: BaseException) -> dict[str, str]:
+    """Return the type of ``error`` and the places it passed through, never its text."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return {"error": type(error).__name__, "at": " < ".join(reversed(places[-6:]))}
+
+
+def of_error(error: errors.DomainError) -> web.Response:
+    headers = {}
+    members = error.members()
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(ceil(error.retry_after_s))
+        members["retry_after_s"] = error.retry_after_s
+    status = status_of(type(error))
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    detail = str(error)
+    if detail:
+        members["detail"] = detail
+    return problem(status, error.slug, error.title, headers=headers, **members)
+
+
+def problem(
+    status: HTTPStatus,
+    slug: str,
+    title: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **members: object,
+) -> web.Response:
+    body = {
+        "type": f"/problems/{slug}",
+        "title": title,
+        "status": status.value,
+        "code": slug,
+        **members,
+    }
+    return web.Response(
+        status=status,
+        body=json.dumps(body, ensure_ascii=False).encode(),
+        content_type=CONTENT_TYPE,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )
+
+
+def status_of(rule: type[errors.DomainError]) -> HTTPStatus:
+    return next(STATUS[kind] for kind in rule.__mro__ if kind in STATUS)
+
+
+def _name(request: web.Request) -> str:
+    return request.match_info.route.name or "unmatched"

@@ -1,0 +1,109 @@
+"""What is sealed under what: categories, periods, and what each sealed value is bound to."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from cryptography.hazmat.primitives import hashes, hmac
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from server.kit.errors import Conflict
+from server.vault.kek import open_bytes, seal_bytes
+
+SEAL_VERSION: Final = b"\x01"
+HEADER_BYTES: Final = 1 + 16
+
+
+class Category(StrEnum):
+    """Each has keys of its own, so that one can be destroyed without the others."""
+
+    IDENTITY = "identity"
+    CONTACT = "contact"
+    TRACK = "track"
+    REPORT = "report"
+    LIVE = "live"
+    PLAN = "plan"
+
+
+def period_of(category: Category, at: datetime) -> str:
+    """Return the period whose key seals something of the time ``at`` (UTC)."""
+    match category:
+        case Category.TRACK:
+            return at.strftime("%Y-%m")
+        case Category.LIVE:
+            return at.strftime("%Y-%m-%d")
+        case _:
+            return "all"
+
+
+class SubjectErased(Conflict):
+    slug = "subject-erased"
+    title = "This person was erased"
+
+    def __init__(self) -> None:
+        super().__init__("Keys of an erased person are never made again.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataKey:
+    """An unwrapped key of one category and period of one subject. Never stored, never logged."""
+
+    company_id: UUID
+    key_id: UUID
+    subject_id: UUID
+    category: Category
+    period: str
+    cipher: AESGCM = field(repr=False)
+    index_secret: bytes = field(repr=False)
+    """Independent of the cipher's key; for identifiers bound to content."""
+
+    def aad(self, row_id: bytes, schema: str) -> bytes:
+        """Return what a sealed value is bound to: company, subject, category, row and schema."""
+        return b"|".join(
+            (
+                self.company_id.bytes,
+                self.subject_id.bytes,
+                self.category.encode(),
+                self.key_id.bytes,
+                row_id,
+                schema.encode(),
+            )
+        )
+
+    def seal(self, plain: bytes, *, row_id: bytes, schema: str) -> bytes:
+        """Return a self-describing sealed value: version, key id, nonce, AES-256-GCM text."""
+        body = seal_bytes(self.cipher, plain, aad=self.aad(row_id, schema))
+        return SEAL_VERSION + self.key_id.bytes + body
+
+    def open(self, sealed: bytes, *, row_id: bytes, schema: str) -> bytes:
+        """Return what :meth:`seal` sealed; ``InvalidTag`` if anything was changed or moved."""
+        body = sealed[HEADER_BYTES:]
+        return open_bytes(self.cipher, body, aad=self.aad(row_id, schema))
+
+    def mac(self, *parts: bytes) -> bytes:
+        """Return an HMAC-SHA-256 of the parts under this key's own index secret."""
+        digest = hmac.HMAC(self.index_secret, hashes.SHA256())
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+        return digest.finalize()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedText:
+    """A sealed text with the row and the column it belongs to."""
+
+    sealed: bytes
+    row_id: UUID
+    schema: str
+
+    @property
+    def key_id(self) -> UUID:
+        return key_id_of(self.sealed)
+
+
+def key_id_of(sealed: bytes) -> UUID:
+    """Return the id of the key that a self-describing sealed value needs."""
+    return UUID(bytes=bytes(sealed[1:HEADER_BYTES]))

@@ -1,0 +1,125 @@
+"""A small company in the database, made straight from the stores: for tests of one feature."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from server.gate import service as gate
+from server.gate.model import GateItem
+from server.kit import db, tokens
+from server.kit.db import Pool
+from server.kit.ids import uuid7
+from server.vault.model import Category
+from server.vault.service import Vault
+
+if TYPE_CHECKING:
+    import asyncpg
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+"""The time of the tests' clock."""
+SHIFT_STARTED = NOW - timedelta(hours=2)
+CONSENTED = NOW - timedelta(hours=3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    member_id: UUID
+    device_id: UUID
+    device_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    vault: Vault
+    pool: Pool
+    owner: "asyncpg.Connection[asyncpg.Record]"
+    company_id: UUID
+    driver: Driver
+
+    @classmethod
+    async def make(
+        cls, *, vault: Vault, pool: Pool, owner: "asyncpg.Connection[asyncpg.Record]"
+    ) -> "World":
+        company_id = await add_company(vault, owner)
+        driver = await add_driver(vault, pool, company_id)
+        return cls(vault=vault, pool=pool, owner=owner, company_id=company_id, driver=driver)
+
+
+async def add_company(
+    vault: Vault, owner: "asyncpg.Connection[asyncpg.Record]", *, grace_s: int = 0
+) -> UUID:
+    company_id = uuid7()
+    await owner.execute(
+        "INSERT INTO company (company_id, name, time_zone, erasure_grace_s, created_at)"
+        " VALUES ($1, 'Aral Freight', 'Asia/Almaty', $2, $3)",
+        company_id,
+        grace_s,
+        CONSENTED,
+    )
+    await vault.create_company(company_id, CONSENTED)
+    return company_id
+
+
+async def add_driver(
+    vault: Vault,
+    pool: Pool,
+    company_id: UUID,
+    *,
+    name: str = "Aidos Testov",
+    consents: tuple[GateItem, ...] = tuple(GateItem),
+    on_shift: bool = True,
+) -> Driver:
+    """Add an active driver with one device; by default all is given and a shift is on."""
+    member_id, device_id = uuid7(), uuid7()
+    await vault.create_subject(company_id, member_id)
+    sealed = await vault.seal_text(
+        company_id,
+        member_id,
+        Category.IDENTITY,
+        name,
+        row_id=member_id,
+        schema="member.name",
+        now=CONSENTED,
+    )
+    token, digest = tokens.mint("jd", company_id)
+    async with db.tenant(pool, company_id) as conn:
+        await conn.execute(
+            "INSERT INTO member (company_id, member_id, role, state, locale, name_sealed,"
+            " created_at) VALUES ($1, $2, 'driver', 'active', 'en', $3, $4)",
+            company_id,
+            member_id,
+            sealed,
+            CONSENTED,
+        )
+        await conn.execute(
+            "INSERT INTO device (company_id, device_id, member_id, number, name_sealed,"
+            " token_hash, created_at) VALUES ($1, $2, $3, 0, $4, $5, $6)",
+            company_id,
+            device_id,
+            member_id,
+            await vault.seal_text(
+                company_id,
+                member_id,
+                Category.IDENTITY,
+                "Pixel",
+                row_id=device_id,
+                schema="device.name",
+                now=CONSENTED,
+            ),
+            digest,
+            CONSENTED,
+        )
+        await gate.create(conn, company_id, member_id)
+        await gate.set_account_active(conn, company_id, member_id, active=True)
+        for item in consents:
+            await gate.set_consent(conn, company_id, member_id, item, CONSENTED)
+        if on_shift:
+            await gate.open_window(
+                conn,
+                company_id,
+                member_id,
+                at=SHIFT_STARTED,
+                expires_at=SHIFT_STARTED + timedelta(hours=14),
+            )
+    return Driver(member_id=member_id, device_id=device_id, device_token=token)
