@@ -45,6 +45,16 @@ class World:
         driver = await add_driver(vault, pool, company_id)
         return cls(vault=vault, pool=pool, owner=owner, company_id=company_id, driver=driver)
 
+    async def session(self, role: str) -> str:
+        """Add a member with this role who is logged in; return the bearer token."""
+        member_id = await add_member(self.vault, self.pool, self.company_id, role=role)
+        return await open_session(self.pool, self.company_id, member_id)
+
+    async def driver_session(self, driver: "Driver | None" = None) -> str:
+        """Log the (or a given) driver in as a person, not as their device."""
+        member_id = (driver or self.driver).member_id
+        return await open_session(self.pool, self.company_id, member_id)
+
 
 async def add_company(
     vault: Vault, owner: "asyncpg.Connection[asyncpg.Record]", *, grace_s: int = 0
@@ -61,17 +71,11 @@ async def add_company(
     return company_id
 
 
-async def add_driver(
-    vault: Vault,
-    pool: Pool,
-    company_id: UUID,
-    *,
-    name: str = "Aidos Testov",
-    consents: tuple[GateItem, ...] = tuple(GateItem),
-    on_shift: bool = True,
-) -> Driver:
-    """Add an active driver with one device; by default all is given and a shift is on."""
-    member_id, device_id = uuid7(), uuid7()
+async def add_member(
+    vault: Vault, pool: Pool, company_id: UUID, *, role: str, name: str = "Dana Dispatch"
+) -> UUID:
+    """Add an active member without a log-in of their own."""
+    member_id = uuid7()
     await vault.create_subject(company_id, member_id)
     sealed = await vault.seal_text(
         company_id,
@@ -82,16 +86,48 @@ async def add_driver(
         schema="member.name",
         now=CONSENTED,
     )
-    token, digest = tokens.mint("jd", company_id)
     async with db.tenant(pool, company_id) as conn:
         await conn.execute(
             "INSERT INTO member (company_id, member_id, role, state, locale, name_sealed,"
-            " created_at) VALUES ($1, $2, 'driver', 'active', 'en', $3, $4)",
+            " created_at) VALUES ($1, $2, $3, 'active', 'en', $4, $5)",
             company_id,
             member_id,
+            role,
             sealed,
             CONSENTED,
         )
+    return member_id
+
+
+async def open_session(pool: Pool, company_id: UUID, member_id: UUID) -> str:
+    token, digest = tokens.mint("js", company_id)
+    async with db.tenant(pool, company_id) as conn:
+        await conn.execute(
+            "INSERT INTO session (company_id, token_hash, member_id, created_at, expires_at)"
+            " VALUES ($1, $2, $3, $4, $5)",
+            company_id,
+            digest,
+            member_id,
+            CONSENTED,
+            NOW + timedelta(days=1),
+        )
+    return token
+
+
+async def add_driver(
+    vault: Vault,
+    pool: Pool,
+    company_id: UUID,
+    *,
+    name: str = "Aidos Testov",
+    consents: tuple[GateItem, ...] = tuple(GateItem),
+    on_shift: bool = True,
+) -> Driver:
+    """Add an active driver with one device; by default all is given and a shift is on."""
+    member_id = await add_member(vault, pool, company_id, role="driver", name=name)
+    device_id = uuid7()
+    token, digest = tokens.mint("jd", company_id)
+    async with db.tenant(pool, company_id) as conn:
         await conn.execute(
             "INSERT INTO device (company_id, device_id, member_id, number, name_sealed,"
             " token_hash, created_at) VALUES ($1, $2, $3, 0, $4, $5, $6)",

@@ -1,0 +1,140 @@
+"""The two databases: the ones the environment names, or an embedded PostgreSQL of our own."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+
+import asyncpg
+
+from server.kit import db, localpg
+from server.kit.db import PostgresUnreachable
+from server.kit.migrate import is_current, migrate
+from server.settings import Settings
+from server.vault.kek import load
+from server.vault.service import Vault, open_vault
+
+CONNECT_S_MAX: Final = 5.0
+POOL_CONNECTIONS_MAX: Final = 20
+KEYS_POOL_CONNECTIONS_MAX: Final = 6
+
+Say = Callable[[str], None]
+
+
+class SchemaOutdated(Exception):
+    """The database is not at the revision this code needs. ``str`` says what to run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Databases:
+    """DSNs of ``main`` and ``keys``; they may hold passwords."""
+
+    main: str = field(repr=False)
+    keys: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What the application works with."""
+
+    dsn: str = field(repr=False)
+    pool: db.Pool
+    keys_pool: db.Pool
+    vault: Vault
+
+
+@asynccontextmanager
+async def available(settings: Settings, *, say: Say) -> AsyncGenerator[Databases]:
+    """Give the two databases, starting the embedded PostgreSQL where none is named.
+
+    Raises
+    ------
+    LocalPostgresError, PostgresUnreachable, UnsafePostgres
+    """
+    async with AsyncExitStack() as stack:
+        if settings.database_url is not None and settings.keys_database_url is not None:
+            databases = Databases(main=settings.database_url, keys=settings.keys_database_url)
+        else:
+            server = await stack.enter_async_context(
+                localpg.run(
+                    settings.home / "postgres",
+                    unsafe_for_tests=settings.allow_unsafe_postgres,
+                    say=say,
+                )
+            )
+            databases = await _embedded(server)
+        for name, dsn in (("DATABASE_URL", databases.main), ("KEYS_DATABASE_URL", databases.keys)):
+            await _check(name, dsn, allow_unsafe=settings.allow_unsafe_postgres)
+        yield databases
+
+
+async def bring_up_to_date(databases: Databases, *, say: Say) -> None:
+    """Migrate both databases."""
+    schemas: tuple[tuple[Literal["main", "keys"], str], ...] = (
+        ("main", databases.main),
+        ("keys", databases.keys),
+    )
+    for schema, dsn in schemas:
+        applied = await migrate(dsn, schema)
+        if applied:
+            say(f"Migrated {schema} to revision {applied[-1]}.")
+
+
+async def refuse_outdated(databases: Databases) -> None:
+    """Refuse to serve on a schema this code was not written for.
+
+    Raises
+    ------
+    SchemaOutdated
+    """
+    if not await is_current(databases.main, "main") or not await is_current(databases.keys, "keys"):
+        raise SchemaOutdated("The database schema is not up to date; run: jolda migrate")
+
+
+@asynccontextmanager
+async def opened(
+    databases: Databases, settings: Settings, *, now: datetime
+) -> AsyncGenerator[Opened]:
+    """Open the pools of the application's roles, and the vault.
+
+    Raises
+    ------
+    KekUnusable
+    """
+    async with (
+        db.pool(databases.main, role=db.ROLE_APP, size_max=POOL_CONNECTIONS_MAX) as pool,
+        db.pool(databases.keys, role=db.ROLE_KEYS, size_max=KEYS_POOL_CONNECTIONS_MAX) as keys_pool,
+    ):
+        kek = await asyncio.to_thread(load, settings.kek_file)
+        vault = await open_vault(keys_pool, kek, now)
+        yield Opened(dsn=databases.main, pool=pool, keys_pool=keys_pool, vault=vault)
+
+
+async def _embedded(server: localpg.Server) -> Databases:
+    conn = await asyncpg.connect(server.dsn())
+    try:
+        for name in ("main", "keys"):
+            if not await conn.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
+                # One of two names of our own, never a caller's text.
+                await conn.execute(f"CREATE DATABASE {name}")
+    finally:
+        await conn.close()
+    return Databases(main=server.dsn("main"), keys=server.dsn("keys"))
+
+
+async def _check(name: str, dsn: str, *, allow_unsafe: bool) -> None:
+    try:
+        async with asyncio.timeout(CONNECT_S_MAX):
+            conn = await db.connect(dsn)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # The error's own text may repeat the DSN with its password.
+        kind = type(error).__name__
+        raise PostgresUnreachable(
+            f"The database that {name} names cannot be reached ({kind})."
+        ) from None
+    try:
+        await db.refuse_unsafe(conn, allow_unsafe=allow_unsafe)
+    finally:
+        await conn.close()

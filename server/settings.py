@@ -1,0 +1,105 @@
+"""Everything the environment can set, read once into a frozen value. docs/reference/settings.md."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+PORT_MAX: Final = 65_535
+STATIC: Final = Path(__file__).parents[1] / "dashboard" / "dist"
+
+
+class SettingsInvalid(Exception):
+    """A setting cannot be used. ``str`` is one sentence for a person, without secrets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the server is started with. DSNs may hold passwords, so they are never printed."""
+
+    home: Path
+    """Where the embedded PostgreSQL, the KEK and the demo keep their files."""
+    database_url: str | None = field(default=None, repr=False)
+    """``main``; None starts the embedded PostgreSQL."""
+    keys_database_url: str | None = field(default=None, repr=False)
+    kek_file: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    ops_host: str = "127.0.0.1"
+    ops_port: int = 8081
+    public_origin: str | None = None
+    """Scheme and host that browsers see when a proxy stands in front."""
+    static: Path = STATIC
+    connections_per_address_max: int = 256
+    allow_unsafe_postgres: bool = False
+    """Only for tests: start although the server may forget what it acknowledged."""
+
+
+def read(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings.
+
+    Raises
+    ------
+    SettingsInvalid
+    """
+    home = Path(environment.get("JOLDA_HOME") or "var").absolute()
+    database_url = _dsn(environment, "DATABASE_URL", "DATABASE_PASSWORD_FILE")
+    keys_database_url = _dsn(environment, "KEYS_DATABASE_URL", "KEYS_DATABASE_PASSWORD_FILE")
+    if (database_url is None) != (keys_database_url is None):
+        raise SettingsInvalid("Set both DATABASE_URL and KEYS_DATABASE_URL, or neither.")
+    return Settings(
+        home=home,
+        database_url=database_url,
+        keys_database_url=keys_database_url,
+        kek_file=Path(environment.get("JOLDA_KEK_FILE") or home / "keys" / "kek").absolute(),
+        host=environment.get("JOLDA_HOST") or "127.0.0.1",
+        port=_whole(environment, "JOLDA_PORT", 8080, most=PORT_MAX),
+        ops_host=environment.get("JOLDA_OPS_HOST") or "127.0.0.1",
+        ops_port=_whole(environment, "JOLDA_OPS_PORT", 8081, most=PORT_MAX),
+        public_origin=_origin(environment.get("JOLDA_PUBLIC_ORIGIN")),
+        static=Path(environment.get("JOLDA_STATIC") or STATIC).absolute(),
+        connections_per_address_max=_whole(
+            environment, "JOLDA_CONNECTIONS_PER_ADDRESS_MAX", 256, most=1_000_000
+        ),
+        allow_unsafe_postgres=environment.get("JOLDA_ALLOW_UNSAFE_POSTGRES") == "for-tests-only",
+    )
+
+
+def _dsn(environment: Mapping[str, str], name: str, password_file: str) -> str | None:
+    dsn = environment.get(name)
+    if not dsn:
+        return None
+    parts = urlsplit(dsn)
+    if parts.scheme not in ("postgres", "postgresql"):
+        raise SettingsInvalid(f"{name} must begin with postgresql://")
+    path = environment.get(password_file)
+    if not path:
+        return dsn
+    try:
+        password = Path(path).read_text("utf-8").strip()
+    except OSError as error:
+        raise SettingsInvalid(f"{password_file} cannot be read: {error.strerror}.") from None
+    user = parts.username or "postgres"
+    place = parts.netloc.rpartition("@")[2]
+    netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{place}"
+    return urlunsplit(parts._replace(netloc=netloc))
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int, *, most: int) -> int:
+    text = environment.get(name)
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal()) or not 0 <= int(text) <= most:
+        raise SettingsInvalid(f"{name} must be a whole number from 0 to {most}.")
+    return int(text)
+
+
+def _origin(text: str | None) -> str | None:
+    if not text:
+        return None
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path not in ("", "/"):
+        raise SettingsInvalid("JOLDA_PUBLIC_ORIGIN must look like https://jolda.example")
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,58 @@
+"""The real server on a real socket, made of the endpoints a test asks for."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from aiohttp import ClientSession, web
+from server.accounts.web import authorize
+
+from server.accounts.access import VAULT
+from server.kit import api
+from server.kit.api import Endpoint
+from server.kit.problem import problems
+from server.kit.web import CLOCK, POOL
+from tests.world import NOW, World
+
+
+class Clock:
+    """The application's clock in a test: stands still until it is moved."""
+
+    def __init__(self, at: datetime = NOW) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+@asynccontextmanager
+async def serve(
+    world: World,
+    *features: Sequence[Endpoint],
+    clock: Clock | None = None,
+    prepare: Callable[[web.Application], None] = lambda _app: None,
+) -> AsyncGenerator[ClientSession]:
+    """Serve the endpoints; the client's paths are relative to the server.
+
+    ``prepare`` may set further keys of the application and its ``cleanup_ctx``.
+    """
+    app = web.Application(middlewares=[problems])
+    app[POOL] = world.pool
+    app[VAULT] = world.vault
+    app[CLOCK] = clock or Clock()
+    prepare(app)
+    api.install(app, [one for feature in features for one in feature], authorize=authorize)
+    runner = web.AppRunner(app, access_log=None, auto_decompress=False)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    try:
+        async with ClientSession(f"http://{host}:{port}") as client:
+            yield client
+    finally:
+        await runner.cleanup()
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
