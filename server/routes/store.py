@@ -1,0 +1,161 @@
+"""Routes in PostgreSQL. Each function is one statement."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from server.kit.db import Connection, Record
+from server.routes.model import RouteHead
+
+
+async def insert(
+    conn: Connection, company_id: UUID, head: RouteHead, *, plan_sealed: bytes, now: datetime
+) -> None:
+    await conn.execute(
+        """
+        INSERT INTO route (company_id, route_id, date, starts_at, ends_at, driver_id, vehicle_id,
+                           plan_version, stop_count, planned_m, plan_sealed, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+        """,
+        company_id,
+        head.route_id,
+        head.date,
+        head.starts_at,
+        head.ends_at,
+        head.driver_id,
+        head.vehicle_id,
+        head.plan_version,
+        head.stop_count,
+        head.planned_m,
+        plan_sealed,
+        now,
+    )
+
+
+async def get(conn: Connection, company_id: UUID, route_id: UUID) -> tuple[RouteHead, bytes] | None:
+    row = await conn.fetchrow(
+        """
+        SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
+               stop_count, planned_m, plan_sealed
+          FROM route
+         WHERE company_id = $1 AND route_id = $2
+        """,
+        company_id,
+        route_id,
+    )
+    return None if row is None else (_head(row), row["plan_sealed"])
+
+
+async def page(
+    conn: Connection,
+    company_id: UUID,
+    *,
+    day: date | None,
+    driver_id: UUID | None,
+    after: UUID | None,
+    limit: int,
+) -> list[tuple[RouteHead, bytes]]:
+    """Return routes, newest made first (ids are sortable by time), beginning after one."""
+    rows = await conn.fetch(
+        """
+        SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
+               stop_count, planned_m, plan_sealed
+          FROM route
+         WHERE company_id = $1
+           AND ($2::date IS NULL OR date = $2)
+           AND ($3::uuid IS NULL OR driver_id = $3)
+           AND ($4::uuid IS NULL OR route_id < $4)
+         ORDER BY route_id DESC
+         LIMIT $5
+        """,
+        company_id,
+        day,
+        driver_id,
+        after,
+        limit,
+    )
+    return [(_head(row), row["plan_sealed"]) for row in rows]
+
+
+async def previous(conn: Connection, company_id: UUID, head: RouteHead) -> RouteHead | None:
+    """Return the same driver's route before this one."""
+    row = await conn.fetchrow(
+        """
+        SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
+               stop_count, planned_m
+          FROM route
+         WHERE company_id = $1 AND driver_id = $2 AND (starts_at, route_id) < ($3, $4)
+         ORDER BY starts_at DESC, route_id DESC
+         LIMIT 1
+        """,
+        company_id,
+        head.driver_id,
+        head.starts_at,
+        head.route_id,
+    )
+    return None if row is None else _head(row)
+
+
+async def following(conn: Connection, company_id: UUID, head: RouteHead) -> RouteHead | None:
+    """Return the same driver's route after this one."""
+    row = await conn.fetchrow(
+        """
+        SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
+               stop_count, planned_m
+          FROM route
+         WHERE company_id = $1 AND driver_id = $2 AND (starts_at, route_id) > ($3, $4)
+         ORDER BY starts_at, route_id
+         LIMIT 1
+        """,
+        company_id,
+        head.driver_id,
+        head.starts_at,
+        head.route_id,
+    )
+    return None if row is None else _head(row)
+
+
+async def under_way(
+    conn: Connection, company_id: UUID, *, started_before: datetime, ending_after: datetime
+) -> list[RouteHead]:
+    """Return assigned routes whose planned time touches the interval, by start."""
+    rows = await conn.fetch(
+        """
+        SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
+               stop_count, planned_m
+          FROM route
+         WHERE company_id = $1 AND driver_id IS NOT NULL
+           AND starts_at <= $2 AND ends_at >= $3
+         ORDER BY starts_at, route_id
+        """,
+        company_id,
+        started_before,
+        ending_after,
+    )
+    return [_head(row) for row in rows]
+
+
+async def unassign_driver(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+    rows = await conn.fetch(
+        """
+        UPDATE route SET driver_id = NULL
+         WHERE company_id = $1 AND driver_id = $2
+        RETURNING route_id
+        """,
+        company_id,
+        driver_id,
+    )
+    return len(rows)
+
+
+def _head(row: Record) -> RouteHead:
+    return RouteHead(
+        route_id=row["route_id"],
+        date=row["date"],
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+        driver_id=row["driver_id"],
+        vehicle_id=row["vehicle_id"],
+        plan_version=row["plan_version"],
+        stop_count=row["stop_count"],
+        planned_m=row["planned_m"],
+    )

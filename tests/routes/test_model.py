@@ -1,0 +1,108 @@
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from server.routes.model import (
+    Plan,
+    PlanTooLong,
+    RouteHead,
+    Stop,
+    WindowBackwards,
+    fact_span,
+    from_bytes,
+    refuse_backward_windows,
+    span_of,
+    to_bytes,
+)
+
+ALMATY = ZoneInfo("Asia/Almaty")
+DAY = date(2026, 11, 22)
+NINE = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+STOP = Stop(
+    stop_id=UUID(int=1),
+    name="Қойма №1",
+    lat=43.238949,
+    lon=76.889709,
+    radius_m=50.0,
+    service_s=300.0,
+    planned_arrival=None,
+    window_start=None,
+    window_end=None,
+)
+HEAD = RouteHead(
+    route_id=UUID(int=2),
+    date=DAY,
+    starts_at=NINE,
+    ends_at=NINE + timedelta(hours=2),
+    driver_id=UUID(int=3),
+    vehicle_id=None,
+    plan_version=1,
+    stop_count=1,
+    planned_m=0.0,
+)
+
+
+def test_a_plan_reads_back_as_it_was_written() -> None:
+    timed = replace(STOP, planned_arrival=NINE, window_start=NINE, window_end=NINE)
+    plan = Plan(name="North", stops=(STOP, timed), line=((76.9, 43.2), (76.8, 43.3)))
+
+    assert from_bytes(to_bytes(plan)) == plan
+    assert from_bytes(to_bytes(replace(plan, line=None))).line is None
+
+
+def test_a_plan_without_times_lasts_the_local_day() -> None:
+    starts_at, ends_at = span_of([STOP], day=DAY, planned_start=None, zone=ALMATY)
+
+    assert starts_at == datetime(2026, 11, 21, 19, 0, tzinfo=UTC)
+    assert ends_at - starts_at == timedelta(days=1)
+
+
+def test_a_plan_ends_after_its_last_service() -> None:
+    last = replace(STOP, planned_arrival=NINE + timedelta(hours=1))
+
+    starts_at, ends_at = span_of([STOP, last], day=DAY, planned_start=NINE, zone=ALMATY)
+
+    assert starts_at == NINE
+    assert ends_at == NINE + timedelta(hours=1, seconds=300)
+
+
+def test_a_plan_far_from_its_day_is_refused() -> None:
+    stop = replace(STOP, planned_arrival=NINE + timedelta(days=4))
+
+    with pytest.raises(PlanTooLong):
+        span_of([stop], day=DAY, planned_start=None, zone=ALMATY)
+
+
+def test_a_window_that_ends_before_it_begins_names_the_stop() -> None:
+    backwards = replace(STOP, window_start=NINE, window_end=NINE - timedelta(seconds=1))
+
+    with pytest.raises(WindowBackwards, match="/stops/1/window_end"):
+        refuse_backward_windows([STOP, backwards])
+
+
+def test_a_route_has_an_hour_before_and_four_after() -> None:
+    assert fact_span(HEAD, previous=None, following=None) == (
+        NINE - timedelta(hours=1),
+        NINE + timedelta(hours=6),
+    )
+
+
+def test_routes_of_one_day_share_no_time() -> None:
+    earlier = replace(HEAD, starts_at=NINE - timedelta(hours=3), ends_at=NINE)
+    later = replace(HEAD, starts_at=NINE + timedelta(hours=2), ends_at=NINE + timedelta(hours=5))
+
+    first = fact_span(earlier, previous=None, following=HEAD)
+    second = fact_span(HEAD, previous=earlier, following=later)
+    third = fact_span(later, previous=HEAD, following=None)
+
+    assert first[1] <= second[0]
+    assert second[1] <= third[0]
+
+
+def test_a_route_that_overlaps_the_one_before_begins_with_its_own_plan() -> None:
+    late = replace(HEAD, starts_at=NINE - timedelta(hours=3), ends_at=NINE + timedelta(hours=3))
+
+    assert fact_span(HEAD, previous=late, following=None)[0] == NINE

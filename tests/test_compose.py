@@ -1,0 +1,179 @@
+"""What can be known of the production-like run without a container engine."""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from server.kit.localpg.cluster import SETTINGS
+
+TOP: Final = Path(__file__).parents[1]
+COMPOSE: Final[dict[str, Any]] = yaml.safe_load((TOP / "docker-compose.yml").read_text())
+SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
+DOCKERFILE: Final = re.sub(r"\\\n", " ", (TOP / "Dockerfile").read_text())
+COPIES: Final = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+
+# Of the compose specification, what is used here: a misspelt key is ignored by some engines.
+SECTIONS: Final = {"name", "services", "networks", "volumes", "secrets"}
+KEYS: Final = {
+    "build",
+    "cap_drop",
+    "command",
+    "depends_on",
+    "environment",
+    "healthcheck",
+    "image",
+    "init",
+    "networks",
+    "ports",
+    "read_only",
+    "restart",
+    "secrets",
+    "security_opt",
+    "shm_size",
+    "stop_grace_period",
+    "tmpfs",
+    "volumes",
+}
+# A version, perhaps with a variant: never `latest`, never nothing.
+PINNED: Final = re.compile(r"^[a-z]+:\d+\.\d+[a-z0-9.-]*$")
+
+each_service = pytest.mark.parametrize("name", sorted(SERVICES))
+
+
+def test_the_file_has_only_known_sections() -> None:
+    assert {key for key in COMPOSE if not key.startswith("x-")} == SECTIONS
+    assert set(SERVICES) == {"main", "keys", "migrate", "server"}
+
+
+@each_service
+def test_a_service_has_only_known_keys_and_names_what_exists(name: str) -> None:
+    service = SERVICES[name]
+
+    assert set(service) <= KEYS
+    assert set(service["networks"]) <= set(COMPOSE["networks"])
+    assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"])
+    assert set(service.get("depends_on", ())) <= set(SERVICES)
+    volumes = {volume.partition(":")[0] for volume in service.get("volumes", ())}
+    assert volumes <= set(COMPOSE["volumes"])
+
+
+@each_service
+def test_every_image_is_pinned(name: str) -> None:
+    assert PINNED.match(SERVICES[name]["image"])
+
+
+def test_every_base_image_is_pinned() -> None:
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+
+    assert len(bases) == 3
+    assert [base for base in bases if not PINNED.match(base)] == []
+
+
+@each_service
+def test_what_runs_long_has_a_health_check_and_restarts(name: str) -> None:
+    service = SERVICES[name]
+    if name == "migrate":
+        assert service["healthcheck"] == {"disable": True}
+        assert service["restart"] == "no"
+        return
+
+    assert service["restart"] == "unless-stopped"
+    if "build" in service:
+        assert re.search(r"^HEALTHCHECK .*127\.0\.0\.1:8081/healthz", DOCKERFILE, re.MULTILINE)
+    else:
+        assert service["healthcheck"]["test"][:2] == ["CMD", "pg_isready"]
+        assert f"--dbname={name}" in service["healthcheck"]["test"]
+
+
+def test_nothing_serves_before_the_schema_is_there() -> None:
+    migrated = {"migrate": {"condition": "service_completed_successfully"}}
+    healthy = {name: {"condition": "service_healthy"} for name in ("main", "keys")}
+
+    assert SERVICES["server"]["depends_on"] == migrated
+    assert SERVICES["migrate"]["depends_on"] == healthy
+
+
+def test_the_databases_cannot_be_reached_from_outside_nor_by_each_other() -> None:
+    assert not set(SERVICES["main"]["networks"]) & set(SERVICES["keys"]["networks"])
+    for name in ("main", "keys"):
+        assert "ports" not in SERVICES[name]
+        assert COMPOSE["networks"][name] == {"internal": True}
+    assert SERVICES["server"]["ports"] == ["127.0.0.1:8080:8080"]
+
+
+@each_service
+def test_no_secret_is_in_the_environment(name: str) -> None:
+    for variable, value in SERVICES[name]["environment"].items():
+        assert not re.search(r"://[^/@]*:[^/@]*@", value), variable
+        if re.search("PASSWORD|SECRET|TOKEN|KEK", variable):
+            assert variable.endswith("_FILE")
+            folder, _, secret = value.rpartition("/")
+            assert folder == "/run/secrets"
+            assert secret in SERVICES[name]["secrets"]
+
+
+def test_secrets_are_files_that_neither_git_nor_the_image_sees() -> None:
+    files = {name: secret["file"] for name, secret in COMPOSE["secrets"].items()}
+    ignored = (TOP / ".dockerignore").read_text().splitlines()
+
+    assert files == {
+        name: f"./secrets/{name}" for name in ("main_password", "keys_password", "kek")
+    }
+    assert ignored[1] == "*"
+    assert not [line for line in ignored if line.startswith("!") and "secrets" in line]
+    assert not re.search(r"^(ENV|ARG).*(PASSWORD|SECRET|TOKEN|KEK)", DOCKERFILE, re.MULTILINE)
+
+
+def test_only_the_server_gets_the_key_encryption_key() -> None:
+    assert [name for name in SERVICES if "kek" in SERVICES[name]["secrets"]] == ["server"]
+
+
+def test_the_image_does_not_run_as_root() -> None:
+    users = re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)
+
+    assert users == ["10001:10001"]
+    assert DOCKERFILE.index("USER ") < DOCKERFILE.index("\nCMD ")
+
+
+def test_what_the_image_copies_exists_and_is_sent() -> None:
+    sources = [source for copied in COPIES for source in copied.split()]
+    sent = {
+        line.removeprefix("!").rstrip("/")
+        for line in (TOP / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+
+    assert len(sources) >= 9
+    for source in sources:
+        assert (TOP / source).exists(), source
+        assert {source.rstrip("/"), source.partition("/")[0]} & sent, source
+
+
+@pytest.mark.parametrize("name", ["main", "keys"])
+def test_the_databases_log_as_the_embedded_one_does(name: str) -> None:
+    options = dict(
+        option.split("=", 1)
+        for option in SERVICES[name]["command"]
+        if option not in ("postgres", "-c")
+    )
+    expected = {
+        key: value
+        for key, value in SETTINGS.items()
+        if key.startswith("log_")
+        and key not in {"log_timezone", "log_destination", "log_line_prefix"}
+    }
+
+    assert {key: value for key, value in options.items() if key.startswith("log_")} == expected
+
+
+def test_every_setting_is_one_that_the_server_reads() -> None:
+    known = (TOP / "server" / "settings.py").read_text()
+    named = {
+        *SERVICES["server"]["environment"],
+        *re.findall(r"\b(JOLDA_\w+)=", DOCKERFILE),
+    }
+
+    assert [name for name in sorted(named) if f'"{name}"' not in known] == []
