@@ -125,6 +125,15 @@ BEGIN
 END
 $$;
 REVOKE DELETE ON company FROM jolda_app;
+
+-- Looked up before any company is known; written and deleted only for one's own.
+ALTER TABLE login_directory ENABLE ROW LEVEL SECURITY;
+ALTER TABLE login_directory FORCE ROW LEVEL SECURITY;
+CREATE POLICY looked_up ON login_directory FOR SELECT TO jolda_app USING (true);
+CREATE POLICY added ON login_directory FOR INSERT TO jolda_app
+    WITH CHECK (company_id = current_company());
+CREATE POLICY removed ON login_directory FOR DELETE TO jolda_app
+    USING (company_id = current_company());
 GRANT SELECT, INSERT, DELETE ON login_directory TO jolda_app;
 
 -- The job runner has to know which companies there are, and nothing else about them.

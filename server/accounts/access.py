@@ -2,12 +2,30 @@
 
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from aiohttp import web
 
-from server.accounts.model import Caller, Role, Scope
+from server.accounts import credentials
+from server.accounts.model import (
+    Caller,
+    NotAuthenticated,
+    NotPermitted,
+    OriginForeign,
+    Role,
+    Scope,
+)
+from server.kit import db, tokens
+from server.kit.tokens import Token
+from server.kit.web import COMPANY, POOL, now
+from server.vault.service import Vault
 
+VAULT: web.AppKey[Vault] = web.AppKey("VAULT")
 CALLER: web.RequestKey[Caller] = web.RequestKey("CALLER")
+PUBLIC_ORIGIN: web.AppKey[str] = web.AppKey("PUBLIC_ORIGIN")
+"""Where browsers reach us when a proxy stands in front, e.g. ``https://jolda.example``."""
+COOKIE: Final = "__Host-jolda"
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 SECURITY_SCHEMES: Final = {
     "bearer": {
@@ -18,7 +36,7 @@ SECURITY_SCHEMES: Final = {
     "cookie": {
         "type": "apiKey",
         "in": "cookie",
-        "name": "__Host-jolda",
+        "name": COOKIE,
         "description": "A browser's session; unsafe methods also need the page's own Origin.",
     },
 }
@@ -32,6 +50,8 @@ class Access:
     scope: Scope | None = None
     device: bool = False
     public: bool = False
+    proved_by_handler: bool = False
+    """The handler finds out who calls, from a cache: uploads cannot afford a look-up each."""
 
     def permits(self, caller: Caller) -> bool:
         """Tell whether the caller may; whose data it is about is the service's question."""
@@ -64,7 +84,7 @@ ANY_MEMBER: Final = Access(roles=frozenset(Role))
 DRIVER: Final = Access(roles=frozenset({Role.DRIVER}))
 STAFF: Final = Access(roles=STAFF_ROLES)
 MAIN_USER: Final = Access(roles=frozenset({Role.MAIN_USER}))
-DEVICE: Final = Access(device=True)
+DEVICE: Final = Access(device=True, proved_by_handler=True)
 
 
 def staff(scope: Scope) -> Access:
@@ -75,3 +95,65 @@ def staff(scope: Scope) -> Access:
 def everyone(scope: Scope) -> Access:
     """Any member (the service looks whose it is), and API tokens with the scope."""
     return Access(roles=frozenset(Role), scope=scope)
+
+
+async def authorize(request: web.Request, access: Access) -> None:
+    """Find out who is calling and whether they may; runs before anything else is read.
+
+    Raises
+    ------
+    NotAuthenticated, NotPermitted, OriginForeign
+    """
+    if access.public or access.proved_by_handler:
+        return
+    token = presented(request)
+    if token is None:
+        raise NotAuthenticated
+    # The company in the token is a claim: it only decides whose rows the look-up may see.
+    async with db.tenant(request.app[POOL], token.company_id, readonly=True) as conn:
+        caller = await credentials.caller_of_token(conn, token, now=now(request))
+    if caller is None:
+        raise NotAuthenticated
+    if not access.permits(caller):
+        raise NotPermitted
+    request[CALLER] = caller
+    request[COMPANY] = caller.company_id
+
+
+def presented(request: web.Request) -> Token | None:
+    """Return the caller's token: of the Authorization header, else of the browser's cookie.
+
+    Raises
+    ------
+    OriginForeign
+        A cookie came with an unsafe method from a page that is not ours.
+    """
+    headers = request.headers.getall("Authorization", [])
+    if headers:
+        scheme, _, bearer = headers[0].partition(" ")
+        return tokens.parse(bearer) if len(headers) == 1 and scheme.lower() == "bearer" else None
+    cookie = request.cookies.get(COOKIE)
+    token = None if cookie is None else tokens.parse(cookie)
+    if token is None or token.kind != credentials.Kind.SESSION:
+        return None
+    if request.method not in SAFE_METHODS and not _is_own_origin(request):
+        raise OriginForeign
+    return token
+
+
+def _is_own_origin(request: web.Request) -> bool:
+    origin = request.headers.get("Origin")
+    return origin in (f"{request.scheme}://{request.host}", request.app.get(PUBLIC_ORIGIN, ""))
+
+
+def me(request: web.Request) -> UUID:
+    """Return the calling member's id; for endpoints whose access admits members only.
+
+    Raises
+    ------
+    NotAuthenticated
+    """
+    member_id = request[CALLER].member_id
+    if member_id is None:
+        raise NotAuthenticated
+    return member_id

@@ -1,0 +1,290 @@
+"""Sessions, devices and API tokens in PostgreSQL. Each function is one statement."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from server.accounts.model import (
+    ApiToken,
+    Caller,
+    Credential,
+    Device,
+    MemberState,
+    Role,
+    Scope,
+    Session,
+)
+from server.kit.db import Connection, Record
+
+
+async def session_caller(
+    conn: Connection, company_id: UUID, token_hash: bytes
+) -> Credential | None:
+    row = await conn.fetchrow(
+        """
+        SELECT s.member_id, s.expires_at, m.role, m.state
+          FROM session s
+          JOIN member m ON m.company_id = s.company_id AND m.member_id = s.member_id
+         WHERE s.company_id = $1 AND s.token_hash = $2
+        """,
+        company_id,
+        token_hash,
+    )
+    if row is None:
+        return None
+    return Credential(
+        caller=Caller(company_id=company_id, role=Role(row["role"]), member_id=row["member_id"]),
+        state=MemberState(row["state"]),
+        expires_at=row["expires_at"],
+    )
+
+
+async def device_caller(conn: Connection, company_id: UUID, token_hash: bytes) -> Credential | None:
+    row = await conn.fetchrow(
+        """
+        SELECT d.device_id, d.member_id, d.revoked_at IS NOT NULL AS revoked, m.role, m.state
+          FROM device d
+          JOIN member m ON m.company_id = d.company_id AND m.member_id = d.member_id
+         WHERE d.company_id = $1 AND d.token_hash = $2
+        """,
+        company_id,
+        token_hash,
+    )
+    if row is None:
+        return None
+    return Credential(
+        caller=Caller(
+            company_id=company_id,
+            role=Role(row["role"]),
+            member_id=row["member_id"],
+            device_id=row["device_id"],
+        ),
+        state=MemberState(row["state"]),
+        revoked=row["revoked"],
+    )
+
+
+async def api_token_caller(
+    conn: Connection, company_id: UUID, token_hash: bytes
+) -> Credential | None:
+    row = await conn.fetchrow(
+        """
+        SELECT api_token_id, scopes, expires_at, revoked_at IS NOT NULL AS revoked
+          FROM api_token
+         WHERE company_id = $1 AND token_hash = $2
+        """,
+        company_id,
+        token_hash,
+    )
+    if row is None:
+        return None
+    return Credential(
+        caller=Caller(
+            company_id=company_id,
+            api_token_id=row["api_token_id"],
+            scopes=frozenset(Scope(scope) for scope in row["scopes"]),
+        ),
+        expires_at=row["expires_at"],
+        revoked=row["revoked"],
+    )
+
+
+async def insert_session(
+    conn: Connection, session: Session, token_hash: bytes, now: datetime
+) -> None:
+    await conn.execute(
+        """
+        INSERT INTO session (company_id, token_hash, member_id, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5)
+        """,
+        session.company_id,
+        token_hash,
+        session.member_id,
+        now,
+        session.expires_at,
+    )
+
+
+async def session_ends(conn: Connection, company_id: UUID, token_hash: bytes) -> datetime | None:
+    ends: datetime | None = await conn.fetchval(
+        "SELECT expires_at FROM session WHERE company_id = $1 AND token_hash = $2",
+        company_id,
+        token_hash,
+    )
+    return ends
+
+
+async def delete_session(conn: Connection, company_id: UUID, token_hash: bytes) -> None:
+    await conn.execute(
+        "DELETE FROM session WHERE company_id = $1 AND token_hash = $2", company_id, token_hash
+    )
+
+
+async def delete_sessions(
+    conn: Connection, company_id: UUID, member_id: UUID, *, ended_by: datetime | None = None
+) -> int:
+    """Delete the member's sessions: those that ran out by then, or all; return how many."""
+    rows = await conn.fetch(
+        """
+        DELETE FROM session
+         WHERE company_id = $1 AND member_id = $2
+           AND ($3::timestamptz IS NULL OR expires_at <= $3)
+        RETURNING 1
+        """,
+        company_id,
+        member_id,
+        ended_by,
+    )
+    return len(rows)
+
+
+async def insert_device(conn: Connection, device: Device, token_hash: bytes) -> None:
+    await conn.execute(
+        """
+        INSERT INTO device (company_id, device_id, member_id, number, name_sealed, token_hash,
+                            created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        """,
+        device.company_id,
+        device.device_id,
+        device.member_id,
+        device.number,
+        device.name_sealed,
+        token_hash,
+        device.created_at,
+    )
+
+
+async def next_device_number(conn: Connection, company_id: UUID, member_id: UUID) -> int:
+    """Return the number after the highest ever used. Revoked devices stay, so none comes twice."""
+    number: int = await conn.fetchval(
+        """
+        SELECT coalesce(max(number), -1) + 1 FROM device WHERE company_id = $1 AND member_id = $2
+        """,
+        company_id,
+        member_id,
+    )
+    return number
+
+
+async def devices(conn: Connection, company_id: UUID, member_id: UUID) -> list[Device]:
+    rows = await conn.fetch(
+        """
+        SELECT company_id, device_id, member_id, number, name_sealed, created_at, revoked_at
+          FROM device
+         WHERE company_id = $1 AND member_id = $2
+         ORDER BY number
+        """,
+        company_id,
+        member_id,
+    )
+    return [_device(row) for row in rows]
+
+
+async def device_of_token(conn: Connection, company_id: UUID, token_hash: bytes) -> Device | None:
+    row = await conn.fetchrow(
+        """
+        SELECT company_id, device_id, member_id, number, name_sealed, created_at, revoked_at
+          FROM device
+         WHERE company_id = $1 AND token_hash = $2
+        """,
+        company_id,
+        token_hash,
+    )
+    return None if row is None else _device(row)
+
+
+async def revoke_device(
+    conn: Connection, company_id: UUID, member_id: UUID, device_id: UUID, now: datetime
+) -> bool:
+    """Revoke the member's device, if not done before; tell whether there is such a device."""
+    found = await conn.fetchval(
+        """
+        UPDATE device SET revoked_at = coalesce(revoked_at, $4)
+         WHERE company_id = $1 AND member_id = $2 AND device_id = $3
+        RETURNING true
+        """,
+        company_id,
+        member_id,
+        device_id,
+        now,
+    )
+    return bool(found)
+
+
+async def revoke_devices(conn: Connection, company_id: UUID, member_id: UUID, now: datetime) -> int:
+    rows = await conn.fetch(
+        """
+        UPDATE device SET revoked_at = $3
+         WHERE company_id = $1 AND member_id = $2 AND revoked_at IS NULL
+        RETURNING 1
+        """,
+        company_id,
+        member_id,
+        now,
+    )
+    return len(rows)
+
+
+async def insert_api_token(
+    conn: Connection, company_id: UUID, token: ApiToken, token_hash: bytes
+) -> None:
+    await conn.execute(
+        """
+        INSERT INTO api_token (company_id, api_token_id, name, scopes, token_hash, created_at,
+                               expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        """,
+        company_id,
+        token.api_token_id,
+        token.name,
+        _texts(token.scopes),
+        token_hash,
+        token.created_at,
+        token.expires_at,
+    )
+
+
+async def api_tokens(
+    conn: Connection, company_id: UUID, *, after: UUID, limit: int
+) -> list[ApiToken]:
+    rows = await conn.fetch(
+        """
+        SELECT api_token_id, name, scopes, created_at, expires_at, revoked_at
+          FROM api_token
+         WHERE company_id = $1 AND api_token_id > $2
+         ORDER BY api_token_id LIMIT $3
+        """,
+        company_id,
+        after,
+        limit,
+    )
+    return [
+        ApiToken(**{**row, "scopes": tuple(Scope(scope) for scope in row["scopes"])})
+        for row in rows
+    ]
+
+
+async def revoke_api_token(
+    conn: Connection, company_id: UUID, api_token_id: UUID, now: datetime
+) -> bool:
+    """Revoke the token, if not done before; tell whether there is such a token."""
+    found = await conn.fetchval(
+        """
+        UPDATE api_token SET revoked_at = coalesce(revoked_at, $3)
+         WHERE company_id = $1 AND api_token_id = $2
+        RETURNING true
+        """,
+        company_id,
+        api_token_id,
+        now,
+    )
+    return bool(found)
+
+
+def _device(row: Record) -> Device:
+    return Device(**dict(row))
+
+
+def _texts(scopes: Sequence[Scope]) -> list[str]:
+    return [scope.value for scope in scopes]

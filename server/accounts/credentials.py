@@ -1,0 +1,234 @@
+"""What a caller proves who they are with: sessions, devices, API tokens."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from server.accounts import credential_store, store
+from server.accounts.model import (
+    DEVICE_NUMBER_MAX,
+    ApiToken,
+    ApiTokenExpiryPast,
+    ApiTokenMissing,
+    Caller,
+    Device,
+    DeviceMissing,
+    DeviceNumbersUsedUp,
+    LoginFailed,
+    MemberMissing,
+    MemberState,
+    MemberStateRefused,
+    Role,
+    Scope,
+    Session,
+    may_call,
+)
+from server.gate import service as gate
+from server.kit import tokens
+from server.kit.cursors import cursor_of, place_of
+from server.kit.db import Connection
+from server.kit.ids import uuid7
+from server.kit.tokens import Token
+from server.vault.model import Category, SealedText
+from server.vault.service import Vault
+
+DEVICE_NAME_SCHEMA = "device.name"
+
+
+class Kind(StrEnum):
+    """What a token begins with."""
+
+    SESSION = "js"
+    DEVICE = "jd"
+    API = "ja"
+
+
+async def caller_of_token(conn: Connection, token: Token, *, now: datetime) -> Caller | None:
+    """Return who presents the token; None when it is unknown, expired or revoked.
+
+    A token of no known kind costs the same look-up as a session's.
+    """
+    match token.kind:
+        case Kind.DEVICE:
+            look_up = credential_store.device_caller
+        case Kind.API:
+            look_up = credential_store.api_token_caller
+        case _:
+            look_up = credential_store.session_caller
+    found = await look_up(conn, token.company_id, token.digest)
+    if found is None or token.kind not in tuple(Kind) or not found.holds(now):
+        return None
+    return found.caller
+
+
+async def open_session(
+    conn: Connection,
+    company_id: UUID,
+    member_id: UUID,
+    role: Role,
+    *,
+    lasts: timedelta,
+    now: datetime,
+) -> Session:
+    """Log the member in; their sessions that ran out go.
+
+    Raises
+    ------
+    LoginFailed
+        The account was blocked or erased since the password was looked at.
+    """
+    if not may_call(role, await store.share_member(conn, company_id, member_id)):
+        raise LoginFailed
+    await credential_store.delete_sessions(conn, company_id, member_id, ended_by=now)
+    token, digest = tokens.mint(Kind.SESSION, company_id)
+    session = Session(
+        company_id=company_id, member_id=member_id, token=token, expires_at=now + lasts
+    )
+    await credential_store.insert_session(conn, session, digest, now)
+    return session
+
+
+async def session_ends(conn: Connection, company_id: UUID, digest: bytes) -> datetime | None:
+    return await credential_store.session_ends(conn, company_id, digest)
+
+
+async def close_session(conn: Connection, company_id: UUID, digest: bytes) -> None:
+    """Log out: the token stops working."""
+    await credential_store.delete_session(conn, company_id, digest)
+
+
+async def add_device(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    member_id: UUID,
+    *,
+    name: str,
+    now: datetime,
+) -> tuple[Device, str]:
+    """Register a phone app of an active driver; return it and its token, shown once.
+
+    Raises
+    ------
+    MemberMissing, MemberStateRefused, DeviceNumbersUsedUp
+    """
+    device_id = uuid7()
+    sealed = await vault.seal_text(
+        company_id,
+        member_id,
+        Category.IDENTITY,
+        name,
+        row_id=device_id,
+        schema=DEVICE_NAME_SCHEMA,
+        now=now,
+    )
+    # Two additions of one member queue here, so that each gets a number of its own.
+    state = await store.lock_member(conn, company_id, member_id)
+    if state is None:
+        raise MemberMissing
+    if state is not MemberState.ACTIVE:
+        raise MemberStateRefused(state, MemberState.ACTIVE)
+    number = await credential_store.next_device_number(conn, company_id, member_id)
+    if number > DEVICE_NUMBER_MAX:
+        raise DeviceNumbersUsedUp
+    token, digest = tokens.mint(Kind.DEVICE, company_id)
+    device = Device(
+        company_id=company_id,
+        device_id=device_id,
+        member_id=member_id,
+        number=number,
+        name_sealed=sealed,
+        created_at=now,
+        revoked_at=None,
+    )
+    await credential_store.insert_device(conn, device, digest)
+    return device, token
+
+
+async def devices(
+    conn: Connection, vault: Vault, company_id: UUID, member_id: UUID
+) -> list[tuple[Device, str]]:
+    """Return the member's devices, revoked ones too, each with its name."""
+    found = await credential_store.devices(conn, company_id, member_id)
+    texts = [
+        SealedText(sealed=one.name_sealed, row_id=one.device_id, schema=DEVICE_NAME_SCHEMA)
+        for one in found
+    ]
+    opened = await vault.open_texts(company_id, texts)
+    return [(one, name or "") for one, name in zip(found, opened, strict=True)]
+
+
+async def revoke_device(
+    conn: Connection, company_id: UUID, member_id: UUID, device_id: UUID, *, now: datetime
+) -> None:
+    """Make the device's token stop working everywhere. Again is the same as once.
+
+    Raises
+    ------
+    DeviceMissing
+    """
+    # The gate before the device, as in every act on a driver: two orders would deadlock.
+    await gate.bump_credentials(conn, company_id, member_id)
+    if not await credential_store.revoke_device(conn, company_id, member_id, device_id, now):
+        raise DeviceMissing
+
+
+async def add_api_token(
+    conn: Connection,
+    company_id: UUID,
+    *,
+    name: str,
+    scopes: Sequence[Scope],
+    expires_at: datetime | None,
+    now: datetime,
+) -> tuple[ApiToken, str]:
+    """Make a token for an integration; return it and its text, shown once.
+
+    Raises
+    ------
+    ApiTokenExpiryPast
+    """
+    if expires_at is not None and expires_at <= now:
+        raise ApiTokenExpiryPast
+    text, digest = tokens.mint(Kind.API, company_id)
+    token = ApiToken(
+        api_token_id=uuid7(),
+        name=name,
+        scopes=tuple(sorted(set(scopes))),
+        created_at=now,
+        expires_at=expires_at,
+        revoked_at=None,
+    )
+    await credential_store.insert_api_token(conn, company_id, token, digest)
+    return token, text
+
+
+async def api_tokens(
+    conn: Connection, company_id: UUID, *, cursor: str | None, limit: int
+) -> tuple[list[ApiToken], str | None]:
+    """Return a page of the API tokens, and the cursor of the next.
+
+    Raises
+    ------
+    CursorInvalid
+    """
+    found = await credential_store.api_tokens(
+        conn, company_id, after=place_of(cursor), limit=limit + 1
+    )
+    if len(found) <= limit:
+        return found, None
+    return found[:limit], cursor_of(found[limit - 1].api_token_id)
+
+
+async def revoke_api_token(
+    conn: Connection, company_id: UUID, api_token_id: UUID, *, now: datetime
+) -> None:
+    """Make the token stop working. Again is the same as once.
+
+    Raises
+    ------
+    ApiTokenMissing
+    """
+    if not await credential_store.revoke_api_token(conn, company_id, api_token_id, now):
+        raise ApiTokenMissing

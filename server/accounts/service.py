@@ -1,0 +1,381 @@
+"""Companies and their members: inviting, reading, blocking, erasing; and vehicles."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from server.accounts import credential_store, store
+from server.accounts.model import (
+    INVITATION_LASTS,
+    BlockReason,
+    Company,
+    CompanyMissing,
+    Device,
+    DriverPage,
+    DriverProfile,
+    Invitation,
+    LoginTaken,
+    Member,
+    MemberMissing,
+    MemberState,
+    MemberStateRefused,
+    NewMember,
+    Profile,
+    Role,
+    Vehicle,
+    refuse_time_zone,
+    refuse_transition,
+)
+from server.accounts.sealing import logins_of, profiles, sealed
+from server.gate import service as gate
+from server.kit import db, tokens
+from server.kit.cursors import cursor_of, place_of
+from server.kit.db import Connection, Pool
+from server.kit.ids import uuid7
+from server.vault.service import Vault
+
+INVITATION_KIND: Final = "ji"
+BUFFER_MAX_S: Final = 3 * 24 * 3600
+SHIFT_MAX_S: Final = 14 * 3600
+STAFF_ROLES: Final = frozenset({Role.MAIN_USER, Role.DISPATCHER})
+
+
+async def create_company(
+    pool: Pool,
+    vault: Vault,
+    *,
+    name: str,
+    time_zone: str,
+    main_user: NewMember,
+    erasure_grace_s: int,
+    now: datetime,
+) -> tuple[Company, Invitation]:
+    """Make a company and invite its main user. Opens its own transaction: no company is known yet.
+
+    Raises
+    ------
+    TimeZoneUnknown, PhoneUnreadable, EmailUnreadable
+    """
+    refuse_time_zone(time_zone)
+    company = Company(
+        company_id=uuid7(),
+        name=name,
+        time_zone=time_zone,
+        buffer_max_s=BUFFER_MAX_S,
+        shift_max_s=SHIFT_MAX_S,
+        erasure_grace_s=erasure_grace_s,
+        created_at=now,
+    )
+    await vault.create_company(company.company_id, now)
+    async with db.tenant(pool, company.company_id) as conn:
+        await store.insert_company(conn, company)
+        _, invitation = await add_member(conn, vault, company.company_id, main_user, now=now)
+    return company, invitation
+
+
+async def company(conn: Connection, company_id: UUID) -> Company:
+    """Return the company and its settings.
+
+    Raises
+    ------
+    CompanyMissing
+    """
+    found = await store.company(conn, company_id)
+    if found is None:
+        raise CompanyMissing
+    return found
+
+
+async def every_company(conn: Connection) -> list[UUID]:
+    """Return the ids of all companies; ``conn`` acts as the job runner's role."""
+    return await store.every_company(conn)
+
+
+async def add_member(
+    conn: Connection, vault: Vault, company_id: UUID, new: NewMember, *, now: datetime
+) -> tuple[Profile, Invitation]:
+    """Add a member in state ``invited``; for a driver also the gate, closed.
+
+    Says nothing about other companies: only this one's logins can be taken.
+
+    Raises
+    ------
+    PhoneUnreadable, EmailUnreadable, LoginTaken
+    """
+    member_id = uuid7()
+    logins = logins_of(vault, new)
+    for login_hash in logins.hashes:
+        # Asked before keys are made; the table's constraint is what decides a race.
+        if await store.member_of_login(conn, company_id, login_hash) is not None:
+            raise LoginTaken
+    await vault.create_subject(company_id, member_id)
+    member = await sealed(vault, company_id, member_id, new, logins, now=now)
+    await store.insert_member(conn, member)
+    for login_hash in member.login_hashes:
+        await store.insert_login(conn, company_id, login_hash)
+    if new.role is Role.DRIVER:
+        await gate.create(conn, company_id, member_id)
+    invitation = await _invite(conn, company_id, member_id, now)
+    return (await profiles(vault, company_id, [member]))[0], invitation
+
+
+async def invite_again(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
+) -> Invitation:
+    """Replace the invitation of a driver who has not accepted; the old code stops working.
+
+    Raises
+    ------
+    GateMissing, MemberStateRefused
+    """
+    await gate.lock(conn, company_id, driver_id)
+    state = await _locked_state(conn, company_id, driver_id)
+    if state is not MemberState.INVITED:
+        raise MemberStateRefused(state, MemberState.INVITED)
+    return await _invite(conn, company_id, driver_id, now)
+
+
+async def profile(conn: Connection, vault: Vault, company_id: UUID, member_id: UUID) -> Profile:
+    """Return one member.
+
+    Raises
+    ------
+    MemberMissing
+    """
+    member = await store.member(conn, company_id, member_id)
+    if member is None:
+        raise MemberMissing
+    return (await profiles(vault, company_id, [member]))[0]
+
+
+async def staff(
+    conn: Connection, vault: Vault, company_id: UUID, *, cursor: str | None, limit: int
+) -> tuple[list[Profile], str | None]:
+    """Return a page of the dispatchers and main users, and the cursor of the next.
+
+    Raises
+    ------
+    CursorInvalid
+    """
+    found, following = await _page(
+        conn, company_id, STAFF_ROLES, state=None, cursor=cursor, limit=limit
+    )
+    return await profiles(vault, company_id, found), following
+
+
+async def drivers(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    *,
+    state: MemberState | None,
+    cursor: str | None,
+    limit: int,
+) -> DriverPage:
+    """Return a page of the drivers, ordered by id.
+
+    Raises
+    ------
+    CursorInvalid
+    """
+    found, following = await _page(
+        conn, company_id, {Role.DRIVER}, state=state, cursor=cursor, limit=limit
+    )
+    items = tuple(_driver(one) for one in await profiles(vault, company_id, found))
+    return DriverPage(items=items, next_cursor=following)
+
+
+async def driver(
+    conn: Connection, vault: Vault, company_id: UUID, driver_id: UUID
+) -> DriverProfile:
+    """Return one driver.
+
+    Raises
+    ------
+    MemberMissing
+        There is no such driver in this company.
+    """
+    member = await store.member(conn, company_id, driver_id)
+    if member is None or member.role is not Role.DRIVER:
+        raise MemberMissing
+    return _driver((await profiles(vault, company_id, [member]))[0])
+
+
+async def is_driver(conn: Connection, company_id: UUID, member_id: UUID) -> bool:
+    """Tell whether the company has a driver of this id, whatever their state."""
+    member = await store.member(conn, company_id, member_id)
+    return member is not None and member.role is Role.DRIVER
+
+
+async def names(
+    conn: Connection, vault: Vault, company_id: UUID, member_ids: Collection[UUID]
+) -> dict[UUID, str]:
+    """Return the names of those members that exist and can be read."""
+    found = await store.members_by_id(conn, company_id, member_ids)
+    return {one.member_id: one.name for one in await profiles(vault, company_id, found)}
+
+
+async def set_state(
+    conn: Connection, company_id: UUID, member_id: UUID, state: MemberState
+) -> None:
+    """Change what the account is. The gate is the caller's, and locked before this.
+
+    Raises
+    ------
+    MemberMissing, MemberStateRefused
+    """
+    refuse_transition(await _locked_state(conn, company_id, member_id), state)
+    await store.set_state(conn, company_id, member_id, state)
+
+
+async def block(
+    conn: Connection, company_id: UUID, driver_id: UUID, reason: BlockReason, *, now: datetime
+) -> None:
+    """Close the gate and the recording window; inside :func:`gate.stopping` only.
+
+    A driver who is blocked still reads, withdraws and asks for erasure. With a lost phone, log-ins
+    and devices end as well: whoever found it is not the driver.
+
+    Raises
+    ------
+    GateMissing, MemberStateRefused
+    """
+    await gate.set_account_active(conn, company_id, driver_id, active=False)
+    # Else what was recorded while blocked would be taken after the block.
+    await gate.close_window(conn, company_id, driver_id, at=now)
+    await _move(conn, company_id, driver_id, MemberState.ACTIVE, MemberState.BLOCKED)
+    if reason is BlockReason.LOST_PHONE:
+        await end_sessions_and_devices(conn, company_id, driver_id, now=now)
+
+
+async def unblock(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
+    """Open the gate for the account again; consents and shift are as they were left.
+
+    Raises
+    ------
+    GateMissing, MemberStateRefused
+    """
+    await gate.set_account_active(conn, company_id, driver_id, active=True)
+    await _move(conn, company_id, driver_id, MemberState.BLOCKED, MemberState.ACTIVE)
+
+
+async def end_sessions_and_devices(
+    conn: Connection, company_id: UUID, member_id: UUID, *, now: datetime
+) -> int:
+    """Log the member out everywhere and revoke their devices; return how many ended."""
+    await gate.bump_credentials(conn, company_id, member_id)
+    sessions = await credential_store.delete_sessions(conn, company_id, member_id)
+    return sessions + await credential_store.revoke_devices(conn, company_id, member_id, now)
+
+
+async def device_of_token(conn: Connection, company_id: UUID, digest: bytes) -> Device | None:
+    """Return the device that has this token, also a revoked one."""
+    return await credential_store.device_of_token(conn, company_id, digest)
+
+
+async def login_hashes(conn: Connection, company_id: UUID, member_id: UUID) -> tuple[bytes, ...]:
+    """Return the blind indexes under which the member is found when logging in."""
+    member = await store.member(conn, company_id, member_id)
+    return () if member is None else member.login_hashes
+
+
+async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
+    """Delete the member and all they prove themself with; return the number of rows."""
+    return await store.delete_member(conn, company_id, member_id)
+
+
+async def add_vehicle(
+    conn: Connection, company_id: UUID, *, name: str, plate: str, now: datetime
+) -> Vehicle:
+    """Add a vehicle of the company.
+
+    Raises
+    ------
+    PlateTaken
+    """
+    vehicle = Vehicle(vehicle_id=uuid7(), name=name, plate=plate, created_at=now)
+    await store.insert_vehicle(conn, company_id, vehicle)
+    return vehicle
+
+
+async def is_vehicle(conn: Connection, company_id: UUID, vehicle_id: UUID) -> bool:
+    """Tell whether the company has a vehicle of this id."""
+    return await store.is_vehicle(conn, company_id, vehicle_id)
+
+
+async def vehicles(
+    conn: Connection, company_id: UUID, *, cursor: str | None = None, limit: int | None = None
+) -> tuple[list[Vehicle], str | None]:
+    """Return a page of the vehicles (all without a limit), and the cursor of the next.
+
+    Raises
+    ------
+    CursorInvalid
+    """
+    one_more = None if limit is None else limit + 1
+    found = await store.vehicles(conn, company_id, after=place_of(cursor), limit=one_more)
+    if limit is None or len(found) <= limit:
+        return found, None
+    return found[:limit], cursor_of(found[limit - 1].vehicle_id)
+
+
+async def _page(
+    conn: Connection,
+    company_id: UUID,
+    roles: Collection[Role],
+    *,
+    state: MemberState | None,
+    cursor: str | None,
+    limit: int,
+) -> tuple[list[Member], str | None]:
+    after = place_of(cursor)
+    found = await store.members(
+        conn, company_id, roles=roles, state=state, after=after, limit=limit + 1
+    )
+    if len(found) <= limit:
+        return found, None
+    return found[:limit], cursor_of(found[limit - 1].member_id)
+
+
+async def _move(
+    conn: Connection, company_id: UUID, member_id: UUID, before: MemberState, after: MemberState
+) -> None:
+    # Narrower than the table: in grace an account also becomes active or blocked, but by no act
+    # of the staff.
+    state = await _locked_state(conn, company_id, member_id)
+    if state is not before:
+        raise MemberStateRefused(state, after)
+    await store.set_state(conn, company_id, member_id, after)
+
+
+async def _locked_state(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState:
+    state = await store.lock_member(conn, company_id, member_id)
+    if state is None:
+        raise MemberMissing
+    return state
+
+
+async def _invite(conn: Connection, company_id: UUID, member_id: UUID, now: datetime) -> Invitation:
+    code, code_hash = tokens.mint(INVITATION_KIND, company_id)
+    invitation = Invitation(code=code, expires_at=now + INVITATION_LASTS)
+    await store.replace_invitation(
+        conn,
+        company_id,
+        member_id,
+        code_hash=code_hash,
+        expires_at=invitation.expires_at,
+        now=now,
+    )
+    return invitation
+
+
+def _driver(one: Profile) -> DriverProfile:
+    return DriverProfile(
+        member_id=one.member_id,
+        name=one.name,
+        phone_masked=one.phone_masked or "",
+        state=one.state,
+        locale=one.locale,
+        created_at=one.created_at,
+    )

@@ -1,0 +1,177 @@
+"""Logging in and out, and accepting an invitation."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from http import HTTPStatus
+from typing import Final
+from uuid import UUID
+
+from aiohttp import web
+
+from server.accounts import credentials, log_in, service
+from server.accounts.access import (
+    ANY_MEMBER,
+    COOKIE,
+    PUBLIC,
+    VAULT,
+    me,
+    presented,
+)
+from server.accounts.log_in import Attempt, Attempts, Passwords
+from server.accounts.logins import EmailUnreadable, PhoneUnreadable
+from server.accounts.model import (
+    SESSION_LASTS,
+    CompanyNeeded,
+    InvitationNotUsable,
+    LogInBusy,
+    LoginFailed,
+    NotAuthenticated,
+    TooManyAttempts,
+)
+from server.accounts.wire import (
+    Acceptance,
+    Accepted,
+    LogIn,
+    SessionCompany,
+    SessionMember,
+    SessionView,
+)
+from server.kit.api import endpoint
+from server.kit.db import Connection
+from server.kit.web import COMPANY, POOL, now, transaction
+
+PASSWORDS: web.AppKey[Passwords] = web.AppKey("PASSWORDS")
+ATTEMPTS: web.AppKey[Attempts] = web.AppKey("ATTEMPTS")
+
+
+async def logging_in(app: web.Application) -> AsyncIterator[None]:
+    """Hold what log-ins share in this process; for ``app.cleanup_ctx``."""
+    passwords = Passwords()
+    app[PASSWORDS] = passwords
+    app[ATTEMPTS] = Attempts()
+    yield
+    passwords.close()
+
+
+@endpoint(
+    "POST",
+    "/v1/session",
+    access=PUBLIC,
+    answer=SessionView,
+    raises=(
+        PhoneUnreadable,
+        EmailUnreadable,
+        LoginFailed,
+        CompanyNeeded,
+        TooManyAttempts,
+        LogInBusy,
+    ),
+)
+async def open_session(request: web.Request, *, body: LogIn) -> web.Response:
+    """Log in by phone or e-mail.
+
+    Browsers get a cookie, everybody else a token in the answer. A person who works for several
+    companies is asked which, once the password was right.
+    """
+    at, app = now(request), request.app
+    lasts = SESSION_LASTS[body.transport]
+    session = await log_in.log_in(
+        app[POOL],
+        app[VAULT],
+        app[PASSWORDS],
+        app[ATTEMPTS],
+        Attempt(
+            login=body.login,
+            password=body.password,
+            company_id=body.company_id,
+            address=request.remote or "",
+        ),
+        lasts=lasts,
+        now=at,
+    )
+    request[COMPANY] = session.company_id
+    async with transaction(request, readonly=True) as conn:
+        token = session.token if body.transport == "bearer" else None
+        view = await _session_view(
+            request, conn, session.member_id, expires_at=session.expires_at, token=token
+        )
+    answer = _own_answer(view.model_dump_json())
+    if body.transport == "cookie":
+        _set_cookie(answer, session.token, lasts_s=int(lasts.total_seconds()))
+    return answer
+
+
+@endpoint("GET", "/v1/session", access=ANY_MEMBER)
+async def read_session(request: web.Request) -> SessionView:
+    """Return who is logged in, for which company, until when."""
+    async with transaction(request, readonly=True) as conn:
+        ends = await credentials.session_ends(conn, request[COMPANY], _digest(request))
+        if ends is None:
+            raise NotAuthenticated
+        return await _session_view(request, conn, me(request), expires_at=ends, token=None)
+
+
+@endpoint("DELETE", "/v1/session", access=ANY_MEMBER, status=HTTPStatus.NO_CONTENT)
+async def close_session(request: web.Request) -> web.Response:
+    """Log out. The token or cookie stops working at once."""
+    async with transaction(request) as conn:
+        await credentials.close_session(conn, request[COMPANY], _digest(request))
+    answer = web.Response(status=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
+    _set_cookie(answer, "", lasts_s=0)
+    return answer
+
+
+@endpoint(
+    "POST",
+    "/v1/invitations/accept",
+    access=PUBLIC,
+    raises=(InvitationNotUsable, LogInBusy),
+)
+async def accept_invitation(request: web.Request, *, body: Acceptance) -> Accepted:
+    """Set a password with the one-time code. The account is active from then on."""
+    member = await log_in.accept_invitation(
+        request.app[POOL], request.app[PASSWORDS], body.code, body.password, now=now(request)
+    )
+    return Accepted(member_id=member.member_id, role=member.role)
+
+
+async def _session_view(
+    request: web.Request,
+    conn: Connection,
+    member_id: UUID,
+    *,
+    expires_at: datetime,
+    token: str | None,
+) -> SessionView:
+    company_id = request[COMPANY]
+    company = await service.company(conn, company_id)
+    profile = await service.profile(conn, request.app[VAULT], company_id, member_id)
+    return SessionView(
+        token=token,
+        expires_at=expires_at,
+        member=SessionMember.model_validate(profile),
+        company=SessionCompany.model_validate(company),
+    )
+
+
+def _digest(request: web.Request) -> bytes:
+    token = presented(request)
+    if token is None:  # authorize() has read the same header before
+        raise NotAuthenticated
+    return token.digest
+
+
+def _own_answer(body: str) -> web.Response:
+    return web.Response(
+        text=body, content_type="application/json", headers={"Cache-Control": "no-store"}
+    )
+
+
+def _set_cookie(answer: web.Response, token: str, *, lasts_s: int) -> None:
+    # The prefix makes browsers insist on Secure, Path=/ and no Domain.
+    answer.set_cookie(
+        COOKIE, token, max_age=lasts_s, path="/", secure=True, httponly=True, samesite="Strict"
+    )
+
+
+ENDPOINTS: Final = (open_session, read_session, close_session, accept_invitation)

@@ -1,0 +1,344 @@
+"""Companies, members, invitations and vehicles in PostgreSQL. Each function is one statement."""
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+from server.accounts.model import (
+    Company,
+    Locale,
+    LoginTaken,
+    Member,
+    MemberState,
+    PlateTaken,
+    Role,
+    Vehicle,
+)
+from server.kit.db import Connection, Record, UniqueViolation
+
+
+async def insert_company(conn: Connection, company: Company) -> None:
+    await conn.execute(
+        """
+        INSERT INTO company (company_id, name, time_zone, buffer_max_s, shift_max_s,
+                             erasure_grace_s, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        """,
+        company.company_id,
+        company.name,
+        company.time_zone,
+        company.buffer_max_s,
+        company.shift_max_s,
+        company.erasure_grace_s,
+        company.created_at,
+    )
+
+
+async def company(conn: Connection, company_id: UUID) -> Company | None:
+    row = await conn.fetchrow(
+        """
+        SELECT company_id, name, time_zone, buffer_max_s, shift_max_s, erasure_grace_s, created_at
+          FROM company
+         WHERE company_id = $1
+        """,
+        company_id,
+    )
+    return None if row is None else Company(**dict(row))
+
+
+async def insert_member(conn: Connection, member: Member) -> None:
+    """Add the member.
+
+    Raises
+    ------
+    LoginTaken
+        Another member of this company has the phone or the e-mail.
+    """
+    try:
+        await conn.execute(
+            """
+            INSERT INTO member (company_id, member_id, role, state, locale, name_sealed,
+                                phone_sealed, email_sealed, phone_hash, email_hash, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            """,
+            member.company_id,
+            member.member_id,
+            member.role.value,
+            member.state.value,
+            member.locale.value,
+            member.name_sealed,
+            member.phone_sealed,
+            member.email_sealed,
+            member.phone_hash,
+            member.email_hash,
+            member.created_at,
+        )
+    except UniqueViolation:
+        raise LoginTaken from None
+
+
+async def insert_login(conn: Connection, company_id: UUID, login_hash: bytes) -> None:
+    await conn.execute(
+        "INSERT INTO login_directory (login_hash, company_id) VALUES ($1, $2)",
+        login_hash,
+        company_id,
+    )
+
+
+async def companies_of_login(conn: Connection, login_hash: bytes, *, limit: int) -> list[UUID]:
+    """Return the companies that know the login: the one statement that no company bounds."""
+    rows = await conn.fetch(
+        "SELECT company_id FROM login_directory WHERE login_hash = $1 ORDER BY company_id LIMIT $2",
+        login_hash,
+        limit,
+    )
+    return [row["company_id"] for row in rows]
+
+
+async def member(conn: Connection, company_id: UUID, member_id: UUID) -> Member | None:
+    row = await conn.fetchrow(
+        """
+        SELECT company_id, member_id, role, state, locale, name_sealed, phone_sealed, email_sealed,
+               phone_hash, email_hash, password_hash, created_at
+          FROM member
+         WHERE company_id = $1 AND member_id = $2
+        """,
+        company_id,
+        member_id,
+    )
+    return None if row is None else _member(row)
+
+
+async def member_of_login(conn: Connection, company_id: UUID, login_hash: bytes) -> Member | None:
+    row = await conn.fetchrow(
+        """
+        SELECT company_id, member_id, role, state, locale, name_sealed, phone_sealed, email_sealed,
+               phone_hash, email_hash, password_hash, created_at
+          FROM member
+         WHERE company_id = $1 AND (phone_hash = $2 OR email_hash = $2)
+        """,
+        company_id,
+        login_hash,
+    )
+    return None if row is None else _member(row)
+
+
+async def members(
+    conn: Connection,
+    company_id: UUID,
+    *,
+    roles: Collection[Role],
+    state: MemberState | None,
+    after: UUID,
+    limit: int,
+) -> list[Member]:
+    rows = await conn.fetch(
+        """
+        SELECT company_id, member_id, role, state, locale, name_sealed, phone_sealed, email_sealed,
+               phone_hash, email_hash, password_hash, created_at
+          FROM member
+         WHERE company_id = $1 AND member_id > $2 AND role = ANY($3::text[])
+           AND ($4::text IS NULL OR state = $4)
+         ORDER BY member_id LIMIT $5
+        """,
+        company_id,
+        after,
+        [role.value for role in roles],
+        None if state is None else state.value,
+        limit,
+    )
+    return [_member(row) for row in rows]
+
+
+async def members_by_id(
+    conn: Connection, company_id: UUID, member_ids: Collection[UUID]
+) -> list[Member]:
+    rows = await conn.fetch(
+        """
+        SELECT company_id, member_id, role, state, locale, name_sealed, phone_sealed, email_sealed,
+               phone_hash, email_hash, password_hash, created_at
+          FROM member
+         WHERE company_id = $1 AND member_id = ANY($2::uuid[])
+        """,
+        company_id,
+        list(member_ids),
+    )
+    return [_member(row) for row in rows]
+
+
+async def share_member(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState | None:
+    """Return the member's state, which stays what it is until the transaction ends."""
+    state = await conn.fetchval(
+        "SELECT state FROM member WHERE company_id = $1 AND member_id = $2 FOR SHARE",
+        company_id,
+        member_id,
+    )
+    return None if state is None else MemberState(state)
+
+
+async def lock_member(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState | None:
+    """Return the member's state; changes of one member queue here."""
+    state = await conn.fetchval(
+        "SELECT state FROM member WHERE company_id = $1 AND member_id = $2 FOR NO KEY UPDATE",
+        company_id,
+        member_id,
+    )
+    return None if state is None else MemberState(state)
+
+
+async def set_state(
+    conn: Connection, company_id: UUID, member_id: UUID, state: MemberState
+) -> None:
+    await conn.execute(
+        "UPDATE member SET state = $3 WHERE company_id = $1 AND member_id = $2",
+        company_id,
+        member_id,
+        state.value,
+    )
+
+
+async def set_password(
+    conn: Connection, company_id: UUID, member_id: UUID, password_hash: str
+) -> None:
+    await conn.execute(
+        "UPDATE member SET password_hash = $3 WHERE company_id = $1 AND member_id = $2",
+        company_id,
+        member_id,
+        password_hash,
+    )
+
+
+async def replace_invitation(
+    conn: Connection,
+    company_id: UUID,
+    member_id: UUID,
+    *,
+    code_hash: bytes,
+    expires_at: datetime,
+    now: datetime,
+) -> None:
+    await conn.execute(
+        """
+        INSERT INTO invitation (company_id, member_id, code_hash, expires_at, created_at)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (company_id, member_id) DO UPDATE
+           SET code_hash = excluded.code_hash, expires_at = excluded.expires_at,
+               created_at = excluded.created_at
+        """,
+        company_id,
+        member_id,
+        code_hash,
+        expires_at,
+        now,
+    )
+
+
+async def invited_member(
+    conn: Connection, company_id: UUID, code_hash: bytes, now: datetime
+) -> UUID | None:
+    member_id: UUID | None = await conn.fetchval(
+        """
+        SELECT member_id FROM invitation
+         WHERE company_id = $1 AND code_hash = $2 AND expires_at > $3
+        """,
+        company_id,
+        code_hash,
+        now,
+    )
+    return member_id
+
+
+async def delete_invitation(conn: Connection, company_id: UUID, code_hash: bytes) -> bool:
+    """Use the invitation up; tell whether it was still there."""
+    found = await conn.fetchval(
+        "DELETE FROM invitation WHERE company_id = $1 AND code_hash = $2 RETURNING true",
+        company_id,
+        code_hash,
+    )
+    return bool(found)
+
+
+async def insert_vehicle(conn: Connection, company_id: UUID, vehicle: Vehicle) -> None:
+    """Add the vehicle.
+
+    Raises
+    ------
+    PlateTaken
+    """
+    try:
+        await conn.execute(
+            """
+            INSERT INTO vehicle (company_id, vehicle_id, name, plate, created_at)
+            VALUES ($1, $2, $3, $4, $5)
+            """,
+            company_id,
+            vehicle.vehicle_id,
+            vehicle.name,
+            vehicle.plate,
+            vehicle.created_at,
+        )
+    except UniqueViolation:
+        raise PlateTaken from None
+
+
+async def is_vehicle(conn: Connection, company_id: UUID, vehicle_id: UUID) -> bool:
+    found = await conn.fetchval(
+        "SELECT true FROM vehicle WHERE company_id = $1 AND vehicle_id = $2", company_id, vehicle_id
+    )
+    return bool(found)
+
+
+async def vehicles(
+    conn: Connection, company_id: UUID, *, after: UUID, limit: int | None
+) -> list[Vehicle]:
+    rows = await conn.fetch(
+        """
+        SELECT vehicle_id, name, plate, created_at
+          FROM vehicle
+         WHERE company_id = $1 AND vehicle_id > $2
+         ORDER BY vehicle_id LIMIT $3
+        """,
+        company_id,
+        after,
+        limit,
+    )
+    return [Vehicle(**dict(row)) for row in rows]
+
+
+async def every_company(conn: Connection) -> list[UUID]:
+    """Return the companies there are; only the job runner's role sees more than one."""
+    rows = await conn.fetch("SELECT company_id FROM company ORDER BY company_id")
+    return [row["company_id"] for row in rows]
+
+
+async def delete_member(conn: Connection, company_id: UUID, member_id: UUID) -> int:
+    """Delete the member with all that only they have; return how many rows went."""
+    count: int = await conn.fetchval(
+        """
+        WITH m AS (DELETE FROM member WHERE company_id = $1 AND member_id = $2
+                   RETURNING phone_hash, email_hash),
+             i AS (DELETE FROM invitation WHERE company_id = $1 AND member_id = $2 RETURNING 1),
+             s AS (DELETE FROM session WHERE company_id = $1 AND member_id = $2 RETURNING 1),
+             d AS (DELETE FROM device WHERE company_id = $1 AND member_id = $2 RETURNING 1),
+             l AS (DELETE FROM login_directory
+                    WHERE company_id = $1
+                      AND login_hash IN (SELECT phone_hash FROM m UNION SELECT email_hash FROM m)
+                   RETURNING 1)
+        SELECT (SELECT count(*) FROM m) + (SELECT count(*) FROM i) + (SELECT count(*) FROM s)
+             + (SELECT count(*) FROM d) + (SELECT count(*) FROM l)
+        """,
+        company_id,
+        member_id,
+    )
+    return count
+
+
+def _member(row: Record) -> Member:
+    return Member(
+        **{
+            **row,
+            "role": Role(row["role"]),
+            "state": MemberState(row["state"]),
+            "locale": Locale(row["locale"]),
+        }
+    )

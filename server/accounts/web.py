@@ -1,0 +1,307 @@
+"""The accounts' endpoints: members and drivers, devices, vehicles, API tokens."""
+
+from http import HTTPStatus
+from typing import Final
+from uuid import UUID
+
+from aiohttp import web
+
+from server.accounts import credentials, service, session_web
+from server.accounts.access import (
+    ANY_MEMBER,
+    DRIVER,
+    MAIN_USER,
+    VAULT,
+    authorize,
+    me,
+    staff,
+)
+from server.accounts.logins import EmailUnreadable, PhoneUnreadable
+from server.accounts.model import (
+    ApiTokenExpiryPast,
+    ApiTokenMissing,
+    DeviceMissing,
+    DeviceNumbersUsedUp,
+    Invitation,
+    LoginTaken,
+    MemberState,
+    MemberStateRefused,
+    NewMember,
+    PlateTaken,
+    Profile,
+    Role,
+    Scope,
+)
+from server.accounts.session_web import logging_in
+from server.accounts.wire import (
+    AddedApiToken,
+    AddedDevice,
+    AddedDriver,
+    AddedMember,
+    ApiTokenView,
+    Blocking,
+    DeviceView,
+    DriverState,
+    InvitationView,
+    InvitedDriver,
+    Me,
+    MemberView,
+    NewApiToken,
+    NewDevice,
+    NewDriver,
+    NewStaff,
+    NewVehicle,
+    PageQuery,
+    VehicleView,
+)
+from server.gate import service as gate
+from server.gate.model import GateMissing
+from server.kit.api import endpoint
+from server.kit.cursors import CursorInvalid
+from server.kit.web import COMPANY, POOL, now, transaction
+from server.kit.wire import Page
+
+__all__ = ["ENDPOINTS", "authorize", "logging_in"]
+
+
+@endpoint(
+    "POST",
+    "/v1/drivers",
+    access=staff(Scope.DRIVERS_WRITE),
+    status=HTTPStatus.CREATED,
+    raises=(PhoneUnreadable, EmailUnreadable, LoginTaken),
+)
+async def add_driver(request: web.Request, *, body: NewDriver) -> AddedDriver:
+    """Invite a driver. Nothing is collected before they accept and consent themselves."""
+    new = NewMember(
+        name=body.name, role=Role.DRIVER, locale=body.locale, phone=body.phone, email=body.email
+    )
+    profile, invitation = await _add(request, new)
+    return AddedDriver(
+        driver=InvitedDriver(
+            driver_id=profile.member_id,
+            name=profile.name,
+            phone_masked=profile.phone_masked,
+            state=profile.state,
+            locale=profile.locale,
+            created_at=profile.created_at,
+        ),
+        invitation=InvitationView.model_validate(invitation),
+    )
+
+
+@endpoint(
+    "POST",
+    "/v1/drivers/{driver_id}/invitation",
+    access=staff(Scope.DRIVERS_WRITE),
+    status=HTTPStatus.CREATED,
+    raises=(GateMissing, MemberStateRefused),
+)
+async def invite_driver_again(request: web.Request, *, driver_id: UUID) -> InvitationView:
+    """Give out a new code to a driver who has not accepted; the old one stops working."""
+    async with transaction(request) as conn:
+        invitation = await service.invite_again(conn, request[COMPANY], driver_id, now=now(request))
+    return InvitationView.model_validate(invitation)
+
+
+@endpoint(
+    "POST",
+    "/v1/drivers/{driver_id}/block",
+    access=staff(Scope.DRIVERS_WRITE),
+    raises=(GateMissing, MemberStateRefused),
+)
+async def block_driver(request: web.Request, *, driver_id: UUID, body: Blocking) -> DriverState:
+    """Stop all recording of a driver. They can still log in, withdraw and ask for erasure."""
+    at = now(request)
+    async with gate.stopping(request.app[POOL], request[COMPANY], driver_id, now=at) as conn:
+        await service.block(conn, request[COMPANY], driver_id, body.reason_code, now=at)
+    return DriverState(driver_id=driver_id, state=MemberState.BLOCKED)
+
+
+@endpoint(
+    "POST",
+    "/v1/drivers/{driver_id}/unblock",
+    access=staff(Scope.DRIVERS_WRITE),
+    raises=(GateMissing, MemberStateRefused),
+)
+async def unblock_driver(request: web.Request, *, driver_id: UUID) -> DriverState:
+    """Let the driver work again. Consents are theirs and stay as they left them."""
+    async with transaction(request) as conn:
+        await service.unblock(conn, request[COMPANY], driver_id)
+    return DriverState(driver_id=driver_id, state=MemberState.ACTIVE)
+
+
+@endpoint(
+    "POST",
+    "/v1/members",
+    access=MAIN_USER,
+    status=HTTPStatus.CREATED,
+    raises=(PhoneUnreadable, EmailUnreadable, LoginTaken),
+)
+async def add_member(request: web.Request, *, body: NewStaff) -> AddedMember:
+    """Invite a dispatcher or another main user."""
+    new = NewMember(
+        name=body.name, role=body.role, locale=body.locale, phone=body.phone, email=body.email
+    )
+    profile, invitation = await _add(request, new)
+    return AddedMember(
+        member=MemberView.model_validate(profile),
+        invitation=InvitationView.model_validate(invitation),
+    )
+
+
+@endpoint("GET", "/v1/members", access=MAIN_USER, raises=(CursorInvalid,))
+async def list_members(request: web.Request, *, query: PageQuery) -> Page[MemberView]:
+    """List the dispatchers and main users; drivers have a list of their own."""
+    async with transaction(request, readonly=True) as conn:
+        found, following = await service.staff(
+            conn, request.app[VAULT], request[COMPANY], cursor=query.cursor, limit=query.limit
+        )
+    return Page(items=[MemberView.model_validate(one) for one in found], next_cursor=following)
+
+
+@endpoint("GET", "/v1/me", access=ANY_MEMBER)
+async def read_me(request: web.Request) -> Me:
+    """Return the caller's own account."""
+    async with transaction(request, readonly=True) as conn:
+        found = await service.profile(conn, request.app[VAULT], request[COMPANY], me(request))
+    return Me.model_validate(found)
+
+
+@endpoint(
+    "POST",
+    "/v1/me/devices",
+    access=DRIVER,
+    status=HTTPStatus.CREATED,
+    raises=(MemberStateRefused, DeviceNumbersUsedUp),
+)
+async def add_device(request: web.Request, *, body: NewDevice) -> AddedDevice:
+    """Register a phone app; its token may send positions and nothing else."""
+    async with transaction(request) as conn:
+        device, token = await credentials.add_device(
+            conn,
+            request.app[VAULT],
+            request[COMPANY],
+            me(request),
+            name=body.name,
+            now=now(request),
+        )
+    return AddedDevice(device_id=device.device_id, name=body.name, token=token)
+
+
+@endpoint("GET", "/v1/me/devices", access=DRIVER)
+async def list_devices(request: web.Request) -> Page[DeviceView]:
+    """List the caller's phone apps, revoked ones too: at most 256, on one page."""
+    async with transaction(request, readonly=True) as conn:
+        found = await credentials.devices(conn, request.app[VAULT], request[COMPANY], me(request))
+    return Page(
+        items=[
+            DeviceView(
+                device_id=one.device_id,
+                name=name,
+                created_at=one.created_at,
+                revoked_at=one.revoked_at,
+            )
+            for one, name in found
+        ]
+    )
+
+
+@endpoint("DELETE", "/v1/me/devices/{device_id}", access=DRIVER, raises=(DeviceMissing,))
+async def revoke_device(request: web.Request, *, device_id: UUID) -> None:
+    """Make a phone app's token stop working at once, everywhere."""
+    async with transaction(request) as conn:
+        await credentials.revoke_device(
+            conn, request[COMPANY], me(request), device_id, now=now(request)
+        )
+
+
+@endpoint("GET", "/v1/vehicles", access=staff(Scope.ROUTES_READ), raises=(CursorInvalid,))
+async def list_vehicles(request: web.Request, *, query: PageQuery) -> Page[VehicleView]:
+    """List the company's vehicles."""
+    async with transaction(request, readonly=True) as conn:
+        found, following = await service.vehicles(
+            conn, request[COMPANY], cursor=query.cursor, limit=query.limit
+        )
+    return Page(items=[VehicleView.model_validate(one) for one in found], next_cursor=following)
+
+
+@endpoint(
+    "POST",
+    "/v1/vehicles",
+    access=staff(Scope.ROUTES_WRITE),
+    status=HTTPStatus.CREATED,
+    raises=(PlateTaken,),
+)
+async def add_vehicle(request: web.Request, *, body: NewVehicle) -> VehicleView:
+    """Add a vehicle."""
+    async with transaction(request) as conn:
+        vehicle = await service.add_vehicle(
+            conn, request[COMPANY], name=body.name, plate=body.plate, now=now(request)
+        )
+    return VehicleView.model_validate(vehicle)
+
+
+@endpoint("GET", "/v1/api-tokens", access=MAIN_USER, raises=(CursorInvalid,))
+async def list_api_tokens(request: web.Request, *, query: PageQuery) -> Page[ApiTokenView]:
+    """List the company's API tokens, without the tokens themselves."""
+    async with transaction(request, readonly=True) as conn:
+        found, following = await credentials.api_tokens(
+            conn, request[COMPANY], cursor=query.cursor, limit=query.limit
+        )
+    return Page(items=[ApiTokenView.model_validate(one) for one in found], next_cursor=following)
+
+
+@endpoint(
+    "POST",
+    "/v1/api-tokens",
+    access=MAIN_USER,
+    status=HTTPStatus.CREATED,
+    raises=(ApiTokenExpiryPast,),
+)
+async def add_api_token(request: web.Request, *, body: NewApiToken) -> AddedApiToken:
+    """Make a token for an integration: it acts for the company, never for a person."""
+    async with transaction(request) as conn:
+        made, token = await credentials.add_api_token(
+            conn,
+            request[COMPANY],
+            name=body.name,
+            scopes=body.scopes,
+            expires_at=body.expires_at,
+            now=now(request),
+        )
+    return AddedApiToken(token=token, **ApiTokenView.model_validate(made).model_dump())
+
+
+@endpoint("DELETE", "/v1/api-tokens/{api_token_id}", access=MAIN_USER, raises=(ApiTokenMissing,))
+async def revoke_api_token(request: web.Request, *, api_token_id: UUID) -> None:
+    """Make an API token stop working at once."""
+    async with transaction(request) as conn:
+        await credentials.revoke_api_token(conn, request[COMPANY], api_token_id, now=now(request))
+
+
+async def _add(request: web.Request, new: NewMember) -> tuple[Profile, Invitation]:
+    async with transaction(request) as conn:
+        return await service.add_member(
+            conn, request.app[VAULT], request[COMPANY], new, now=now(request)
+        )
+
+
+ENDPOINTS: Final = (
+    *session_web.ENDPOINTS,
+    add_driver,
+    invite_driver_again,
+    block_driver,
+    unblock_driver,
+    add_member,
+    list_members,
+    read_me,
+    add_device,
+    list_devices,
+    revoke_device,
+    list_vehicles,
+    add_vehicle,
+    list_api_tokens,
+    add_api_token,
+    revoke_api_token,
+)

@@ -1,0 +1,296 @@
+"""Logging in and out, over real HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from http.cookies import SimpleCookie
+
+import pytest
+from aiohttp import web
+from limits import RateLimitItemPerSecond
+
+from server.accounts.access import COOKIE
+from server.accounts.log_in import (
+    PER_LOGIN,
+    VERIFICATIONS_MIN,
+    WAITING_MAX,
+    Attempts,
+    Passwords,
+    network_of,
+)
+from server.accounts.model import LogInBusy, TooManyAttempts
+from server.accounts.session_web import PASSWORDS
+from server.accounts.web import ENDPOINTS, logging_in
+from tests.accounts.people import (
+    EMAIL,
+    PASSWORD,
+    PHONE,
+    accept,
+    accounts,
+    add,
+    code_of,
+    join,
+    log_in,
+    new_staff,
+    token_of,
+)
+from tests.http import Clock, bearer, serve
+from tests.world import NOW, World, add_company, add_member, open_session
+
+
+async def test_a_log_in_by_any_spelling_opens_a_session(world: World) -> None:
+    async with accounts(world) as client:
+        added = await join(client, await world.session("dispatcher"), email=EMAIL)
+        for login in (PHONE, "8 (701) 123-45-67", EMAIL.upper()):
+            answer = await log_in(client, login)
+            body = await answer.json()
+
+            assert answer.status == 200
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert "Set-Cookie" not in answer.headers
+            assert body["member"] == {
+                "member_id": added["driver"]["driver_id"],
+                "name": "Aigerim Canaryova",
+                "role": "driver",
+                "locale": "kk",
+            }
+            assert body["company"]["company_id"] == str(world.company_id)
+            assert body["expires_at"] == "2026-12-22T12:00:00Z"
+            seen = await client.get("/v1/session", headers=bearer(body["token"]))
+            assert await seen.json() == {**body, "token": None}
+
+
+async def test_a_browser_gets_a_cookie_and_no_token(world: World) -> None:
+    async with accounts(world) as client:
+        await join(client, await world.session("dispatcher"))
+        answer = await log_in(client, transport="cookie")
+        cookie = SimpleCookie(answer.headers["Set-Cookie"])[COOKIE]
+        body = await answer.json()
+
+        assert body["token"] is None
+        assert body["expires_at"] == "2026-11-23T00:00:00Z"
+        assert cookie["httponly"]
+        assert cookie["secure"]
+        assert (cookie["samesite"], cookie["path"], cookie["domain"]) == ("Strict", "/", "")
+        assert cookie["max-age"] == "43200"
+        headers = {"Cookie": f"{COOKIE}={cookie.value}"}
+        assert (await client.get("/v1/session", headers=headers)).status == 200
+
+
+async def test_logging_out_ends_this_session_only(world: World) -> None:
+    async with accounts(world) as client:
+        await join(client, await world.session("dispatcher"))
+        first, second = [await token_of(await log_in(client)) for _ in range(2)]
+
+        answer = await client.delete("/v1/session", headers=bearer(first))
+
+        assert answer.status == 204
+        assert f'{COOKIE}=""' in answer.headers["Set-Cookie"]
+        assert "Max-Age=0" in answer.headers["Set-Cookie"]
+        assert (await client.get("/v1/session", headers=bearer(first))).status == 401
+        assert (await client.get("/v1/session", headers=bearer(second))).status == 200
+
+
+async def test_sessions_that_ran_out_go_at_the_next_log_in(world: World) -> None:
+    clock = Clock()
+    async with accounts(world, clock=clock) as client:
+        await join(client, await world.session("dispatcher"))
+        await token_of(await log_in(client))
+        clock.at = NOW + timedelta(days=30)
+        await token_of(await log_in(client))
+
+    left = await world.owner.fetchval("SELECT count(*) FROM session WHERE expires_at <= $1", NOW)
+    assert left == 0
+
+
+async def test_every_wrong_pair_gets_the_same_answer(world: World) -> None:
+    async with accounts(world) as client:
+        staff = await world.session("dispatcher")
+        await join(client, staff)
+        await add(
+            client, "/v1/drivers", staff, {"name": "N", "phone": "87010000001", "locale": "en"}
+        )
+        answers = [
+            await log_in(client, password="wrong password"),  # noqa: S106 - of nobody
+            await log_in(client, "87019999999"),
+            await log_in(client, "nobody@aral.example"),
+            await log_in(client, "87010000001"),  # invited: no password yet
+            await log_in(client, company_id=str(world.driver.member_id)),
+        ]
+
+        assert {answer.status for answer in answers} == {401}
+        assert len({await answer.read() for answer in answers}) == 1
+
+
+class CountedPasswords(Passwords):
+    """Notes the parameters of every hash that a password is held against."""
+
+    def __init__(self, verified: list[list[str]]) -> None:
+        super().__init__()
+        self.verified = verified
+
+    def _matches(self, against: str, password: str) -> bool:
+        self.verified.append(against.split("$")[1:4])
+        return super()._matches(against, password)
+
+
+async def test_an_unknown_login_costs_the_same_work(world: World) -> None:
+    """Count what is done instead of timing it."""
+    verified: list[list[str]] = []
+
+    async def counting(app: web.Application) -> AsyncIterator[None]:
+        app[PASSWORDS], plain = CountedPasswords(verified), app[PASSWORDS]
+        yield
+        app[PASSWORDS].close()
+        plain.close()
+
+    async with serve(
+        world,
+        ENDPOINTS,
+        prepare=lambda app: app.cleanup_ctx.extend([logging_in, counting]),
+    ) as client:
+        await join(client, await world.session("dispatcher"))
+        work = []
+        for login in (PHONE, "87019999999", "nobody@aral.example"):
+            verified.clear()
+            await log_in(client, login, password="wrong password")  # noqa: S106 - of nobody
+            work.append(list(verified))
+
+    assert work[0] == work[1] == work[2]
+    assert work[0] == [["argon2id", "v=19", "m=19456,t=2,p=1"]] * VERIFICATIONS_MIN
+
+
+async def test_a_person_of_two_companies_chooses_after_the_password(world: World) -> None:
+    other = await add_company(world.vault, world.owner)
+    chief = await add_member(world.vault, world.pool, other, role="main_user")
+    async with accounts(world) as client:
+        await join(client, await world.session("dispatcher"))
+        await join(client, await open_session(world.pool, other, chief))
+
+        wrong = await log_in(client, password="wrong password")  # noqa: S106 - of nobody
+        asked = await log_in(client)
+        chosen = await log_in(client, company_id=str(other))
+
+        assert await code_of(wrong) == (401, "login-failed")
+        assert await code_of(asked) == (409, "company-needed")
+        companies = (await asked.json())["companies"]
+        assert {one["company_id"] for one in companies} == {str(world.company_id), str(other)}
+        assert all(set(one) == {"company_id", "name"} for one in companies)
+        assert (await chosen.json())["company"]["company_id"] == str(other)
+
+
+async def test_a_password_is_asked_by_every_company_itself(world: World) -> None:
+    other = await add_company(world.vault, world.owner)
+    chief = await add_member(world.vault, world.pool, other, role="main_user")
+    async with accounts(world) as client:
+        await join(client, await world.session("dispatcher"))
+        added = await add(
+            client,
+            "/v1/drivers",
+            await open_session(world.pool, other, chief),
+            {"name": "N", "phone": PHONE, "locale": "en"},
+        )
+        await accept(client, added["invitation"]["code"], password="another password")  # noqa: S106
+
+        here = await log_in(client)
+        there = await log_in(client, password="another password")  # noqa: S106 - of nobody
+        crossed = await log_in(client, company_id=str(other))
+
+        assert (await here.json())["company"]["company_id"] == str(world.company_id)
+        assert (await there.json())["company"]["company_id"] == str(other)
+        assert await code_of(crossed) == (401, "login-failed")
+
+
+@pytest.mark.parametrize("state", ["blocked", "grace", "erasing"])
+async def test_staff_who_are_not_active_cannot_log_in(world: World, state: str) -> None:
+    async with accounts(world) as client:
+        added = await add(client, "/v1/members", await world.session("main_user"), new_staff())
+        await accept(client, added["invitation"]["code"])
+        assert (await log_in(client, EMAIL)).status == 200
+        await world.owner.execute("UPDATE member SET state = $1 WHERE role = 'dispatcher'", state)
+
+        assert await code_of(await log_in(client, EMAIL)) == (401, "login-failed")
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_after_too_many_attempts_even_the_right_password_waits(
+    world: World,
+    known: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    async with accounts(world) as client:
+        await join(client, await world.session("dispatcher"))
+        login = PHONE if known else "87019999999"
+        for _ in range(PER_LOGIN.amount):
+            answer = await log_in(client, login, password="wrong password")  # noqa: S106
+            assert answer.status == 401
+        answer = await log_in(client, login)
+        body = await answer.json()
+
+        assert (answer.status, body["code"]) == (429, "too-many-attempts")
+        assert 1 <= body["retry_after_s"] <= 300
+        assert int(answer.headers["Retry-After"]) >= body["retry_after_s"]
+        assert (await log_in(client, "nobody@aral.example")).status == 401
+
+
+async def test_attempts_count_per_login_and_per_address_and_end_with_the_window() -> None:
+    one_a_second = RateLimitItemPerSecond(1, 1)
+    attempts = Attempts(one_a_second, RateLimitItemPerSecond(2, 1))
+
+    await attempts.take(b"a", "192.0.2.1")
+    with pytest.raises(TooManyAttempts):
+        await attempts.take(b"a", "192.0.2.2")
+    await attempts.take(b"b", "192.0.2.1")
+    with pytest.raises(TooManyAttempts):
+        await attempts.take(b"c", "192.0.2.1")
+    await asyncio.sleep(1.1)
+    await attempts.take(b"a", "192.0.2.1")
+    await attempts.forgive(b"a")
+    await attempts.take(b"a", "192.0.2.1")
+
+
+async def test_a_blocked_address_adds_nothing_to_memory() -> None:
+    attempts = Attempts(per_address=RateLimitItemPerSecond(5, 60))
+
+    for number in range(100):
+        try:
+            await attempts.take(number.to_bytes(2), "192.0.2.1")
+        except TooManyAttempts:
+            continue
+
+    storage = attempts._limiter.storage.storage  # type: ignore[attr-defined]  # noqa: SLF001
+    assert len(storage) == 1 + 5
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:aaaa::1", "2001:db8:1:2::/64"),
+        ("", "unknown"),
+    ],
+)
+def test_an_attacker_is_an_address_or_an_ipv6_network(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+async def test_passwords_are_looked_at_for_a_bounded_number_at_once() -> None:
+    passwords = Passwords()
+    turns = [passwords.turn() for _ in range(WAITING_MAX)]
+    for turn in turns:
+        await turn.__aenter__()
+
+    with pytest.raises(LogInBusy):
+        await passwords.turn().__aenter__()
+    await turns[0].__aexit__(None, None, None)
+    async with passwords.turn():
+        pass
+    passwords.close()
+
+
+async def test_the_hash_of_nobody_is_nobodys_password() -> None:
+    passwords = Passwords()
+
+    assert not await passwords.verify(PASSWORD, None)
+    assert await passwords.verify(PASSWORD, await passwords.hash(PASSWORD))
+    passwords.close()
