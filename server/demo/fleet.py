@@ -86,16 +86,27 @@ async def _shift(api: Api, company: DemoCompany, van: Van, clock: FastClock) -> 
     phone = api.acting_with(van.driver.device_token)
     withdraw_s = van.run.duration_s * WITHDRAW_AT if van.number == WITHDRAWING_DRIVER else None
     started = clock()
-    for elapsed_s, (lon, lat) in zip(van.run.elapsed_s, van.run.lon_lat, strict=True):
+    for index, elapsed_s in enumerate(van.run.elapsed_s):
         recorded_at = started + timedelta(seconds=float(elapsed_s))
         await clock.sleep_until(recorded_at)
         if withdraw_s is not None and elapsed_s >= withdraw_s:
             await person.post("/v1/me/consents/location/withdraw")
             await clock.sleep(timedelta(seconds=van.run.duration_s - withdraw_s))
             return
-        if not await _upload(phone, recorded_at, float(lon), float(lat), clock):
+        if not await _upload(phone, _position(van.run, index, recorded_at), clock):
             break
     await person.post("/v1/me/shift/end")
+
+
+def _position(run: Run, index: int, recorded_at: datetime) -> dict[str, Any]:
+    return {
+        "recorded_at": rfc3339(recorded_at),
+        "lat": float(run.lon_lat[index, 1]),
+        "lon": float(run.lon_lat[index, 0]),
+        "speed_mps": round(float(run.speed_mps[index]), 2),
+        "heading_deg": round(float(run.heading_deg[index]), 1),
+        "source": "gps",
+    }
 
 
 async def _plan(planner: Api, van: Van, starts_at: datetime) -> None:
@@ -113,16 +124,13 @@ async def _plan(planner: Api, van: Van, starts_at: datetime) -> None:
     )
 
 
-async def _upload(
-    phone: Api, recorded_at: datetime, lon: float, lat: float, clock: FastClock
-) -> bool:
+async def _upload(phone: Api, position: dict[str, Any], clock: FastClock) -> bool:
     """Send one fix as a phone would; return whether the server wants more.
 
     Raises
     ------
     AccountGone
     """
-    position = {"recorded_at": rfc3339(recorded_at), "lat": lat, "lon": lon}
     try:
         answer = await phone.post(
             "/v1/positions", {"sent_at": rfc3339(clock()), "positions": [position]}

@@ -17,6 +17,7 @@ from server.demo.tracks import Run
 from server.kit.wire import rfc3339
 
 BIN_M: Final = 40.0
+AGREE_M: Final = 45.0
 HALT_MPS: Final = 0.7
 HALT_S_MIN: Final = 30.0
 STOP_SPACING_M: Final = 500.0
@@ -45,15 +46,20 @@ class Road:
 
 
 def road_of(runs: list[Run]) -> Road:
-    """Return the median road: one run's fixes are half a minute apart and cut the corners."""
-    everything = np.concatenate([run.lon_lat for run in runs])
-    plane = Plane.around(everything)
+    """Return the middle of where most runs went: one run's fixes are far apart and cut corners."""
+    plane = Plane.around(np.concatenate([run.lon_lat for run in runs]))
+    tracks = [shapely.LineString(plane.to_xy(run.lon_lat)) for run in runs]
+    xy = np.concatenate([plane.to_xy(run.lon_lat) for run in runs])
+    points = shapely.points(xy)
+    # A fix counts where most of the runs agree; one of them began on another street.
+    near = sum((shapely.distance(track, points) < AGREE_M).astype(int) for track in tracks)
+    agreed = near > len(runs) / 2
     longest = max(runs, key=lambda run: len(run.elapsed_s))
-    rough = shapely.linestrings(plane.to_xy(longest.lon_lat))
-    xy = plane.to_xy(everything)
-    along_m = shapely.line_locate_point(rough, shapely.points(xy))
-    bins = np.floor(along_m / BIN_M).astype(int)
-    middles = [np.median(xy[bins == number], axis=0) for number in np.unique(bins)]
+    rough = shapely.LineString(plane.to_xy(longest.lon_lat))
+    bins = np.floor(shapely.line_locate_point(rough, points) / BIN_M).astype(int)
+    middles = [
+        np.median(xy[agreed & (bins == number)], axis=0) for number in np.unique(bins[agreed])
+    ]
     line = shapely.LineString(np.array(middles)).simplify(3.0)
     return Road(plane=plane, line=cast("shapely.LineString", line))
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from geo.plane import segment_lengths_m
+from geo.plane import Plane, segment_lengths_m
 from geo.types import Floats
 
 RUNS_FILE: Final = (
@@ -26,6 +26,10 @@ class Run:
     name: str
     elapsed_s: Floats
     lon_lat: Floats
+
+    speed_mps: Floats
+    heading_deg: Floats
+    """Both towards the next fix: the recording has no speeds, a phone would."""
 
     @property
     def duration_s(self) -> float:
@@ -48,4 +52,15 @@ def _run(name: str, fixes: list[tuple[float, float, float]]) -> Run:
     table = np.array(fixes)
     keep = np.append(True, np.diff(table[:, 0]) > 0)
     table = table[keep]
-    return Run(name=name, elapsed_s=table[:, 0] - table[0, 0], lon_lat=table[:, 1:])
+    elapsed_s, lon_lat = table[:, 0] - table[0, 0], table[:, 1:]
+    plane = Plane.around(lon_lat)
+    east_m, north_m = np.diff(plane.to_xy(lon_lat), axis=0).T
+    heading_deg = np.degrees(np.arctan2(east_m, north_m)) % 360.0
+    speed_mps = np.hypot(east_m, north_m) / np.diff(elapsed_s)
+    return Run(
+        name=name,
+        elapsed_s=elapsed_s,
+        lon_lat=lon_lat,
+        speed_mps=np.append(speed_mps, 0.0),
+        heading_deg=np.append(heading_deg, heading_deg[-1]),
+    )
