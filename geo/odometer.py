@@ -1,0 +1,66 @@
+"""How far a vehicle drove, without the metres that noise adds."""
+
+from typing import Final
+
+import numpy as np
+
+from geo.plane import Plane, norms
+from geo.smooth import Drive
+from geo.types import Flags, Floats, Indices
+
+# Between fixes further apart in time than this a chord cuts the corners.
+CHORD_STEP_MAX_S: Final = 8.0
+# An arc longer than a right-angled corner is an invention of the smoother.
+ARC_PER_CHORD_MAX: Final = 1.25
+ARC_POINTS: Final = 9
+
+
+def steps_m(time_s: Floats, drive: Drive, still: Flags, plane: Plane) -> Floats:
+    """Return the metres driven from each fix to the next.
+
+    Parameters
+    ----------
+    time_s
+        Shape ``(n,)``: strictly increasing.
+    drive
+        The smoothed track, ``n`` long.
+    still
+        Shape ``(max(n - 1, 0),)``: true for steps within a stay. They count nothing.
+    plane
+        The plane of ``drive``.
+
+    Returns
+    -------
+    Floats
+        Shape ``(max(n - 1, 0),)``: metres on the ellipsoid, never negative.
+
+    Notes
+    -----
+    Steps up to 8 s count their chord, longer ones the cubic Hermite arc through positions and
+    velocities, at most 1.25 chords. On the days of ``tests/geo/days.py`` (5 s, sigma 5 to 10 m)
+    the sum is within 3 % of the truth. A parked hour (1 to 60 s) adds less than 20 m up to sigma
+    10 m and less than 100 m at 30 m: ``tests/geo/test_odometer.py`` holds it to that.
+    """
+    chord_m = norms(np.diff(drive.xy, axis=0))
+    true_chord_m = plane.true_lengths_m(drive.xy)
+    step_s = np.diff(time_s)
+    curved = np.flatnonzero((step_s > CHORD_STEP_MAX_S) & (chord_m > 1.0) & ~still)
+    stretch = np.ones(len(chord_m))
+    arc_m = _arcs_m(step_s[curved], drive, curved)
+    stretch[curved] = np.clip(arc_m / chord_m[curved], 1.0, ARC_PER_CHORD_MAX)
+    return np.where(still, 0.0, true_chord_m * stretch)
+
+
+def _arcs_m(step_s: Floats, drive: Drive, at: Indices) -> Floats:
+    """Return the lengths of the Hermite arcs of the steps ``at``, as polylines of 8 pieces."""
+    fraction = np.linspace(0.0, 1.0, ARC_POINTS)[:, np.newaxis, np.newaxis]
+    tangent_from = step_s[:, np.newaxis] * drive.velocity_mps[at]
+    tangent_to = step_s[:, np.newaxis] * drive.velocity_mps[at + 1]
+    arc = (
+        (2 * fraction**3 - 3 * fraction**2 + 1) * drive.xy[at]
+        + (fraction**3 - 2 * fraction**2 + fraction) * tangent_from
+        + (3 * fraction**2 - 2 * fraction**3) * drive.xy[at + 1]
+        + (fraction**3 - fraction**2) * tangent_to
+    )
+    lengths: Floats = norms(np.diff(arc, axis=0)).sum(axis=0)
+    return lengths

@@ -1,0 +1,146 @@
+"""What plan versus fact answers. Times are unix seconds; None = not known, never 0."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from geo.types import Floats
+
+StopStatus: TypeAlias = Literal["visited", "missed", "unknown", "pending"]
+WindowStatus: TypeAlias = Literal["early", "on_time", "late", "none"]
+Evidence: TypeAlias = Literal["stay", "slow_pass"]
+Method: TypeAlias = Literal["plan", "gps", "gap"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """What the report rests on.
+
+    ``gaps`` counts silences longer than 120 s while positions could be recorded, the first and
+    the last included; ``coverage`` is the share of that time outside them.
+    """
+
+    fixes: int
+    used: int
+    dropped: Mapping[str, int]
+    median_step_s: float | None
+    sigma_m: float | None
+    gaps: int
+    coverage: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopFact:
+    """One planned stop.
+
+    ``entered_s`` and ``exited_s`` are the crossings of its circle, ``arrived_s`` and
+    ``departed_s`` the halt and the start of the wheels. ``arrival_uncertainty_s`` is half of the
+    time in which the halt must lie. ``confidence`` orders statuses; it is no probability.
+    ``actual_sequence`` numbers the visited stops by arrival, from 0.
+    """
+
+    planned_sequence: int
+    actual_sequence: int | None
+    status: StopStatus
+    confidence: float
+    entered_s: float | None
+    arrived_s: float | None
+    departed_s: float | None
+    exited_s: float | None
+    arrival_uncertainty_s: float | None
+    window_status: WindowStatus
+    early_s: float | None
+    late_s: float | None
+    wait_s: float | None
+    service_s: float | None
+    service_delta_s: float | None
+    distance_m: float | None
+    evidence: Evidence | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnplannedStay:
+    """A stay of two minutes or more that served no planned stop."""
+
+    lon: float
+    lat: float
+    from_s: float
+    to_s: float
+    dwell_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """The way from one planned stop to the next; the fact only if both were visited in order.
+
+    ``method`` says where ``actual_m`` comes from: along the plan, smoothed positions, or partly
+    straight (or along the plan) across a gap, then it is a lower bound. Nothing counts across time
+    that was not shared.
+    """
+
+    planned_m: float
+    actual_m: float | None
+    method: Method | None
+    planned_s: float | None
+    actual_s: float | None
+    moving_s: float | None
+    idle_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """Driven outside the corridor of the planned line; ``lon_lat`` is ``(k, 2)``."""
+
+    kind: Literal["off_corridor"]
+    from_s: float
+    to_s: float
+    length_m: float
+    max_m: float
+    lon_lat: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Sums over the time in which positions could be recorded.
+
+    ``actual_m`` was measured, ``matched_m`` of it along the planned line, ``gap_m`` is the least
+    distance across gaps and in addition. ``on_time_rate`` is of visited stops with a window,
+    ``completion`` of stops that were due (a stop with status unknown is due), ``order_score`` the
+    share of visited stops in planned order, ``compliance`` ``matched_m / actual_m``.
+    """
+
+    planned_m: float
+    actual_m: float
+    matched_m: float
+    gap_m: float
+    drive_s: float
+    service_s: float
+    wait_s: float
+    idle_s: float
+    on_time_rate: float | None
+    completion: float | None
+    order_score: float | None
+    compliance: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where the vehicle was at its last fix; ``deviation_s`` > 0 = behind the schedule."""
+
+    along_m: float | None
+    length_m: float
+    deviation_s: float | None
+    next_stop: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFact:
+    """Plan versus fact of one route."""
+
+    quality: Quality
+    stops: tuple[StopFact, ...]
+    unplanned: tuple[UnplannedStay, ...]
+    legs: tuple[Leg, ...]
+    deviations: tuple[Deviation, ...]
+    totals: Totals
+    progress: Progress

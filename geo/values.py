@@ -1,0 +1,112 @@
+"""What plan versus fact is asked: the track, the plan and every threshold."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from geo.types import Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """What was recorded.
+
+    Attributes
+    ----------
+    time_s
+        Shape ``(n,)``: unix seconds of the fixes, in any order, repeats allowed; ``n`` may be 0.
+    lon_lat
+        Shape ``(n, 2)``: degrees, WGS 84. Values that cannot be are dropped and counted.
+    accuracy_m
+        Shape ``(n,)``: the radius the phone claimed, NaN where it claimed none.
+    """
+
+    time_s: Floats
+    lon_lat: Floats
+    accuracy_m: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What was planned: ``m >= 1`` stops in order.
+
+    Attributes
+    ----------
+    lon_lat
+        Shape ``(m, 2)``: the stops, degrees, WGS 84.
+    radius_m
+        Shape ``(m,)``: a vehicle this near is at the stop.
+    service_s
+        Shape ``(m,)``: planned time at the stop. 0 or NaN = none planned.
+    planned_arrival_s
+        Shape ``(m,)``: unix seconds, NaN = none planned.
+    window_from_s, window_to_s
+        Shape ``(m,)``: unix seconds, NaN = open.
+    line
+        Shape ``(k, 2)``, ``k >= 2``: the planned road; None = straight legs between stops.
+    """
+
+    lon_lat: Floats
+    radius_m: Floats
+    service_s: Floats
+    planned_arrival_s: Floats
+    window_from_s: Floats
+    window_to_s: Floats
+    line: Floats | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """Every threshold of the report; docs/explanation/plan-versus-fact.md says what each does."""
+
+    # Cleaning
+    accuracy_max_m: float = 200.0
+    feasible_speed_mps: float = 50.0
+    feasible_slack_m: float = 60.0
+    spike_min_m: float = 40.0
+    spike_max_s: float = 60.0
+    gap_s: float = 120.0
+    sigma_default_m: float = 10.0
+
+    # Smoothing: root of the spectral density of acceleration, m / s^1.5
+    odometer_agility: float = 3.0
+    stay_agility: float = 1.5
+    dense_step_s: float = 20.0
+
+    # Stays
+    stay_min_s: float = 50.0
+    stay_radius_m: float = 18.0
+    stay_radius_sparse_m: float = 60.0
+    stay_drift_mps: float = 1.0
+    stay_merge_s: float = 45.0
+    unplanned_min_s: float = 120.0
+    standing_mps: float = 0.7
+
+    # Slow passes, and the rule for stops planned to be short
+    passing_speed_mps: float = 8.0
+    short_service_s: float = 60.0
+    short_service_share: float = 0.5
+    short_halt_min_s: float = 5.0
+    halting_speed_mps: float = 2.0
+
+    # Assigning visits to stops; costs are in units of half a squared standard deviation
+    miss_cost: float = 9.0
+    share_cost: float = 3.5
+    place_error_m: float = 15.0
+    reach_m: float = 60.0
+    delay_scale_s: float = 1800.0
+    same_place_m: float = 15.0
+
+    # Judging what was not seen
+    reach_speed_mps: float = 14.0
+
+    # Progress along the plan and leaving it
+    match_reach_m: float = 150.0
+    match_thin_m: float = 12.0
+    corridor_leave_m: float = 50.0
+    corridor_return_m: float = 40.0
+    deviation_min_m: float = 100.0
+    deviation_min_s: float = 30.0
+    deviation_min_fixes: int = 3
+
+
+DEFAULT: Final = Parameters()

@@ -1,0 +1,167 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from geo.plan_fact import PlanFact, plan_versus_fact
+from geo.values import Plan
+from tests.geo.days import Day, make_day
+
+
+def report(day: Day, plan: Plan | None = None) -> PlanFact:
+    return plan_versus_fact(day.track, plan or day.plan, shared_s=day.shared_s, until_s=day.until_s)
+
+
+def without(plan: Plan, stop: int) -> Plan:
+    keep = np.arange(len(plan.lon_lat)) != stop
+    return Plan(
+        lon_lat=plan.lon_lat[keep],
+        radius_m=plan.radius_m[keep],
+        service_s=plan.service_s[keep],
+        planned_arrival_s=plan.planned_arrival_s[keep],
+        window_from_s=plan.window_from_s[keep],
+        window_to_s=plan.window_to_s[keep],
+        line=plan.line,
+    )
+
+
+@pytest.mark.parametrize("step_s", [1.0, 5.0, 15.0, 30.0])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_arrivals_and_departures_are_near_the_truth(seed: int, step_s: float) -> None:
+    day = make_day(seed, step_s=step_s)
+
+    stops = report(day).stops
+
+    assert [stop.status for stop in stops] == ["visited"] * 8
+    arrived = [stop.arrived_s or np.nan for stop in stops]
+    departed = [stop.departed_s or np.nan for stop in stops]
+    bound_s = max(10.0, 0.6 * step_s)
+    assert np.abs(np.array(arrived) - day.arrived_s).max() < bound_s
+    assert np.abs(np.array(departed) - day.departed_s).max() < bound_s
+    assert [stop.evidence for stop in stops] == ["stay"] * 8
+    assert max(stop.distance_m or np.inf for stop in stops) < 30.0
+
+
+def test_the_stated_uncertainty_holds_for_most_arrivals() -> None:
+    within = []
+    for seed in range(20, 26):
+        day = make_day(seed, sigma_m=10.0)
+        within += [
+            abs(stop.arrived_s - day.arrived_s[stop.planned_sequence]) <= stop.arrival_uncertainty_s
+            for stop in report(day).stops
+            if stop.arrived_s is not None and stop.arrival_uncertainty_s is not None
+        ]
+
+    assert len(within) > 40
+    assert np.mean(within) > 0.8
+
+
+def test_stops_served_in_another_order_are_visited_and_the_order_is_scored() -> None:
+    day = make_day(6, order=np.array([0, 1, 5, 2, 3, 4, 6, 7]))
+
+    found = report(day)
+
+    assert [stop.status for stop in found.stops] == ["visited"] * 8
+    assert [stop.actual_sequence for stop in found.stops] == [0, 1, 5, 2, 3, 4, 6, 7]
+    assert found.totals.order_score == pytest.approx(7 / 8)
+    assert found.legs[2].actual_m is None  # from the sixth served to the third: not driven
+
+
+def test_windows_are_judged_by_arrival() -> None:
+    day = make_day(7)
+    arrived_s = day.arrived_s
+    plan = dataclasses.replace(
+        day.plan,
+        window_from_s=np.where(np.arange(8) == 1, arrived_s + 40.0, arrived_s - 600.0),
+        window_to_s=np.where(np.arange(8) == 2, arrived_s - 300.0, arrived_s + 600.0),
+    )
+
+    found = report(day, plan)
+
+    status = [stop.window_status for stop in found.stops]
+    assert status == ["on_time", "early", "late", *["on_time"] * 5]
+    assert found.stops[1].wait_s == pytest.approx(40.0, abs=6.0)
+    assert found.stops[2].late_s == pytest.approx(300.0, abs=6.0)
+    assert found.totals.on_time_rate == pytest.approx(6 / 8)
+    assert found.totals.wait_s == pytest.approx(40.0, abs=6.0)
+
+
+def test_a_stay_nobody_planned_is_reported() -> None:
+    day = make_day(8, dwell_s=(200.0, 500.0))
+
+    found = report(day, without(day.plan, 4))
+
+    assert len(found.unplanned) == 1
+    stay = found.unplanned[0]
+    assert stay.from_s == pytest.approx(day.arrived_s[4], abs=10.0)
+    assert stay.dwell_s == pytest.approx(day.departed_s[4] - day.arrived_s[4], abs=20.0)
+    assert [stay.lon, stay.lat] == pytest.approx(day.plan.lon_lat[4].tolist(), abs=4e-4)
+
+
+def test_legs_are_as_long_as_the_road() -> None:
+    day = make_day(9)
+
+    found = report(day)
+
+    assert len(found.legs) == 7
+    for i, leg in enumerate(found.legs):
+        driven_s = day.arrived_s[i + 1] - day.departed_s[i]
+        assert leg.method == "plan"
+        assert leg.actual_m == pytest.approx(leg.planned_m, abs=0.02 * leg.planned_m + 30.0)
+        assert leg.actual_s == pytest.approx(driven_s, abs=15.0)
+        assert leg.planned_s == pytest.approx(driven_s, abs=1.0)
+        assert (leg.moving_s or 0.0) + (leg.idle_s or 0.0) == pytest.approx(leg.actual_s)
+
+
+def test_a_detour_is_a_deviation_with_its_geometry() -> None:
+    day = make_day(10, outliers=0.0)
+    assert day.plan.line is not None
+    # The plan leads another way between the fourth and the fifth stop.
+    line = day.plan.line.copy()
+    middle = len(line) // 2
+    line[middle : middle + 3] += [0.006, 0.0]
+
+    found = report(day, dataclasses.replace(day.plan, line=line))
+    straight = report(day)
+
+    assert len(straight.deviations) == 0
+    assert len(found.deviations) >= 1
+    longest = max(found.deviations, key=lambda deviation: deviation.length_m)
+    assert longest.max_m > 100.0
+    assert longest.length_m > 200.0
+    assert longest.lon_lat.shape[1] == 2
+    assert (found.totals.compliance or 1.0) < (straight.totals.compliance or 0.0)
+
+
+def test_totals_add_up() -> None:
+    day = make_day(12, missed=(2,))
+
+    totals = report(day).totals
+
+    assert totals.completion == pytest.approx(7 / 8)
+    assert totals.order_score == 1.0
+    assert totals.service_s == pytest.approx(np.nansum(day.departed_s - day.arrived_s), rel=0.03)
+    whole_s = totals.drive_s + totals.idle_s + totals.service_s + totals.wait_s
+    assert whole_s == pytest.approx(day.until_s - day.shared_s[0, 0], rel=0.03)
+    assert totals.planned_m == pytest.approx(day.driven_m, rel=1e-3)
+
+
+def test_two_stops_in_one_building_share_the_visit() -> None:
+    day = make_day(13)
+    twice = np.array([0, 1, 2, 3, 3, 4, 5, 6, 7])
+    plan = day.plan
+    shared = Plan(
+        lon_lat=plan.lon_lat[twice],
+        radius_m=plan.radius_m[twice],
+        service_s=plan.service_s[twice],
+        planned_arrival_s=plan.planned_arrival_s[twice],
+        window_from_s=plan.window_from_s[twice],
+        window_to_s=plan.window_to_s[twice],
+        line=plan.line,
+    )
+
+    found = report(day, shared)
+
+    assert [stop.status for stop in found.stops] == ["visited"] * 9
+    assert found.stops[3].arrived_s == found.stops[4].arrived_s
+    assert found.totals.order_score == 1.0

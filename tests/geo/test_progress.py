@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from geo.progress import Line, candidates, match, place_stops
+from geo.types import Floats
+from tests.geo.days import along, at, drive, noise, plane_at, road
+
+PLANE = plane_at()
+
+
+def line_of(xy: Floats) -> Line:
+    line = Line.of(xy, PLANE)
+    assert line is not None
+    return line
+
+
+def there_and_back(seed: int) -> Floats:
+    out = road(np.random.default_rng(seed), 12, block=(150.0, 500.0))
+    return np.concatenate([out, out[-2::-1]])
+
+
+@pytest.mark.parametrize(
+    ("step_s", "wrong_share", "naive_share"), [(5.0, 0.01, 0.3), (30.0, 0.03, 0.3)]
+)
+def test_on_an_out_and_back_road_the_pass_is_right(
+    step_s: float, wrong_share: float, naive_share: float
+) -> None:
+    wrong, naive = [], []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        xy = there_and_back(seed)
+        halts_m = along(xy)[-1] * np.array([0.2, 0.45, 0.7])
+        knots_s, knots_m, _ = drive(rng, along(xy)[-1], halts_m, np.full(3, 120.0))
+        time_s = np.arange(0.0, knots_s[-1], step_s)
+        true_m = np.interp(time_s, knots_s, knots_m)
+        seen = at(xy, true_m) + noise(rng, time_s, 10.0)
+        line = line_of(xy)
+
+        found_m = match(line, seen, sigma_m=10.0, reach_m=150.0)
+
+        nearest_m = candidates(line, seen, reach_m=500.0)[0][:, 0]
+        wrong += list(~(np.abs(found_m - true_m) < 150.0))
+        naive += list(~(np.abs(nearest_m - true_m) < 150.0))
+
+    assert np.mean(wrong) <= wrong_share
+    assert np.mean(naive) > naive_share  # or the test would not show anything
+
+
+def test_a_detour_is_off_and_the_plan_is_rejoined_where_it_was_left() -> None:
+    line = line_of(np.array([[0.0, 0.0], [5_000.0, 0.0]]))
+    x = np.arange(0.0, 5_000.0, 50.0)
+    y = np.where((x > 2_000.0) & (x < 3_000.0), 400.0, 0.0)
+
+    found_m = match(line, np.column_stack([x, y]), sigma_m=8.0, reach_m=150.0)
+
+    assert np.isnan(found_m[y > 0.0]).all()
+    assert found_m[y == 0.0] == pytest.approx(x[y == 0.0], rel=1e-3, abs=0.1)
+
+
+def test_far_from_the_plan_nothing_is_on_it() -> None:
+    line = line_of(np.array([[0.0, 0.0], [1_000.0, 0.0]]))
+
+    found_m = match(line, np.full((5, 2), 5_000.0), sigma_m=8.0, reach_m=150.0)
+
+    assert np.isnan(found_m).all()
+    assert match(line, np.zeros((0, 2)), sigma_m=8.0, reach_m=150.0).shape == (0,)
+
+
+def test_candidates_are_the_bottoms_of_the_valleys() -> None:
+    line = line_of(np.array([[0.0, 0.0], [500.0, 0.0], [500.0, 60.0], [0.0, 60.0]]))
+
+    along_m, distance_m = candidates(line, np.array([[100.0, 20.0]]), reach_m=100.0)
+
+    assert along_m[0, :2] == pytest.approx([100.0, 960.0], rel=1e-3)
+    assert distance_m[0, :2] == pytest.approx([20.0, 40.0])
+    assert np.isinf(distance_m[0, 2:]).all()
+
+
+def test_stops_are_placed_in_order_on_a_road_driven_twice() -> None:
+    line = line_of(np.array([[0.0, 0.0], [1_000.0, 0.0], [0.0, 0.1]]))
+
+    stops = np.array([[0.0, 5.0], [600.0, 5.0], [999.0, 5.0], [600.0, -5.0], [0.0, 0.0]])
+
+    places_m = place_stops(line, stops)
+
+    assert places_m == pytest.approx([0.0, 600.0, 1_000.0, 1_400.0, 2_000.0], abs=3.0)
+
+
+def test_stops_planned_against_the_line_are_pushed_forward() -> None:
+    line = line_of(np.array([[0.0, 0.0], [1_000.0, 0.0]]))
+
+    places_m = place_stops(line, np.array([[800.0, 0.0], [200.0, 0.0]]))
+
+    assert (np.diff(places_m) >= 0.0).all()
+
+
+def test_a_line_of_one_place_is_no_line() -> None:
+    assert Line.of(np.zeros((3, 2)), PLANE) is None
+
+
+def test_distance_to_the_line() -> None:
+    line = line_of(np.array([[0.0, 0.0], [100.0, 0.0], [100.0, 100.0]]))
+
+    distance_m = line.distance_m(np.array([[50.0, 7.0], [160.0, 50.0], [-30.0, 40.0]]))
+
+    assert distance_m == pytest.approx([7.0, 60.0, 50.0])
