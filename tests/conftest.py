@@ -168,8 +168,8 @@ async def empty(
 
 async def _deletes(conn: "asyncpg.Connection[asyncpg.Record]") -> str:
     tables = await conn.fetch(
-        "SELECT format('DELETE FROM %I', tablename) AS statement FROM pg_tables"
-        " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+        "SELECT format('DELETE FROM %I.%I', schemaname, tablename) AS statement FROM pg_tables"
+        " WHERE schemaname IN ('public', 'jobs') AND tablename <> 'alembic_version'"
     )
     # The owner is a superuser here: foreign keys need not be followed to empty everything.
     return ";".join(

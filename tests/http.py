@@ -39,7 +39,7 @@ async def serve(
     app = web.Application(middlewares=[problems])
     app[POOL] = world.pool
     app[VAULT] = world.vault
-    app[CLOCK] = clock or Clock()
+    app[CLOCK] = Clock() if clock is None else clock
     prepare(app)
     api.install(app, [one for feature in features for one in feature], authorize=authorize)
     runner = web.AppRunner(app, access_log=None, auto_decompress=False)

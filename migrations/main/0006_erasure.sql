@@ -18,22 +18,31 @@ CREATE TABLE erasure_request (
                           'unfulfilled_obligation', 'identity_not_proven')),
     decided_at        timestamptz,
     grace_until       timestamptz,
+    account_before    text        CHECK (account_before IN
+                          ('invited', 'active', 'blocked', 'offboarded')),
+    cancelled_by_role text        CHECK (cancelled_by_role IN
+                          ('driver', 'dispatcher', 'main_user')),
+    cancelled_at      timestamptz,
     erased_at         timestamptz,
     PRIMARY KEY (company_id, request_id)
 );
 CREATE UNIQUE INDEX erasure_request_one_under_way ON erasure_request (company_id, driver_id)
     WHERE state IN ('open', 'grace', 'erasing');
-COMMENT ON TABLE erasure_request IS 'One wish to erase one driver, from the asking to the end.';
+COMMENT ON TABLE erasure_request IS
+    'One wish to erase one driver, from the asking to the end. account_before is what the account '
+    'was when its grace began, and is again if the erasure is called off.';
 
 CREATE TABLE erasure_step (
     company_id uuid        NOT NULL,
     request_id uuid        NOT NULL,
     step       text        NOT NULL,
     rows       bigint      NOT NULL CHECK (rows >= 0),
-    done_at    timestamptz NOT NULL,
+    done_at    timestamptz,
     PRIMARY KEY (company_id, request_id, step)
 );
-COMMENT ON TABLE erasure_step IS 'A step of the erasing job that is done: a crash resumes after it.';
+COMMENT ON TABLE erasure_step IS
+    'A step of the erasing job that is done: a crash resumes after it. done_at is NULL again where '
+    'rows were found afterwards; rows counts what every attempt removed.';
 
 ALTER TABLE erasure_step ADD CONSTRAINT erasure_step_request FOREIGN KEY (company_id, request_id)
     REFERENCES erasure_request (company_id, request_id);

@@ -54,13 +54,15 @@ class Gate:
     """A negative act is under way; nothing is stored until it is over."""
 
     @property
-    def is_open(self) -> bool:
-        return (
-            self.account_active
-            and self.location_since is not None
-            and (self.dispatch_since is not None or self.plan_fact_since is not None)
-            and not self.closing
+    def is_consented(self) -> bool:
+        """The driver's own part: location, and at least one purpose it may be used for."""
+        return self.location_since is not None and (
+            self.dispatch_since is not None or self.plan_fact_since is not None
         )
+
+    @property
+    def is_open(self) -> bool:
+        return self.account_active and self.is_consented and not self.closing
 
     def since(self, purpose: Purpose) -> datetime | None:
         """Return the earliest time whose positions the purpose covers; None when none is.

@@ -4,6 +4,7 @@ Every act that stops recording goes through :func:`stopping`; every frame that l
 inside :func:`frames`.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -21,7 +22,9 @@ from server.kit.ids import uuid7
 log = structlog.get_logger(__name__)
 
 FRAME_LEASE_MS: Final = 500
-"""A process that sends frames holds the company's barrier at most this long."""
+"""How long an act that closes a gate waits for processes that are sending frames."""
+FRAME_MARGIN_MS: Final = 100
+"""They end this much earlier by themselves: a cancellation takes a moment to arrive."""
 CLOSING_S_MAX: Final = 60
 """An act that has not finished by then died with its process; it was never acknowledged."""
 
@@ -180,9 +183,17 @@ async def sweep_closings(conn: Connection, company_id: UUID, now: datetime) -> i
 async def frames(pool: Pool, company_id: UUID) -> AsyncGenerator[Connection]:
     """Hold the company's barrier while gates are read and frames are handed to the kernel.
 
-    The caller must be done within ``FRAME_LEASE_MS``: an act that closes a gate waits no longer.
+    An act that closes a gate waits at most ``FRAME_LEASE_MS``, so the block is cancelled before.
+    The lease runs from before the barrier is asked for: an act that comes later ends its wait
+    later too. A process that was held up wakes to its cancellation before it reads on.
+
+    Raises
+    ------
+    TimeoutError
+        The lease ran out. What was not handed over by then must not be handed over any more.
     """
-    async with db.tenant(pool, company_id) as conn:
+    lease_s = (FRAME_LEASE_MS - FRAME_MARGIN_MS) / 1000
+    async with db.tenant(pool, company_id) as conn, asyncio.timeout(lease_s):
         await store.share_live_barrier(conn, company_id)
         yield conn
 

@@ -1,0 +1,178 @@
+"""Consent records and shifts in PostgreSQL. Each function is one statement."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from server.consent.model import (
+    Consent,
+    ConsentActor,
+    ConsentChangedMeanwhile,
+    ConsentState,
+    Shift,
+    ShiftEnd,
+    ShiftRunning,
+)
+from server.gate.model import GateItem
+from server.kit.db import Connection, Record, UniqueViolation
+
+
+async def append(conn: Connection, company_id: UUID, record_id: UUID, consent: Consent) -> None:
+    """Add a decision to the history.
+
+    Raises
+    ------
+    ConsentChangedMeanwhile
+        Another transaction has already written this version.
+    """
+    try:
+        await conn.execute(
+            """
+            INSERT INTO consent_record
+                   (company_id, driver_id, item, version, record_id, state, actor, epoch,
+                    recorded_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            """,
+            company_id,
+            consent.driver_id,
+            consent.item.value,
+            consent.version,
+            record_id,
+            consent.state.value,
+            consent.actor.value,
+            consent.epoch,
+            consent.recorded_at,
+        )
+    except UniqueViolation as error:
+        raise ConsentChangedMeanwhile from error
+
+
+async def in_force(conn: Connection, company_id: UUID, driver_ids: Sequence[UUID]) -> list[Consent]:
+    """Return the newest decision of each driver and item; nothing where there was none."""
+    rows = await conn.fetch(
+        """
+        SELECT DISTINCT ON (driver_id, item)
+               driver_id, item, version, state, actor, epoch, recorded_at
+          FROM consent_record
+         WHERE company_id = $1 AND driver_id = ANY($2::uuid[])
+         ORDER BY driver_id, item, version DESC
+        """,
+        company_id,
+        driver_ids,
+    )
+    return [_consent(row) for row in rows]
+
+
+async def delete_consents(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+    rows = await conn.fetch(
+        """
+        DELETE FROM consent_record WHERE company_id = $1 AND driver_id = $2 RETURNING version
+        """,
+        company_id,
+        driver_id,
+    )
+    return len(rows)
+
+
+async def insert_shift(conn: Connection, company_id: UUID, shift: Shift) -> None:
+    """Write a new shift.
+
+    Raises
+    ------
+    ShiftRunning
+        Another one has not ended.
+    """
+    try:
+        await conn.execute(
+            """
+            INSERT INTO shift (company_id, driver_id, shift_id, started_at, ends_by)
+            VALUES ($1, $2, $3, $4, $5)
+            """,
+            company_id,
+            shift.driver_id,
+            shift.shift_id,
+            shift.started_at,
+            shift.ends_by,
+        )
+    except UniqueViolation as error:
+        raise ShiftRunning from error
+
+
+async def shifts(conn: Connection, company_id: UUID, driver_ids: Sequence[UUID]) -> list[Shift]:
+    """Return the shifts that nobody has ended, at most one of each driver."""
+    rows = await conn.fetch(
+        """
+        SELECT driver_id, shift_id, started_at, ends_by, paused_at
+          FROM shift
+         WHERE company_id = $1 AND driver_id = ANY($2::uuid[]) AND ended_at IS NULL
+        """,
+        company_id,
+        driver_ids,
+    )
+    return [Shift(**dict(row)) for row in rows]
+
+
+async def drivers_past_shift(conn: Connection, company_id: UUID, at: datetime) -> list[UUID]:
+    """Return whose shift should have ended by ``at`` and did not, in a fixed order."""
+    rows = await conn.fetch(
+        """
+        SELECT driver_id FROM shift
+         WHERE company_id = $1 AND ended_at IS NULL AND ends_by <= $2
+         ORDER BY driver_id
+        """,
+        company_id,
+        at,
+    )
+    return [row["driver_id"] for row in rows]
+
+
+async def set_paused(
+    conn: Connection, company_id: UUID, shift: Shift, paused_at: datetime | None
+) -> None:
+    await conn.execute(
+        """
+        UPDATE shift SET paused_at = $4
+         WHERE company_id = $1 AND driver_id = $2 AND shift_id = $3 AND ended_at IS NULL
+        """,
+        company_id,
+        shift.driver_id,
+        shift.shift_id,
+        paused_at,
+    )
+
+
+async def end_shift(
+    conn: Connection, company_id: UUID, shift: Shift, ended_at: datetime, ended_by: ShiftEnd
+) -> None:
+    await conn.execute(
+        """
+        UPDATE shift SET ended_at = $4, ended_by = $5
+         WHERE company_id = $1 AND driver_id = $2 AND shift_id = $3 AND ended_at IS NULL
+        """,
+        company_id,
+        shift.driver_id,
+        shift.shift_id,
+        ended_at,
+        ended_by.value,
+    )
+
+
+async def delete_shifts(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+    rows = await conn.fetch(
+        "DELETE FROM shift WHERE company_id = $1 AND driver_id = $2 RETURNING shift_id",
+        company_id,
+        driver_id,
+    )
+    return len(rows)
+
+
+def _consent(row: Record) -> Consent:
+    return Consent(
+        driver_id=row["driver_id"],
+        item=GateItem(row["item"]),
+        version=row["version"],
+        state=ConsentState(row["state"]),
+        actor=ConsentActor(row["actor"]),
+        epoch=row["epoch"],
+        recorded_at=row["recorded_at"],
+    )

@@ -1,0 +1,195 @@
+"""The erasing job: a saga that a crash at any instruction only delays."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from server.accounts import service as accounts
+from server.consent import service as consent
+from server.erasure import service, store
+from server.erasure.model import (
+    Act,
+    ErasureActRefused,
+    NotErased,
+    State,
+    Step,
+    next_state,
+)
+from server.gate import service as gate
+from server.gate.model import GateMissing
+from server.kit import db
+from server.kit.db import Connection, Pool
+from server.kit.problem import where
+from server.routes import service as routes
+from server.tracking import service as tracking
+from server.vault.service import Vault
+
+log = structlog.get_logger(__name__)
+
+Work = Callable[[Connection, UUID, UUID], Awaitable[int]]
+Failpoint = Callable[[str], None]
+
+# Feature by feature, from the top down: what names the person goes before what defines them.
+ERASERS: Final[tuple[tuple[Step, Work], ...]] = (
+    (Step.ERASE_TRACKING, tracking.erase),
+    (Step.ERASE_ROUTES, routes.erase),
+    (Step.ERASE_CONSENT, consent.erase),
+    (Step.ERASE_GATE, gate.erase),
+    (Step.ERASE_ACCOUNT, accounts.erase),
+)
+
+
+async def due(conn: Connection, company_id: UUID, now: datetime) -> list[UUID]:
+    """Return the requests whose grace is over or whose erasing has not finished."""
+    return await store.due(conn, company_id, now)
+
+
+async def run_due(pool: Pool, vault: Vault, company_id: UUID, now: datetime) -> int:
+    """Work on every request that is due; return how many drivers were erased.
+
+    One that fails is told of in the log and stays due.
+    """
+    async with db.tenant(pool, company_id, readonly=True) as conn:
+        waiting = await due(conn, company_id, now)
+    erased = 0
+    for request_id in waiting:
+        try:
+            await run(pool, vault, company_id, request_id, now)
+        except Exception as error:  # noqa: BLE001 - one that fails must not hold up the others
+            log.warning("erasure_unfinished", request=str(request_id), **where(error))
+        else:
+            erased += 1
+    return erased
+
+
+async def run(
+    pool: Pool,
+    vault: Vault,
+    company_id: UUID,
+    request_id: UUID,
+    now: datetime,
+    *,
+    failpoint: Failpoint = lambda _place: None,
+) -> None:
+    """Erase the driver of a request that is due: every step once, however often this is begun.
+
+    A step is recorded in the transaction of its work, so a crash resumes after the last one. Keys
+    live in another database: destroying them twice is the same as once.
+
+    ``failpoint`` is told each place where a crash could strike, and may raise.
+
+    Raises
+    ------
+    ErasureMissing, ErasureActRefused
+        There is no such request, or it is not due.
+    NotErased
+        Something wrote about the driver meanwhile; the next run erases that too.
+    """
+    driver_id = await _begin(pool, company_id, request_id, now)
+    if driver_id is None:
+        return
+    async with db.tenant(pool, company_id, readonly=True) as conn:
+        done = await _done(conn, company_id, request_id)
+    for step, work in _steps(vault, now):
+        if step in done:
+            continue
+        failpoint(f"{step}.begun")
+        # A gate that is gone was closed: another job is further on with the same request.
+        with suppress(GateMissing):
+            async with _transaction_of(step, pool, company_id, driver_id, now) as conn:
+                await _perform(conn, company_id, request_id, step, work, now=now)
+                failpoint(f"{step}.worked")
+        failpoint(f"{step}.done")
+    async with db.tenant(pool, company_id) as conn:
+        left = await _verify(conn, company_id, request_id, now=now)
+        failpoint(f"{Step.VERIFY}.worked")
+    failpoint(f"{Step.VERIFY}.done")
+    if left > 0:
+        raise NotErased(left)
+
+
+def _steps(vault: Vault, now: datetime) -> tuple[tuple[Step, Work], ...]:
+    async def close_gate(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+        await service.stop_tracking(conn, company_id, driver_id, now=now)
+        return 0
+
+    async def end_sessions(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+        return await accounts.end_sessions_and_devices(conn, company_id, driver_id, now=now)
+
+    async def destroy_keys(_conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+        return await vault.destroy(company_id, driver_id, now)
+
+    return (
+        (Step.CLOSE_GATE, close_gate),
+        (Step.END_SESSIONS, end_sessions),
+        *ERASERS,
+        (Step.DESTROY_KEYS, destroy_keys),
+    )
+
+
+async def _begin(pool: Pool, company_id: UUID, request_id: UUID, now: datetime) -> UUID | None:
+    """Leave grace if it is over; return whom to erase, None when that is done already."""
+    async with db.tenant(pool, company_id) as conn:
+        locked = await service.lock(conn, company_id, request_id)
+        if locked.state is State.ERASED:
+            return None
+        if locked.state is not State.ERASING:
+            after = next_state(locked.state, Act.BEGIN, None)
+            if locked.grace_until is None or locked.grace_until > now:
+                raise ErasureActRefused(locked.state, Act.BEGIN, None)
+            await service.into_erasing(conn, company_id, locked, now=now)
+            await store.update(conn, company_id, replace(locked, state=after))
+    return locked.driver_id
+
+
+@asynccontextmanager
+async def _transaction_of(
+    step: Step, pool: Pool, company_id: UUID, driver_id: UUID, now: datetime
+) -> AsyncGenerator[Connection]:
+    if step is Step.CLOSE_GATE:
+        async with gate.stopping(pool, company_id, driver_id, now=now) as conn:
+            yield conn
+    else:
+        async with db.tenant(pool, company_id) as conn:
+            yield conn
+
+
+async def _perform(
+    conn: Connection, company_id: UUID, request_id: UUID, step: Step, work: Work, *, now: datetime
+) -> None:
+    """Do the step unless it is recorded as done: a second job waits here, then finds it done."""
+    locked = await service.lock(conn, company_id, request_id)
+    if step in await _done(conn, company_id, request_id):
+        return
+    rows = await work(conn, company_id, locked.driver_id)
+    await store.record_step(conn, company_id, request_id, step, rows=rows, at=now)
+
+
+async def _verify(conn: Connection, company_id: UUID, request_id: UUID, *, now: datetime) -> int:
+    """Finish if no table names the driver any more; else let the erasers run once more."""
+    locked = await service.lock(conn, company_id, request_id)
+    if locked.state is State.ERASED:
+        return 0
+    left = sum(
+        [
+            await store.count_rows(conn, place, company_id, locked.driver_id)
+            for place in await store.places(conn)
+        ]
+    )
+    if left > 0:
+        await store.reopen_steps(conn, company_id, request_id, [step for step, _ in ERASERS])
+        return left
+    await store.record_step(conn, company_id, request_id, Step.VERIFY, rows=0, at=now)
+    after = next_state(locked.state, Act.FINISH, None)
+    await store.update(conn, company_id, replace(locked, state=after, erased_at=now))
+    return 0
+
+
+async def _done(conn: Connection, company_id: UUID, request_id: UUID) -> set[Step]:
+    found = await store.steps(conn, company_id, [request_id])
+    return {one.step for one in found if one.done_at is not None}

@@ -1,0 +1,278 @@
+"""Erasing a driver: asking, deciding, calling off, and the job that makes it true.
+
+Acts of people lock the driver's gate first, then the request; so does each step of the job.
+"""
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from server.accounts import service as accounts
+from server.accounts.model import Caller, MemberState, Role
+from server.consent import service as consent
+from server.erasure import store
+from server.erasure.model import (
+    Act,
+    ErasureMissing,
+    ErasureUnderWay,
+    Ground,
+    Outcome,
+    Reason,
+    Request,
+    State,
+    Step,
+    StepDone,
+    next_state,
+    refuse_cancel,
+    refuse_ground,
+)
+from server.gate import service as gate
+from server.gate.model import GateMissing
+from server.kit.cursors import cursor_of, place_of
+from server.kit.db import Connection
+from server.kit.ids import uuid7
+
+
+def visible_driver(caller: Caller, driver_id: UUID) -> UUID:
+    """Return the driver the caller asks about: staff any, a driver only themself.
+
+    Raises
+    ------
+    GateMissing
+    """
+    if caller.role is Role.DRIVER and caller.member_id != driver_id:
+        raise GateMissing
+    return driver_id
+
+
+async def ask(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    by: Role,
+    reason: Reason | None,
+    now: datetime,
+) -> Request:
+    """Ask for the erasure of a driver, inside ``gate.service.stopping``.
+
+    Tracking stops with it, whatever is decided later. The staff's own request is decided at once.
+
+    Raises
+    ------
+    GateMissing, ErasureUnderWay
+    """
+    await gate.lock(conn, company_id, driver_id)
+    if await store.is_under_way(conn, company_id, driver_id):
+        raise ErasureUnderWay
+    await stop_tracking(conn, company_id, driver_id, now=now)
+    request = Request(
+        request_id=uuid7(),
+        driver_id=driver_id,
+        state=next_state(None, Act.ASK, by),
+        requested_by=by,
+        reason=reason,
+        requested_at=now,
+    )
+    if request.state is State.GRACE:
+        request = await _into_grace(conn, company_id, request, by=by, now=now)
+    await store.insert(conn, company_id, request)
+    return request
+
+
+async def driver_to_decide_on(
+    conn: Connection, company_id: UUID, request_id: UUID, outcome: Outcome, *, by: Role
+) -> UUID:
+    """Return whose gate to close for a decision, if there is anything to decide.
+
+    Raises
+    ------
+    ErasureMissing, ErasureActRefused
+    """
+    found = await store.request(conn, company_id, request_id)
+    if found is None:
+        raise ErasureMissing
+    next_state(found.state, Act(outcome.value), by)
+    return found.driver_id
+
+
+async def decide(
+    conn: Connection,
+    company_id: UUID,
+    request_id: UUID,
+    outcome: Outcome,
+    ground: Ground | None,
+    *,
+    by: Role,
+    now: datetime,
+) -> Request:
+    """Approve or refuse, inside ``gate.service.stopping`` of the request's driver.
+
+    A refusal gives the account back; the consents stay withdrawn until the driver gives them.
+
+    Raises
+    ------
+    ErasureMissing, ErasureActRefused, ErasureUnderWay, GroundMisplaced, GateMissing
+    """
+    refuse_ground(outcome, ground)
+    before = await lock(conn, company_id, request_id)
+    after = next_state(before.state, Act(outcome.value), by)
+    request = replace(before, state=after, decided_by=by, decided_at=now, ground=ground)
+    if after is State.GRACE:
+        # Another request may be under way beside a refused one; and consent may be given again.
+        if before.state is State.REFUSED and await store.is_under_way(
+            conn, company_id, before.driver_id
+        ):
+            raise ErasureUnderWay
+        await stop_tracking(conn, company_id, before.driver_id, now=now)
+        request = await _into_grace(conn, company_id, request, by=by, now=now)
+    else:
+        await _restore_account(conn, company_id, before)
+        request = replace(request, grace_until=None, account_before=None)
+    await store.update(conn, company_id, request)
+    return request
+
+
+async def cancel(
+    conn: Connection, company_id: UUID, request_id: UUID, *, by: Role, now: datetime
+) -> Request:
+    """Call the erasure off; the account is what it was, the consents stay withdrawn.
+
+    Raises
+    ------
+    ErasureMissing, ErasureActRefused, ErasureNotYours, GateMissing
+    """
+    before = await lock(conn, company_id, request_id)
+    after = next_state(before.state, Act.CANCEL, by)
+    refuse_cancel(by, before.requested_by)
+    await _restore_account(conn, company_id, before)
+    request = replace(
+        before,
+        state=after,
+        grace_until=None,
+        account_before=None,
+        cancelled_by=by,
+        cancelled_at=now,
+    )
+    await store.update(conn, company_id, request)
+    return request
+
+
+async def request(
+    conn: Connection, company_id: UUID, request_id: UUID, *, caller: Caller
+) -> Request:
+    """Return a request; a driver sees only those about themself.
+
+    Raises
+    ------
+    ErasureMissing
+    """
+    found = await store.request(conn, company_id, request_id)
+    if found is None or (caller.role is Role.DRIVER and caller.member_id != found.driver_id):
+        raise ErasureMissing
+    return found
+
+
+async def requests(
+    conn: Connection,
+    company_id: UUID,
+    *,
+    caller: Caller,
+    state: State | None,
+    cursor: str | None,
+    limit: int,
+) -> tuple[list[Request], str | None]:
+    """Return a page of requests, oldest first, and the cursor of the next.
+
+    Raises
+    ------
+    CursorInvalid
+    """
+    found = await store.requests(
+        conn,
+        company_id,
+        driver_id=caller.member_id if caller.role is Role.DRIVER else None,
+        state=state,
+        after=place_of(cursor),
+        limit=limit + 1,
+    )
+    if len(found) <= limit:
+        return found, None
+    return found[:limit], cursor_of(found[limit - 1].request_id)
+
+
+async def steps(
+    conn: Connection, company_id: UUID, request_ids: list[UUID]
+) -> dict[UUID, list[StepDone]]:
+    """Return what the job has done for each request, in the job's order."""
+    order = list(Step)
+    found = await store.steps(conn, company_id, request_ids)
+    return {
+        request_id: sorted(
+            (one for one in found if one.request_id == request_id),
+            key=lambda one: order.index(one.step),
+        )
+        for request_id in request_ids
+    }
+
+
+async def lock(conn: Connection, company_id: UUID, request_id: UUID) -> Request:
+    """Return the request, locked; its driver's gate before it, while there is one."""
+    found = await store.request(conn, company_id, request_id)
+    if found is None:
+        raise ErasureMissing
+    with suppress(GateMissing):
+        await gate.lock(conn, company_id, found.driver_id)
+    locked = await store.lock(conn, company_id, request_id)
+    if locked is None:
+        raise ErasureMissing
+    return locked
+
+
+async def stop_tracking(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
+) -> None:
+    await consent.withdraw_for_erasure(conn, company_id, driver_id, now=now)
+    await gate.set_account_active(conn, company_id, driver_id, active=False)
+
+
+async def _into_grace(
+    conn: Connection, company_id: UUID, request: Request, *, by: Role, now: datetime
+) -> Request:
+    account = await store.account_state(conn, company_id, request.driver_id)
+    company = await accounts.company(conn, company_id)
+    # Nobody has accepted the invitation: there is nobody who could use a grace.
+    grace_s = 0 if account is MemberState.INVITED else company.erasure_grace_s
+    await accounts.set_state(conn, company_id, request.driver_id, MemberState.GRACE)
+    decided = replace(
+        request,
+        decided_by=by,
+        decided_at=now,
+        grace_until=now + timedelta(seconds=grace_s),
+        account_before=account,
+    )
+    if grace_s > 0:
+        return decided
+    await into_erasing(conn, company_id, decided, now=now)
+    return replace(decided, state=next_state(decided.state, Act.BEGIN, None))
+
+
+async def into_erasing(
+    conn: Connection, company_id: UUID, request: Request, *, now: datetime
+) -> None:
+    await accounts.set_state(conn, company_id, request.driver_id, MemberState.ERASING)
+    await accounts.end_sessions_and_devices(conn, company_id, request.driver_id, now=now)
+
+
+async def _restore_account(conn: Connection, company_id: UUID, request: Request) -> None:
+    """Give the account back as it was before the request."""
+    account = await store.account_state(conn, company_id, request.driver_id)
+    if request.state is State.GRACE:
+        await accounts.set_state(conn, company_id, request.driver_id, MemberState.ACTIVE)
+        account = request.account_before
+        if account not in (None, MemberState.ACTIVE):
+            await accounts.set_state(conn, company_id, request.driver_id, account)
+    await gate.set_account_active(
+        conn, company_id, request.driver_id, active=account is MemberState.ACTIVE
+    )

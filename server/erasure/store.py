@@ -1,0 +1,275 @@
+"""Erasure requests and the job's steps in PostgreSQL; and whatever is left of a person."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from server.accounts.model import MemberState, Role
+from server.erasure.model import ErasureUnderWay, Ground, Reason, Request, State, Step, StepDone
+from server.kit.db import Connection, Record, UniqueViolation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A column that names a person, and how many rows of one person stand there."""
+
+    table: str
+    column: str
+    count_statement: str
+
+
+async def insert(conn: Connection, company_id: UUID, request: Request) -> None:
+    """Write a new request.
+
+    Raises
+    ------
+    ErasureUnderWay
+        Another one of this driver is.
+    """
+    try:
+        await conn.execute(
+            """
+            INSERT INTO erasure_request
+                   (company_id, request_id, driver_id, state, requested_by_role, reason_code,
+                    requested_at, decided_by_role, decided_at, grace_until, account_before)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            """,
+            company_id,
+            request.request_id,
+            request.driver_id,
+            request.state.value,
+            request.requested_by.value,
+            request.reason,
+            request.requested_at,
+            request.decided_by,
+            request.decided_at,
+            request.grace_until,
+            request.account_before,
+        )
+    except UniqueViolation as error:
+        raise ErasureUnderWay from error
+
+
+async def update(conn: Connection, company_id: UUID, request: Request) -> None:
+    """Write what became of a request.
+
+    Raises
+    ------
+    ErasureUnderWay
+        It would be under way again, beside another one.
+    """
+    try:
+        await conn.execute(
+            """
+            UPDATE erasure_request
+               SET state = $3, decided_by_role = $4, refusal_ground = $5, decided_at = $6,
+                   grace_until = $7, account_before = $8, cancelled_by_role = $9,
+                   cancelled_at = $10, erased_at = $11
+             WHERE company_id = $1 AND request_id = $2
+            """,
+            company_id,
+            request.request_id,
+            request.state.value,
+            request.decided_by,
+            request.ground,
+            request.decided_at,
+            request.grace_until,
+            request.account_before,
+            request.cancelled_by,
+            request.cancelled_at,
+            request.erased_at,
+        )
+    except UniqueViolation as error:
+        raise ErasureUnderWay from error
+
+
+async def request(conn: Connection, company_id: UUID, request_id: UUID) -> Request | None:
+    row = await conn.fetchrow(
+        "SELECT * FROM erasure_request WHERE company_id = $1 AND request_id = $2",
+        company_id,
+        request_id,
+    )
+    return None if row is None else _request(row)
+
+
+async def lock(conn: Connection, company_id: UUID, request_id: UUID) -> Request | None:
+    """Return the request, locked until the transaction ends."""
+    row = await conn.fetchrow(
+        "SELECT * FROM erasure_request WHERE company_id = $1 AND request_id = $2 FOR UPDATE",
+        company_id,
+        request_id,
+    )
+    return None if row is None else _request(row)
+
+
+async def is_under_way(conn: Connection, company_id: UUID, driver_id: UUID) -> bool:
+    found: bool = await conn.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM erasure_request
+                        WHERE company_id = $1 AND driver_id = $2
+                          AND state IN ('open', 'grace', 'erasing'))
+        """,
+        company_id,
+        driver_id,
+    )
+    return found
+
+
+async def requests(
+    conn: Connection,
+    company_id: UUID,
+    *,
+    driver_id: UUID | None,
+    state: State | None,
+    after: UUID,
+    limit: int,
+) -> list[Request]:
+    """Return requests of the company (or of one driver), oldest first."""
+    rows = await conn.fetch(
+        """
+        SELECT * FROM erasure_request
+         WHERE company_id = $1
+           AND ($2::uuid IS NULL OR driver_id = $2)
+           AND ($3::text IS NULL OR state = $3)
+           AND request_id > $4
+         ORDER BY request_id
+         LIMIT $5
+        """,
+        company_id,
+        driver_id,
+        state,
+        after,
+        limit,
+    )
+    return [_request(row) for row in rows]
+
+
+async def due(conn: Connection, company_id: UUID, at: datetime) -> list[UUID]:
+    """Return the requests the job has to work on, oldest first."""
+    rows = await conn.fetch(
+        """
+        SELECT request_id FROM erasure_request
+         WHERE company_id = $1
+           AND (state = 'erasing' OR (state = 'grace' AND grace_until <= $2))
+         ORDER BY request_id
+        """,
+        company_id,
+        at,
+    )
+    return [row["request_id"] for row in rows]
+
+
+async def record_step(
+    conn: Connection, company_id: UUID, request_id: UUID, step: Step, *, rows: int, at: datetime
+) -> None:
+    await conn.execute(
+        """
+        INSERT INTO erasure_step (company_id, request_id, step, rows, done_at)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (company_id, request_id, step)
+        DO UPDATE SET rows = erasure_step.rows + excluded.rows, done_at = excluded.done_at
+        """,
+        company_id,
+        request_id,
+        step.value,
+        rows,
+        at,
+    )
+
+
+async def reopen_steps(
+    conn: Connection, company_id: UUID, request_id: UUID, steps: Collection[Step]
+) -> None:
+    """Let these steps be done once more; what they removed before stays counted."""
+    await conn.execute(
+        """
+        UPDATE erasure_step SET done_at = NULL
+         WHERE company_id = $1 AND request_id = $2 AND step = ANY($3::text[])
+        """,
+        company_id,
+        request_id,
+        [step.value for step in steps],
+    )
+
+
+async def steps(
+    conn: Connection, company_id: UUID, request_ids: Collection[UUID]
+) -> list[StepDone]:
+    rows = await conn.fetch(
+        """
+        SELECT request_id, step, rows, done_at FROM erasure_step
+         WHERE company_id = $1 AND request_id = ANY($2::uuid[])
+        """,
+        company_id,
+        request_ids,
+    )
+    return [
+        StepDone(
+            request_id=row["request_id"],
+            step=Step(row["step"]),
+            rows=row["rows"],
+            done_at=row["done_at"],
+        )
+        for row in rows
+    ]
+
+
+async def account_state(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState | None:
+    found = await conn.fetchval(
+        "SELECT state FROM member WHERE company_id = $1 AND member_id = $2", company_id, member_id
+    )
+    return None if found is None else MemberState(found)
+
+
+async def places(conn: Connection) -> list[Place]:
+    """Return every column of every table that names a person, from the catalogue.
+
+    The request itself remains: with the person gone, its id points to nobody.
+    """
+    rows = await conn.fetch(
+        """
+        SELECT c.relname AS "table", a.attname AS "column",
+               format('SELECT count(*) FROM %I.%I WHERE company_id = $1 AND %I = $2',
+                      n.nspname, c.relname, a.attname) AS count_statement
+          FROM pg_class c
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+         WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+           AND a.attname IN ('member_id', 'driver_id')
+           AND c.relname <> 'erasure_request'
+         ORDER BY c.relname, a.attname
+        """
+    )
+    return [Place(**dict(row)) for row in rows]
+
+
+async def count_rows(conn: Connection, place: Place, company_id: UUID, person_id: UUID) -> int:
+    # The names in the statement are the catalogue's own, quoted by PostgreSQL.
+    count: int = await conn.fetchval(place.count_statement, company_id, person_id)
+    return count
+
+
+def _request(row: Record) -> Request:
+    return Request(
+        request_id=row["request_id"],
+        driver_id=row["driver_id"],
+        state=State(row["state"]),
+        requested_by=Role(row["requested_by_role"]),
+        reason=None if row["reason_code"] is None else Reason(row["reason_code"]),
+        requested_at=row["requested_at"],
+        decided_by=_role(row["decided_by_role"]),
+        ground=None if row["refusal_ground"] is None else Ground(row["refusal_ground"]),
+        decided_at=row["decided_at"],
+        grace_until=row["grace_until"],
+        account_before=(
+            None if row["account_before"] is None else MemberState(row["account_before"])
+        ),
+        cancelled_by=_role(row["cancelled_by_role"]),
+        cancelled_at=row["cancelled_at"],
+        erased_at=row["erased_at"],
+    )
+
+
+def _role(text: str | None) -> Role | None:
+    return None if text is None else Role(text)

@@ -1,0 +1,210 @@
+"""Asking for a driver's erasure, deciding on it, and watching it happen."""
+
+from http import HTTPStatus
+from typing import Annotated, Final
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import Field
+
+from server.accounts.access import ANY_MEMBER, CALLER, STAFF
+from server.accounts.model import NotPermitted, Role
+from server.erasure import service
+from server.erasure.model import (
+    ErasureActRefused,
+    ErasureMissing,
+    ErasureNotYours,
+    ErasureUnderWay,
+    Ground,
+    GroundMisplaced,
+    Outcome,
+    Reason,
+    Request,
+    State,
+    Step,
+    StepDone,
+)
+from server.gate import service as gate
+from server.gate.model import GateMissing
+from server.kit import jobs
+from server.kit.api import endpoint
+from server.kit.cursors import CursorInvalid
+from server.kit.db import Connection
+from server.kit.web import COMPANY, POOL, now, transaction
+from server.kit.wire import Instant, Page, Text, Wire
+
+REQUESTS_MAX: Final = 200
+ERASE_DUE: Final = "erase_due"
+"""The job that works on a company's due requests."""
+CURSOR_CHARS_MAX: Final = 64
+
+
+class ErasureAsked(Wire):
+    """A driver may ask for their own erasure only."""
+
+    driver_id: UUID
+    reason_code: Reason | None = None
+
+
+class ErasureStarted(Wire):
+    request_id: UUID
+    driver_id: UUID
+    state: State
+    grace_until: Instant | None = None
+    tracking_stopped_at: Instant
+
+
+class Decision(Wire):
+    outcome: Outcome
+    ground: Ground | None = None
+    """Of a refusal; an approval has none."""
+
+
+class StepView(Wire):
+    step: Step
+    done_at: Instant | None = None
+
+
+class ErasureView(Wire):
+    request_id: UUID
+    driver_id: UUID
+    state: State
+    requested_by_role: Role
+    requested_at: Instant
+    reason_code: Reason | None = None
+    decided_by_role: Role | None = None
+    decided_at: Instant | None = None
+    ground: Ground | None = None
+    grace_until: Instant | None = None
+    cancelled_by_role: Role | None = None
+    cancelled_at: Instant | None = None
+    steps: list[StepView]
+    counts: dict[Step, int]
+    """What each step removed."""
+    erased_at: Instant | None = None
+
+
+class ErasuresQuery(Wire):
+    state: State | None = None
+    cursor: Annotated[str, Text(CURSOR_CHARS_MAX)] | None = None
+    limit: Annotated[int, Field(ge=1, le=REQUESTS_MAX)] = 50
+
+
+@endpoint(
+    "POST",
+    "/v1/erasure-requests",
+    access=ANY_MEMBER,
+    status=HTTPStatus.CREATED,
+    raises=(GateMissing, ErasureUnderWay),
+)
+async def ask_for_erasure(request: web.Request, *, body: ErasureAsked) -> ErasureStarted:
+    at, by = now(request), _role(request)
+    driver_id = service.visible_driver(request[CALLER], body.driver_id)
+    async with gate.stopping(request.app[POOL], request[COMPANY], driver_id, now=at) as conn:
+        asked = await service.ask(
+            conn, request[COMPANY], driver_id, by=by, reason=body.reason_code, now=at
+        )
+        await _begin_at_once(conn, request[COMPANY], asked)
+    return ErasureStarted(
+        request_id=asked.request_id,
+        driver_id=driver_id,
+        state=asked.state,
+        grace_until=asked.grace_until,
+        tracking_stopped_at=asked.requested_at,
+    )
+
+
+@endpoint("GET", "/v1/erasure-requests", access=ANY_MEMBER, raises=(CursorInvalid,))
+async def list_erasures(request: web.Request, *, query: ErasuresQuery) -> Page[ErasureView]:
+    async with transaction(request, readonly=True) as conn:
+        found, next_cursor = await service.requests(
+            conn,
+            request[COMPANY],
+            caller=request[CALLER],
+            state=query.state,
+            cursor=query.cursor,
+            limit=query.limit,
+        )
+        steps = await service.steps(conn, request[COMPANY], [one.request_id for one in found])
+    return Page(items=[_view(one, steps[one.request_id]) for one in found], next_cursor=next_cursor)
+
+
+@endpoint("GET", "/v1/erasure-requests/{request_id}", access=ANY_MEMBER, raises=(ErasureMissing,))
+async def read_erasure(request: web.Request, *, request_id: UUID) -> ErasureView:
+    async with transaction(request, readonly=True) as conn:
+        found = await service.request(conn, request[COMPANY], request_id, caller=request[CALLER])
+        steps = await service.steps(conn, request[COMPANY], [request_id])
+    return _view(found, steps[request_id])
+
+
+@endpoint(
+    "POST",
+    "/v1/erasure-requests/{request_id}/decision",
+    access=STAFF,
+    raises=(ErasureMissing, ErasureActRefused, ErasureUnderWay, GroundMisplaced),
+)
+async def decide_erasure(request: web.Request, *, request_id: UUID, body: Decision) -> ErasureView:
+    at, by, company_id = now(request), _role(request), request[COMPANY]
+    async with transaction(request, readonly=True) as conn:
+        driver_id = await service.driver_to_decide_on(
+            conn, company_id, request_id, body.outcome, by=by
+        )
+    async with gate.stopping(request.app[POOL], company_id, driver_id, now=at) as conn:
+        decided = await service.decide(
+            conn, company_id, request_id, body.outcome, body.ground, by=by, now=at
+        )
+        await _begin_at_once(conn, company_id, decided)
+        steps = await service.steps(conn, company_id, [request_id])
+    return _view(decided, steps[request_id])
+
+
+@endpoint(
+    "POST",
+    "/v1/erasure-requests/{request_id}/cancel",
+    access=ANY_MEMBER,
+    raises=(ErasureMissing, ErasureActRefused, ErasureNotYours),
+)
+async def cancel_erasure(request: web.Request, *, request_id: UUID) -> ErasureView:
+    at, company_id = now(request), request[COMPANY]
+    async with transaction(request) as conn:
+        await service.request(conn, company_id, request_id, caller=request[CALLER])
+        cancelled = await service.cancel(conn, company_id, request_id, by=_role(request), now=at)
+        steps = await service.steps(conn, company_id, [request_id])
+    return _view(cancelled, steps[request_id])
+
+
+async def _begin_at_once(conn: Connection, company_id: UUID, request: Request) -> None:
+    """Wake the erasing job if there is no grace; it would find the request within a minute."""
+    if request.state is State.ERASING:
+        payload = {"company_id": str(company_id)}
+        await jobs.enqueue(conn, ERASE_DUE, payload, dedupe_key=f"erase {request.request_id}")
+
+
+def _role(request: web.Request) -> Role:
+    role = request[CALLER].role
+    if role is None:
+        raise NotPermitted
+    return role
+
+
+def _view(found: Request, steps: list[StepDone]) -> ErasureView:
+    return ErasureView(
+        request_id=found.request_id,
+        driver_id=found.driver_id,
+        state=found.state,
+        requested_by_role=found.requested_by,
+        requested_at=found.requested_at,
+        reason_code=found.reason,
+        decided_by_role=found.decided_by,
+        decided_at=found.decided_at,
+        ground=found.ground,
+        grace_until=found.grace_until,
+        cancelled_by_role=found.cancelled_by,
+        cancelled_at=found.cancelled_at,
+        steps=[StepView(step=one.step, done_at=one.done_at) for one in steps],
+        counts={one.step: one.rows for one in steps},
+        erased_at=found.erased_at,
+    )
+
+
+ENDPOINTS: Final = (ask_for_erasure, list_erasures, read_erasure, decide_erasure, cancel_erasure)

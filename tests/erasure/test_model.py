@@ -1,0 +1,79 @@
+from itertools import product
+
+import pytest
+
+from server.accounts.model import Role
+from server.erasure.model import (
+    TRANSITIONS,
+    Act,
+    ErasureActRefused,
+    ErasureNotYours,
+    Ground,
+    GroundMisplaced,
+    Outcome,
+    State,
+    next_state,
+    refuse_cancel,
+    refuse_ground,
+)
+
+STATES: tuple[State | None, ...] = (None, *State)
+ROLES: tuple[Role | None, ...] = (None, *Role)
+
+ALLOWED = {
+    (None, "ask", "driver"): "open",
+    (None, "ask", "dispatcher"): "grace",
+    (None, "ask", "main_user"): "grace",
+    ("open", "approve", "dispatcher"): "grace",
+    ("open", "approve", "main_user"): "grace",
+    ("open", "refuse", "dispatcher"): "refused",
+    ("open", "refuse", "main_user"): "refused",
+    ("open", "cancel", "driver"): "cancelled",
+    ("refused", "approve", "main_user"): "grace",
+    ("grace", "refuse", "main_user"): "refused",
+    ("grace", "cancel", "driver"): "cancelled",
+    ("grace", "cancel", "dispatcher"): "cancelled",
+    ("grace", "cancel", "main_user"): "cancelled",
+    ("grace", "begin", None): "erasing",
+    ("erasing", "finish", None): "erased",
+}
+
+
+@pytest.mark.parametrize(("state", "act", "role"), list(product(STATES, Act, ROLES)))
+def test_an_erasure_changes_as_the_table_says_and_not_otherwise(
+    state: State | None, act: Act, role: Role | None
+) -> None:
+    expected = ALLOWED.get((state and state.value, act.value, role and role.value))
+    if expected is None:
+        with pytest.raises(ErasureActRefused):
+            next_state(state, act, role)
+    else:
+        assert next_state(state, act, role) == expected
+
+
+def test_nobody_begins_or_finishes_but_the_job_and_what_is_erased_stays_so() -> None:
+    assert {role for (_, act, role) in TRANSITIONS if act in {Act.BEGIN, Act.FINISH}} == {None}
+    assert not any(state in {State.ERASED, State.CANCELLED} for (state, _, _) in TRANSITIONS)
+    assert {act for (state, act, _) in TRANSITIONS if state is State.ERASING} == {Act.FINISH}
+
+
+@pytest.mark.parametrize(("by", "requested_by"), list(product(Role, Role)))
+def test_only_who_asked_calls_off_and_the_main_user_whatever_was_asked(
+    by: Role, requested_by: Role
+) -> None:
+    if by is requested_by or by is Role.MAIN_USER:
+        refuse_cancel(by, requested_by)
+    else:
+        with pytest.raises(ErasureNotYours):
+            refuse_cancel(by, requested_by)
+
+
+@pytest.mark.parametrize("ground", Ground)
+def test_a_refusal_has_a_ground_and_an_approval_has_none(ground: Ground) -> None:
+    refuse_ground(Outcome.REFUSE, ground)
+    refuse_ground(Outcome.APPROVE, None)
+
+    with pytest.raises(GroundMisplaced):
+        refuse_ground(Outcome.REFUSE, None)
+    with pytest.raises(GroundMisplaced):
+        refuse_ground(Outcome.APPROVE, ground)

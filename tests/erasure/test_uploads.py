@@ -1,0 +1,78 @@
+"""The phone of a driver whose erasure was asked for: refused at once, before and after the job."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from server.erasure import saga, web
+from server.kit.wire import rfc3339
+from server.tracking import web as tracking
+from tests.conftest import Databases
+from tests.consent.people import ALL, new_driver
+from tests.http import bearer, serve
+from tests.world import NOW, Driver, World
+
+
+@pytest.fixture
+async def client(world: World, databases: Databases) -> AsyncIterator[ClientSession]:
+    async with serve(
+        world,
+        web.ENDPOINTS,
+        tracking.ENDPOINTS,
+        prepare=lambda app: app.cleanup_ctx.append(tracking.uploading(databases.main)),
+    ) as client:
+        yield client
+
+
+async def upload(client: ClientSession, driver: Driver, minute: int) -> tuple[int, Any]:
+    at = NOW - timedelta(minutes=minute)
+    body = {"positions": [{"recorded_at": rfc3339(at), "lat": 43.2, "lon": 76.9}]}
+    answer = await client.post("/v1/positions", json=body, headers=bearer(driver.device_token))
+    return answer.status, await answer.json()
+
+
+async def ask(client: ClientSession, token: str, driver: Driver) -> None:
+    body = {"driver_id": str(driver.member_id)}
+    answer = await client.post("/v1/erasure-requests", json=body, headers=bearer(token))
+    assert answer.status == 201
+
+
+async def chunks(world: World) -> int:
+    count: int = await world.owner.fetchval("SELECT count(*) FROM chunk")
+    return count
+
+
+@pytest.mark.parametrize("by", ["driver", "dispatcher"])
+async def test_from_the_request_on_nothing_is_stored_of_this_driver_and_all_of_the_others(
+    world: World, client: ClientSession, by: str
+) -> None:
+    await world.owner.execute("UPDATE company SET erasure_grace_s = 3600")
+    driver = await new_driver(world, *ALL, on_shift=True)
+    other = await new_driver(world, *ALL, on_shift=True)
+    assert (await upload(client, driver, 5))[1]["accepted"] == 1
+    token = await (world.driver_session(driver) if by == "driver" else world.session(by))
+
+    await ask(client, token, driver)
+
+    status, refused = await upload(client, driver, 4)
+    assert (status, refused["accepted"]) == (200, 0)
+    assert (refused["collect"], refused["purge"]) == (False, True)
+    assert (await upload(client, other, 4))[1]["accepted"] == 1
+    assert await chunks(world) == 2
+
+
+async def test_once_erasing_began_the_phone_is_not_known_any_more(
+    world: World, client: ClientSession
+) -> None:
+    driver = await new_driver(world, *ALL, on_shift=True)
+    assert (await upload(client, driver, 5))[1]["accepted"] == 1
+
+    await ask(client, await world.session("dispatcher"), driver)
+
+    assert (await upload(client, driver, 4))[0] == 401
+    assert await saga.run_due(world.pool, world.vault, world.company_id, NOW) == 1
+    assert (await upload(client, driver, 3))[0] == 401
+    assert await chunks(world) == 0
