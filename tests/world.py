@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from server.consent import service as consent
+from server.consent.model import ConsentAct
 from server.gate import service as gate
 from server.gate.model import GateItem
 from server.kit import db, tokens
@@ -149,13 +151,7 @@ async def add_driver(
         await gate.create(conn, company_id, member_id)
         await gate.set_account_active(conn, company_id, member_id, active=True)
         for item in consents:
-            await gate.set_consent(conn, company_id, member_id, item, CONSENTED)
+            await consent.decide(conn, company_id, member_id, item, ConsentAct.GIVE, now=CONSENTED)
         if on_shift:
-            await gate.open_window(
-                conn,
-                company_id,
-                member_id,
-                at=SHIFT_STARTED,
-                expires_at=SHIFT_STARTED + timedelta(hours=14),
-            )
+            await consent.start_shift(conn, company_id, member_id, now=SHIFT_STARTED)
     return Driver(member_id=member_id, device_id=device_id, device_token=token)

@@ -1,5 +1,5 @@
 -- Who may touch the job queue: the application puts jobs in with its own transactions, the job
--- runner takes them out. Exempt from the tenant rules (scale.md, rule 9): payloads hold ids only.
+-- runner takes them out. Exempt from the tenant rules: payloads hold ids only.
 -- Locks: none on existing tables. Reversal: forward-only.
 GRANT USAGE ON SCHEMA jobs TO jolda_app, jolda_jobs;
 GRANT SELECT, INSERT ON jobs.pgqueuer, jobs.pgqueuer_log TO jolda_app;

@@ -232,7 +232,7 @@ async def set_state(
 async def block(
     conn: Connection, company_id: UUID, driver_id: UUID, reason: BlockReason, *, now: datetime
 ) -> None:
-    """Close the gate and the recording window; inside :func:`gate.stopping` only.
+    """Close the gate for the account; inside ``gate.stopping`` only, after the shift was ended.
 
     A driver who is blocked still reads, withdraws and asks for erasure. With a lost phone, log-ins
     and devices end as well: whoever found it is not the driver.
@@ -242,15 +242,13 @@ async def block(
     GateMissing, MemberStateRefused
     """
     await gate.set_account_active(conn, company_id, driver_id, active=False)
-    # Else what was recorded while blocked would be taken after the block.
-    await gate.close_window(conn, company_id, driver_id, at=now)
     await _move(conn, company_id, driver_id, MemberState.ACTIVE, MemberState.BLOCKED)
     if reason is BlockReason.LOST_PHONE:
         await end_sessions_and_devices(conn, company_id, driver_id, now=now)
 
 
 async def unblock(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
-    """Open the gate for the account again; consents and shift are as they were left.
+    """Open the gate for the account again; consents are as they were left, no shift is on.
 
     Raises
     ------

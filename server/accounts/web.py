@@ -24,7 +24,6 @@ from server.accounts.model import (
     DeviceNumbersUsedUp,
     Invitation,
     LoginTaken,
-    MemberState,
     MemberStateRefused,
     NewMember,
     PlateTaken,
@@ -39,9 +38,7 @@ from server.accounts.wire import (
     AddedDriver,
     AddedMember,
     ApiTokenView,
-    Blocking,
     DeviceView,
-    DriverState,
     InvitationView,
     InvitedDriver,
     Me,
@@ -54,11 +51,10 @@ from server.accounts.wire import (
     PageQuery,
     VehicleView,
 )
-from server.gate import service as gate
 from server.gate.model import GateMissing
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
-from server.kit.web import COMPANY, POOL, now, transaction
+from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Page
 
 __all__ = ["ENDPOINTS", "authorize", "logging_in"]
@@ -102,33 +98,6 @@ async def invite_driver_again(request: web.Request, *, driver_id: UUID) -> Invit
     async with transaction(request) as conn:
         invitation = await service.invite_again(conn, request[COMPANY], driver_id, now=now(request))
     return InvitationView.model_validate(invitation)
-
-
-@endpoint(
-    "POST",
-    "/v1/drivers/{driver_id}/block",
-    access=staff(Scope.DRIVERS_WRITE),
-    raises=(GateMissing, MemberStateRefused),
-)
-async def block_driver(request: web.Request, *, driver_id: UUID, body: Blocking) -> DriverState:
-    """Stop all recording of a driver. They can still log in, withdraw and ask for erasure."""
-    at = now(request)
-    async with gate.stopping(request.app[POOL], request[COMPANY], driver_id, now=at) as conn:
-        await service.block(conn, request[COMPANY], driver_id, body.reason_code, now=at)
-    return DriverState(driver_id=driver_id, state=MemberState.BLOCKED)
-
-
-@endpoint(
-    "POST",
-    "/v1/drivers/{driver_id}/unblock",
-    access=staff(Scope.DRIVERS_WRITE),
-    raises=(GateMissing, MemberStateRefused),
-)
-async def unblock_driver(request: web.Request, *, driver_id: UUID) -> DriverState:
-    """Let the driver work again. Consents are theirs and stay as they left them."""
-    async with transaction(request) as conn:
-        await service.unblock(conn, request[COMPANY], driver_id)
-    return DriverState(driver_id=driver_id, state=MemberState.ACTIVE)
 
 
 @endpoint(
@@ -291,8 +260,6 @@ ENDPOINTS: Final = (
     *session_web.ENDPOINTS,
     add_driver,
     invite_driver_again,
-    block_driver,
-    unblock_driver,
     add_member,
     list_members,
     read_me,

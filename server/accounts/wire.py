@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from server.accounts.model import BlockReason, Locale, MemberState, Role, Scope
+from server.accounts.model import Locale, MemberState, Role, Scope
 from server.kit.tokens import TOKEN_CHARS_MAX
 from server.kit.wire import Instant, Text, Wire
 
@@ -122,15 +122,6 @@ class Me(Wire):
     email: str | None
     role: Role
     locale: Locale
-    state: MemberState
-
-
-class Blocking(Wire):
-    reason_code: BlockReason
-
-
-class DriverState(Wire):
-    driver_id: UUID
     state: MemberState
 
 

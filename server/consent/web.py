@@ -13,10 +13,12 @@ from pydantic import Field
 from server.accounts import service as accounts
 from server.accounts.access import CALLER, DRIVER, STAFF, VAULT, staff
 from server.accounts.model import (
+    BlockReason,
     DriverProfile,
     Locale,
     MemberMissing,
     MemberState,
+    MemberStateRefused,
     NotPermitted,
     Scope,
 )
@@ -55,6 +57,15 @@ class Answer(StrEnum):
 
 
 ACT_OF_ANSWER: Final = {Answer.GIVEN: ConsentAct.GIVE, Answer.DECLINED: ConsentAct.DECLINE}
+
+
+class Blocking(Wire):
+    reason_code: BlockReason
+
+
+class AccountView(Wire):
+    driver_id: UUID
+    state: MemberState
 
 
 class ConsentChange(Wire):
@@ -298,7 +309,37 @@ def _driver_view(profile: DriverProfile, states: DriverStates, at: datetime) -> 
     )
 
 
+@endpoint(
+    "POST",
+    "/v1/drivers/{driver_id}/block",
+    access=staff(Scope.DRIVERS_WRITE),
+    raises=(GateMissing, MemberStateRefused),
+)
+async def block_driver(request: web.Request, *, driver_id: UUID, body: Blocking) -> AccountView:
+    """Stop all recording of a driver. They can still log in, withdraw and ask for erasure."""
+    at, company_id = now(request), request[COMPANY]
+    async with gate.stopping(request.app[POOL], company_id, driver_id, now=at) as conn:
+        await service.end_shift(conn, company_id, driver_id, by=ShiftEnd.BLOCK, now=at)
+        await accounts.block(conn, company_id, driver_id, body.reason_code, now=at)
+    return AccountView(driver_id=driver_id, state=MemberState.BLOCKED)
+
+
+@endpoint(
+    "POST",
+    "/v1/drivers/{driver_id}/unblock",
+    access=staff(Scope.DRIVERS_WRITE),
+    raises=(GateMissing, MemberStateRefused),
+)
+async def unblock_driver(request: web.Request, *, driver_id: UUID) -> AccountView:
+    """Let the driver work again. Consents are theirs and stay as they left them."""
+    async with transaction(request) as conn:
+        await accounts.unblock(conn, request[COMPANY], driver_id)
+    return AccountView(driver_id=driver_id, state=MemberState.ACTIVE)
+
+
 ENDPOINTS: Final = (
+    block_driver,
+    unblock_driver,
     list_consents,
     decide_consent,
     withdraw_consent,

@@ -269,10 +269,8 @@ async def _restore_account(conn: Connection, company_id: UUID, request: Request)
     """Give the account back as it was before the request."""
     account = await store.account_state(conn, company_id, request.driver_id)
     if request.state is State.GRACE:
-        await accounts.set_state(conn, company_id, request.driver_id, MemberState.ACTIVE)
-        account = request.account_before
-        if account not in (None, MemberState.ACTIVE):
-            await accounts.set_state(conn, company_id, request.driver_id, account)
+        account = request.account_before or MemberState.ACTIVE
+        await accounts.set_state(conn, company_id, request.driver_id, account)
     await gate.set_account_active(
         conn, company_id, request.driver_id, active=account is MemberState.ACTIVE
     )

@@ -52,7 +52,9 @@ async def test_inviting_again_replaces_the_code_until_it_is_accepted(world: Worl
         assert await code_of(answer) == (409, "member-state-refused")
 
 
-@pytest.mark.parametrize("code", ["x", "ji_x_y", tokens.mint("ji", uuid7())[0]])
+@pytest.mark.parametrize(
+    "code", ["x", "ji_x_y", tokens.mint("ji", uuid7())[0]], ids=["word", "malformed", "unknown"]
+)
 async def test_a_code_of_nobody_is_not_usable(world: World, code: str) -> None:
     async with accounts(world) as client:
         assert await code_of(await accept(client, code)) == (404, "invitation-not-usable")

@@ -103,7 +103,7 @@ async def end_forgotten(world: World, now: datetime) -> list[UUID]:
 
 
 async def test_a_forgotten_shift_ends_itself_when_its_time_is_over(world: World) -> None:
-    forgotten = await new_driver(world, *ALL, on_shift=True)
+    forgotten = world.driver
     paused = await new_driver(world, *ALL, on_shift=True)
     await act(world, paused, "pause", NOW)
     later = await new_driver(world, *ALL, on_shift=True, started_at=NOW)

@@ -141,7 +141,9 @@ async def test_a_drivers_own_request_stops_tracking_and_waits_for_a_decision(
     assert not found.account_active
     assert not found.is_consented
     assert await consent_states(world, driver) == {"withdrawn"}
-    ended = await world.owner.fetchrow("SELECT ended_at, ended_by FROM shift")
+    ended = await world.owner.fetchrow(
+        "SELECT ended_at, ended_by FROM shift WHERE driver_id = $1", driver.member_id
+    )
     assert tuple(ended or ()) == (NOW, "erasure")
     assert await account(world, driver.member_id) == "active"
     status, problem = await call(
