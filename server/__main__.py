@@ -20,6 +20,7 @@ from server.kit import localpg, logs
 from server.kit.db import PostgresUnreachable, UnsafePostgres
 from server.kit.errors import DomainError
 from server.kit.http_server import CannotListen, ParserUnsafe
+from server.kit.migrate import SchemaTooNew
 from server.kit.web import utc_now
 from server.settings import Settings, SettingsInvalid
 from server.vault.kek import KekUnusable
@@ -31,6 +32,7 @@ TOLD: Final = (
     PostgresUnreachable,
     UnsafePostgres,
     databases.SchemaOutdated,
+    SchemaTooNew,
     KekUnusable,
     CannotListen,
     ParserUnsafe,
@@ -62,6 +64,7 @@ async def _until_stopped(command: Command, chosen: argparse.Namespace) -> None:
     """Run the command; SIGINT and SIGTERM ask it to stop, a second one is not waited for."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(logs.report_loop_error)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     await command(chosen, settings.read(), stop)

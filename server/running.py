@@ -13,6 +13,7 @@ from server.databases import Databases, Opened, Say
 from server.kit import jobs
 from server.kit.http_connection import Limits
 from server.kit.http_server import Address, listening
+from server.kit.ops import METRICS
 from server.kit.web import Clock, utc_now
 from server.settings import Settings
 
@@ -39,7 +40,13 @@ async def server(
         app = create_app(settings, opened, clock=clock)
         limits = Limits(connections_per_address_max=settings.connections_per_address_max)
         address = await stack.enter_async_context(
-            listening(app, host=settings.host, port=settings.port, limits=limits)
+            listening(
+                app,
+                host=settings.host,
+                port=settings.port,
+                limits=limits,
+                count_refused=app[METRICS].count_refused,
+            )
         )
         ops_address = await stack.enter_async_context(
             listening(create_ops_app(app, opened), host=settings.ops_host, port=settings.ops_port)

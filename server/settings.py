@@ -61,7 +61,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         public_origin=_origin(environment.get("JOLDA_PUBLIC_ORIGIN")),
         static=Path(environment.get("JOLDA_STATIC") or STATIC).absolute(),
         connections_per_address_max=_whole(
-            environment, "JOLDA_CONNECTIONS_PER_ADDRESS_MAX", 256, most=1_000_000
+            environment, "JOLDA_CONNECTIONS_PER_ADDRESS_MAX", 256, least=1, most=1_000_000
         ),
         allow_unsafe_postgres=environment.get("JOLDA_ALLOW_UNSAFE_POSTGRES") == "for-tests-only",
     )
@@ -87,12 +87,14 @@ def _dsn(environment: Mapping[str, str], name: str, password_file: str) -> str |
     return urlunsplit(parts._replace(netloc=netloc))
 
 
-def _whole(environment: Mapping[str, str], name: str, default: int, *, most: int) -> int:
+def _whole(
+    environment: Mapping[str, str], name: str, default: int, *, least: int = 0, most: int
+) -> int:
     text = environment.get(name)
     if not text:
         return default
-    if not (text.isascii() and text.isdecimal()) or not 0 <= int(text) <= most:
-        raise SettingsInvalid(f"{name} must be a whole number from 0 to {most}.")
+    if not (text.isascii() and text.isdecimal()) or not least <= int(text) <= most:
+        raise SettingsInvalid(f"{name} must be a whole number from {least} to {most}.")
     return int(text)
 
 

@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from aiohttp import ClientSession, web
-from server.accounts.web import authorize
 
 from server.accounts.access import VAULT
+from server.accounts.web import authorize
 from server.kit import api
+from server.kit import web as kit_web
 from server.kit.api import Endpoint
+from server.kit.http_server import listening
 from server.kit.problem import problems
 from server.kit.web import CLOCK, POOL
 from tests.world import NOW, World
@@ -39,19 +41,15 @@ async def serve(
     app = web.Application(middlewares=[problems])
     app[POOL] = world.pool
     app[VAULT] = world.vault
-    app[CLOCK] = Clock() if clock is None else clock
+    frozen: kit_web.Clock = clock or Clock()
+    app[CLOCK] = frozen
     prepare(app)
     api.install(app, [one for feature in features for one in feature], authorize=authorize)
-    runner = web.AppRunner(app, access_log=None, auto_decompress=False)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    try:
-        async with ClientSession(f"http://{host}:{port}") as client:
-            yield client
-    finally:
-        await runner.cleanup()
+    async with (
+        listening(app, host="127.0.0.1", port=0) as address,
+        ClientSession(address.url) as client,
+    ):
+        yield client
 
 
 def bearer(token: str) -> dict[str, str]:

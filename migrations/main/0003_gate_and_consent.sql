@@ -64,6 +64,7 @@ CREATE TABLE shift (
     CHECK ((ended_at IS NULL) = (ended_by IS NULL))
 );
 CREATE UNIQUE INDEX shift_one_open ON shift (company_id, driver_id) WHERE ended_at IS NULL;
+CREATE INDEX shift_not_over ON shift (company_id, ends_by);
 COMMENT ON TABLE shift IS 'From the driver''s start to the end. paused_at is set while paused.';
 
 CREATE TABLE consent_record (

@@ -216,6 +216,21 @@ async def names(
     return {one.member_id: one.name for one in await profiles(vault, company_id, found)}
 
 
+async def driver_states(conn: Connection, company_id: UUID) -> dict[UUID, MemberState]:
+    """Return the account state of every driver of the company."""
+    return await store.driver_states(conn, company_id)
+
+
+async def state_of(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState:
+    """Return the account's state, locked until the transaction ends.
+
+    Raises
+    ------
+    MemberMissing
+    """
+    return await _locked_state(conn, company_id, member_id)
+
+
 async def set_state(
     conn: Connection, company_id: UUID, member_id: UUID, state: MemberState
 ) -> None:

@@ -186,6 +186,13 @@ async def lock_member(conn: Connection, company_id: UUID, member_id: UUID) -> Me
     return None if state is None else MemberState(state)
 
 
+async def driver_states(conn: Connection, company_id: UUID) -> dict[UUID, MemberState]:
+    rows = await conn.fetch(
+        "SELECT member_id, state FROM member WHERE company_id = $1 AND role = 'driver'", company_id
+    )
+    return {row["member_id"]: MemberState(row["state"]) for row in rows}
+
+
 async def set_state(
     conn: Connection, company_id: UUID, member_id: UUID, state: MemberState
 ) -> None:

@@ -229,6 +229,14 @@ async def states(
     }
 
 
+async def drivers_at_work(conn: Connection, company_id: UUID, at: datetime) -> set[UUID]:
+    """Return the drivers on shift, and those whose shift a withdrawal ended before its time.
+
+    The company must not be able to tell a withdrawal from a pause, so it looks like one.
+    """
+    return set(await store.drivers_at_work(conn, company_id, at))
+
+
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     """Delete the driver's consent records and shifts; return the number of rows."""
     records = await store.delete_consents(conn, company_id, member_id)

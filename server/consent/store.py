@@ -176,3 +176,20 @@ def _consent(row: Record) -> Consent:
         epoch=row["epoch"],
         recorded_at=row["recorded_at"],
     )
+
+
+async def drivers_at_work(conn: Connection, company_id: UUID, at: datetime) -> list[UUID]:
+    """Of each driver's shifts the newest counts: ids grow with time."""
+    rows = await conn.fetch(
+        """
+        SELECT driver_id
+          FROM (SELECT DISTINCT ON (driver_id) driver_id, ends_by, ended_at, ended_by
+                  FROM shift
+                 WHERE company_id = $1 AND ends_by > $2
+                 ORDER BY driver_id, shift_id DESC) newest
+         WHERE ended_at IS NULL OR ended_by = 'withdrawal'
+        """,
+        company_id,
+        at,
+    )
+    return [row["driver_id"] for row in rows]

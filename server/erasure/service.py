@@ -240,7 +240,7 @@ async def stop_tracking(
 async def _into_grace(
     conn: Connection, company_id: UUID, request: Request, *, by: Role, now: datetime
 ) -> Request:
-    account = await store.account_state(conn, company_id, request.driver_id)
+    account = await accounts.state_of(conn, company_id, request.driver_id)
     company = await accounts.company(conn, company_id)
     # Nobody has accepted the invitation: there is nobody who could use a grace.
     grace_s = 0 if account is MemberState.INVITED else company.erasure_grace_s
@@ -267,7 +267,7 @@ async def into_erasing(
 
 async def _restore_account(conn: Connection, company_id: UUID, request: Request) -> None:
     """Give the account back as it was before the request."""
-    account = await store.account_state(conn, company_id, request.driver_id)
+    account = await accounts.state_of(conn, company_id, request.driver_id)
     if request.state is State.GRACE:
         account = request.account_before or MemberState.ACTIVE
         await accounts.set_state(conn, company_id, request.driver_id, account)

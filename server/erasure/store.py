@@ -215,13 +215,6 @@ async def steps(
     ]
 
 
-async def account_state(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState | None:
-    found = await conn.fetchval(
-        "SELECT state FROM member WHERE company_id = $1 AND member_id = $2", company_id, member_id
-    )
-    return None if found is None else MemberState(found)
-
-
 async def places(conn: Connection) -> list[Place]:
     """Return every column of every table that names a person, from the catalogue.
 

@@ -17,9 +17,9 @@ from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from server.kit.body import BODY_BYTES_MAX, read_json, refuse_doubled_keys
+from server.kit.body import BODY_BYTES_MAX, JsonMalformed, read_json, refuse_doubled_keys
 from server.kit.errors import DomainError, NotFound
-from server.kit.problem import FieldFault, InvalidFields, faults_of
+from server.kit.problem import FieldFault, InvalidFields, faults_of, path_of
 
 _PATH_NAME: Final = re.compile(r"{(\w+)}")
 
@@ -87,10 +87,12 @@ def endpoint(
     media: Sequence[Media] = (),
     body_bytes_max: int = BODY_BYTES_MAX,
     raw_body: type[BaseModel] | Any = None,
+    answer: type[BaseModel] | Any = None,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Endpoint]:
     """Make an :class:`Endpoint` of a handler.
 
-    ``raw_body`` names the schema of a body that the handler reads by itself (the hot path).
+    ``raw_body`` names the schema of a body that the handler reads by itself (the hot path),
+    ``answer`` of one that it writes by itself (it also sets a cookie).
     """
 
     def declare(handler: Callable[..., Awaitable[Any]]) -> Endpoint:
@@ -101,6 +103,7 @@ def endpoint(
             raise TypeError(f"{handler!r}: neither path, body nor query: {sorted(unknown)}")
         returned = hints.get("return", type(None))
         answers = isinstance(returned, type) and issubclass(returned, web.StreamResponse | None)
+        shown = answer if answers else returned
         body = raw_body if raw_body is not None else hints.get("body")
         return Endpoint(
             method=method,
@@ -115,14 +118,15 @@ def endpoint(
             parameters={name: TypeAdapter(hints[name]) for name in sorted(names)},
             query=TypeAdapter(hints["query"]) if "query" in hints else None,
             body=None if body is None else TypeAdapter(body),
-            answer=None if answers else TypeAdapter(returned),
+            answer=None if shown is None else TypeAdapter(shown),
             raw_body=raw_body is not None,
         )
 
     return declare
 
 
-Authorize = Callable[[web.Request, Access], Awaitable[None]]
+# The access is whatever vocabulary the application declares its endpoints with.
+Authorize = Callable[[web.Request, Any], Awaitable[None]]
 
 
 def install(app: web.Application, endpoints: Sequence[Endpoint], *, authorize: Authorize) -> None:
@@ -164,13 +168,18 @@ def validated(adapter: TypeAdapter[Any], body: bytes) -> Any:
 
     Raises
     ------
+    JsonMalformed
     InvalidFields
         Naming each place that does not fit, without the value that stood there.
     """
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
-        raise InvalidFields(faults_of(error)) from None
+        faults = faults_of(error)
+    if faults[0].code == "json_invalid":
+        place = "It is not JSON that can be read."
+        raise JsonMalformed(place)
+    raise InvalidFields(faults)
 
 
 def _path_arguments(one: Endpoint, request: web.Request) -> dict[str, Any]:
@@ -187,13 +196,13 @@ def _query(adapter: TypeAdapter[Any], request: web.Request) -> Any:
     twice = sorted({name for name in request.query if len(request.query.getall(name)) > 1})
     if twice:
         raise InvalidFields(
-            FieldFault(path=f"?{name[:64]}", code="given_twice", detail="Give it once")
+            FieldFault(path=path_of(name, query=True), code="given_twice", detail="Give it once")
             for name in twice
         )
     try:
         return adapter.validate_strings(dict(request.query))
     except ValidationError as error:
-        raise InvalidFields(faults_of(error, prefix="?")) from None
+        raise InvalidFields(faults_of(error, query=True)) from None
 
 
 def json_bytes(value: object) -> bytes:

@@ -14,7 +14,6 @@ BODY_BYTES_MAX: Final = 256 * 1024
 """Decoded size allowed where an endpoint does not say otherwise."""
 ZSTD_WINDOW_BYTES_MAX: Final = 8 * 1024 * 1024  # RFC 9659
 BODY_READ_S_MAX: Final = 20.0
-JSON_DEPTH_MAX: Final = 32
 
 
 class BodyTooLarge(TooLarge):
@@ -29,8 +28,16 @@ class BodyTooSlow(TooSlow):
     slug = "body-too-slow"
     title = "The body did not arrive in time"
 
+    def __init__(self, read_s_max: float = BODY_READ_S_MAX) -> None:
+        super().__init__(f"A body has {read_s_max:g} s to arrive.")
+
+
+class BodyBroken(Malformed):
+    slug = "body-broken"
+    title = "The body is not framed as HTTP asks"
+
     def __init__(self) -> None:
-        super().__init__(f"A body has {BODY_READ_S_MAX:.0f} s to arrive.")
+        super().__init__("A chunk's length is wrong.")
 
 
 class EncodingUnsupported(Unsupported):
@@ -73,12 +80,18 @@ class JsonKeyTwice(Malformed):
         super().__init__("Each member name may stand once in an object.")
 
 
-async def read_json(request: web.Request, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+async def read_json(
+    request: web.Request,
+    *,
+    bytes_max: int = BODY_BYTES_MAX,
+    read_s_max: float = BODY_READ_S_MAX,
+) -> bytes:
     """Return the decoded JSON bytes of a request, checked for size, encoding and type.
 
     Raises
     ------
-    ContentTypeUnsupported, EncodingUnsupported, EncodingBroken, BodyTooLarge, BodyTooSlow
+    ContentTypeUnsupported, EncodingUnsupported, EncodingBroken, BodyTooLarge, BodyTooSlow,
+    BodyBroken
     """
     if request.content_type != "application/json" or (request.charset or "utf-8").lower() not in (
         "utf-8",
@@ -86,43 +99,52 @@ async def read_json(request: web.Request, *, bytes_max: int = BODY_BYTES_MAX) ->
     ):
         wanted = "application/json in UTF-8"
         raise ContentTypeUnsupported(wanted)
-    return decode_body(
-        await _read(request, bytes_max),
-        request.headers.getall("Content-Encoding", []),
-        bytes_max=bytes_max,
-    )
+    encodings = request.headers.getall("Content-Encoding", [])
+    if not _spoken(encodings):  # before the body: it would be read only to be thrown away
+        raise EncodingUnsupported
+    return decode_body(await _read(request, bytes_max, read_s_max), encodings, bytes_max=bytes_max)
 
 
-async def _read(request: web.Request, bytes_max: int) -> bytes:
+async def _read(request: web.Request, bytes_max: int, read_s_max: float) -> bytes:
     if (request.content_length or 0) > bytes_max:
         raise BodyTooLarge(bytes_max)
     parts = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_READ_S_MAX):
+        async with asyncio.timeout(read_s_max):
             async for part in request.content.iter_any():
                 size += len(part)
                 if size > bytes_max:
                     raise BodyTooLarge(bytes_max)
                 parts.append(part)
     except TimeoutError:
-        raise BodyTooSlow from None
+        raise BodyTooSlow(read_s_max) from None
+    except web.RequestPayloadError:
+        raise BodyBroken from None
     return b"".join(parts)
 
 
+def _spoken(encodings: list[str]) -> bool:
+    return not encodings or (
+        len(encodings) == 1 and encodings[0].strip().lower() in ("gzip", "zstd")
+    )
+
+
 def decode_body(body: bytes, encodings: list[str], *, bytes_max: int) -> bytes:
-    """Return ``body`` decompressed. Never holds more than ``bytes_max`` + 1 bytes of output."""
-    match encodings:
-        case []:
-            decoded = body
-        case [one] if one.strip().lower() == "identity":
-            decoded = body
-        case [one] if one.strip().lower() == "gzip":
-            decoded = _gunzip(body, bytes_max)
-        case [one] if one.strip().lower() == "zstd":
-            decoded = _unzstd(body, bytes_max)
-        case _:
-            raise EncodingUnsupported
+    """Return ``body`` decompressed. Never holds more than ``bytes_max`` + 1 bytes of output.
+
+    Raises
+    ------
+    EncodingUnsupported, EncodingBroken, BodyTooLarge
+    """
+    if not _spoken(encodings):
+        raise EncodingUnsupported
+    if not encodings:
+        decoded = body
+    elif encodings[0].strip().lower() == "gzip":
+        decoded = _gunzip(body, bytes_max)
+    else:
+        decoded = _unzstd(body, bytes_max)
     if len(decoded) > bytes_max:
         raise BodyTooLarge(bytes_max)
     return decoded
@@ -176,14 +198,15 @@ def refuse_doubled_keys(body: bytes) -> None:
     JsonMalformed, JsonKeyTwice
     """
     try:
-        json.loads(body, object_pairs_hook=_once_each)
+        # From text: json would guess UTF-16 and UTF-32 from bytes, and take a byte order mark.
+        json.loads(body.decode("utf-8"), object_pairs_hook=_once_each)
     except RecursionError:
         place = "It is nested too deeply."
         raise JsonMalformed(place) from None
     except json.JSONDecodeError as error:
-        place = f"Line {error.lineno}, column {error.colno}: {error.msg}."
+        place = f"Line {error.lineno}, column {error.colno}: {error.msg.partition(':')[0]}."
         raise JsonMalformed(place) from None
-    except (UnicodeDecodeError, ValueError):
+    except ValueError:
         place = "It is not UTF-8, or a number is too long."
         raise JsonMalformed(place) from None
 

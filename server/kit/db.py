@@ -19,10 +19,31 @@ ROLE_COMMITTER: Final = "jolda_committer"
 ROLE_JOBS: Final = "jolda_jobs"
 ROLE_KEYS: Final = "jolda_keys"
 
+OUTAGES: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,
+)
+
 COMMAND_S_MAX: Final = 10.0
 SERVER_VERSION_MIN: Final = 150_000
 # What an acknowledgement rests on. A server that has one of them off may forget what it said.
 DURABILITY_SETTINGS: Final = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+def is_outage(error: BaseException) -> bool:
+    """Tell whether the database is down, full or gave up on a conflict: trying again may help."""
+    if isinstance(error, asyncpg.InterfaceError):
+        # Also raised for misuse; only its text tells that a connection went away under us.
+        return "clos" in str(error)
+    return isinstance(error, OUTAGES)
 
 
 class UnsafePostgres(Exception):

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -17,13 +17,33 @@ Schema: TypeAlias = Literal["main", "keys"]
 FOLDER: Final = Path(__file__).parents[2] / "migrations"
 
 
+# Two servers that start at once must not migrate at once.
+LOCK_KEY: Final = 7_242_001
+
+
+class SchemaTooNew(Exception):
+    """The database was migrated by a newer Jolda. ``str`` is one sentence for a person."""
+
+
 async def migrate(dsn: str, schema: Schema) -> list[str]:
-    """Apply what is missing, in one transaction; return the revisions applied, oldest first."""
+    """Apply what is missing, in one transaction; return the revisions applied, oldest first.
+
+    Raises
+    ------
+    SchemaTooNew
+        Nothing is applied.
+    """
     config = _config(schema)
     engine = _engine(dsn)
     try:
         async with engine.begin() as conn:
+            await conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
             before = await conn.run_sync(_revision)
+            if before not in _known(config):
+                raise SchemaTooNew(
+                    f"The {schema} database stands at revision {before}, which this version of "
+                    "Jolda does not know: start the newer one."
+                )
 
             def upgrade(sync: Connection) -> None:
                 config.attributes["connection"] = sync
@@ -48,6 +68,11 @@ async def is_current(dsn: str, schema: Schema) -> bool:
     finally:
         await engine.dispose()
     return found == ScriptDirectory.from_config(_config(schema)).get_current_head()
+
+
+def _known(config: Config) -> set[str | None]:
+    script = ScriptDirectory.from_config(config)
+    return {None, *(step.revision for step in script.walk_revisions())}
 
 
 def _revision(sync: Connection) -> str | None:

@@ -10,10 +10,16 @@ from pydantic.json_schema import JsonSchemaMode
 
 from server.kit import body as bodies
 from server.kit.api import Endpoint, NotThere
-from server.kit.errors import DomainError, Refused, Unauthenticated
+from server.kit.errors import DomainError, Refused, Unauthenticated, Unavailable
 from server.kit.problem import CONTENT_TYPE, InvalidFields, Problem, status_of
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+CONVENTIONS: Final = """\
+Bodies are JSON in UTF-8, plain or with exactly one content encoding, `gzip` or `zstd`. Unknown \
+members and doubled ones are refused. Whole numbers are written without a fraction: `1`, not \
+`1.0`. Texts hold no control, private-use or direction-changing characters and come back in \
+normal form C. Times are RFC 3339 with an offset, between 2000 and 2099, and come back in UTC. \
+Errors are problem+json (RFC 9457): `code` names the rule, `fields` the places that do not fit."""
 _REF: Final = "#/components/schemas/{model}"
 
 
@@ -32,6 +38,8 @@ def document(
         ):
             if adapter is not None:
                 adapters.append((f"{one.name}.{role}", mode, adapter))  # type: ignore[arg-type]  # mode is one of two literals
+        for name, adapter in one.parameters.items():
+            adapters.append((f"{one.name}.path.{name}", "validation", adapter))
     found, shared = TypeAdapter.json_schemas(adapters, ref_template=_REF)
     schemas = {name: schema for (name, _), schema in found.items()}
     definitions = dict(shared.get("$defs", {}))
@@ -42,7 +50,7 @@ def document(
     return {
         "openapi": "3.1.0",
         "jsonSchemaDialect": DIALECT,
-        "info": {"title": title, "version": version},
+        "info": {"title": title, "version": version, "description": CONVENTIONS},
         "paths": paths,
         "components": {"schemas": definitions, "securitySchemes": dict(security)},
     }
@@ -60,8 +68,13 @@ def _operation(
         "description": f"{rest.strip()}\n\nWho may call: {one.access.words()}.".strip(),
         "security": one.access.security(),
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": adapter.json_schema()}
-            for name, adapter in one.parameters.items()
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": schemas[f"{one.name}.path.{name}"],
+            }
+            for name in one.parameters
         ]
         + _query_parameters(schemas.get(f"{one.name}.query"), definitions),
         "responses": {str(one.status.value): _success(one, schemas), **_problems(one)},
@@ -83,9 +96,18 @@ def _query_parameters(
         schema = definitions[schema["$ref"].rsplit("/", 1)[1]]
     required = schema.get("required", [])
     return [
-        {"name": name, "in": "query", "required": name in required, "schema": part}
+        {"name": name, "in": "query", "required": name in required, "schema": _present(part)}
         for name, part in schema["properties"].items()
     ]
+
+
+def _present(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter that is there: absence is its null, no text says it."""
+    kept = {name: part for name, part in schema.items() if (name, part) != ("default", None)}
+    kinds = [kind for kind in kept.pop("anyOf", []) if kind != {"type": "null"}]
+    if len(kinds) == 1:
+        return {**kinds[0], **kept}
+    return {**kept, "anyOf": kinds} if kinds else kept
 
 
 def _success(one: Endpoint, schemas: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,8 +143,14 @@ class _AnyRefused(Refused):
     title = "Not permitted"
 
 
+class _AnyUnavailable(Unavailable):
+    slug = "unavailable"
+    title = "Not available just now"
+
+
 def _rules(one: Endpoint) -> Iterable[type[DomainError]]:
     yield from one.raises
+    yield _AnyUnavailable
     if one.access.security():
         yield _AnyUnauthenticated
         yield _AnyRefused
@@ -134,6 +162,7 @@ def _rules(one: Endpoint) -> Iterable[type[DomainError]]:
         yield from (
             bodies.BodyTooLarge,
             bodies.BodyTooSlow,
+            bodies.BodyBroken,
             bodies.ContentTypeUnsupported,
             bodies.EncodingUnsupported,
             bodies.EncodingBroken,

@@ -11,8 +11,9 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from server.kit import errors
+from server.kit import db, errors
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +31,12 @@ STATUS: Final[Mapping[type[errors.DomainError], HTTPStatus]] = {
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 CONTENT_TYPE: Final = "application/problem+json"
-PATH_STEP_CHARS_MAX: Final = 64
 FIELDS_MAX: Final = 20
+# A member that we do not know is named only if it could be one of ours, misspelt: a caller may
+# have put a coordinate, a phone or a token where a name belongs.
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}", re.ASCII)
+# What pydantic fills with parts of the input. Everything else in its texts is the schema's.
+_ECHOES: Final = frozenset({"error", "tag", "tz_actual", "encoding_error"})
 
 
 class FieldFault(BaseModel):
@@ -73,23 +78,32 @@ class InvalidFields(errors.Invalid):
         return {"fields": [field.model_dump() for field in shown]}
 
 
-def faults_of(error: ValidationError, *, prefix: str = "") -> list[FieldFault]:
+def faults_of(error: ValidationError, *, query: bool = False) -> list[FieldFault]:
     """Return the places a model refused, without the values that stood there."""
-    found = error.errors(include_input=False, include_url=False, include_context=False)
+    found = error.errors(include_input=False, include_url=False)[:FIELDS_MAX]
     return [
         FieldFault(
-            path=prefix + "".join(f"/{_path_step(step)}" for step in fault["loc"]),
-            code=fault["type"],
-            detail=fault["msg"],
+            path=path_of(*fault["loc"], query=query), code=fault["type"], detail=_words_of(fault)
         )
-        for fault in found[:FIELDS_MAX]
+        for fault in found
     ]
 
 
-def _path_step(step: int | str) -> str:
-    # An unknown member's name comes from the caller: cut it, and show nothing unprintable.
-    shown = re.sub(r"[^\w.:-]", "?", str(step), flags=re.ASCII)
-    return shown[:PATH_STEP_CHARS_MAX]
+def path_of(*steps: int | str, query: bool = False) -> str:
+    """Return a JSON Pointer into the body, or ``?name`` of a query parameter."""
+    shown = [str(step) if isinstance(step, int) or _NAME.fullmatch(step) else "?" for step in steps]
+    return "?" + "/".join(shown) if query else "".join(f"/{step}" for step in shown)
+
+
+def _words_of(fault: ErrorDetails) -> str:
+    context = fault.get("ctx", {})
+    if fault["type"] == "value_error":  # what follows a colon quotes the input, in any library
+        return str(context.get("error", fault["msg"])).partition(":")[0]
+    if _ECHOES.isdisjoint(context):
+        return fault["msg"]
+    if fault["type"] == "union_tag_invalid":
+        return f"The member {context['discriminator']} should be one of {context['expected_tags']}"
+    return re.split(r"[,:]", fault["msg"])[0]
 
 
 @web.middleware
@@ -99,17 +113,19 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except errors.DomainError as error:
         return of_error(error)
-    except web.HTTPRequestEntityTooLarge:
-        return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "Body too large")
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        status = HTTPStatus(error.status)
-        slug = status.phrase.lower().replace(" ", "-")
-        return problem(status, slug, status.phrase, headers=headers)
-    except (ConnectionResetError, TimeoutError) as error:
-        log.warning("request_failed", endpoint=_name(request), error=type(error).__name__)
+        return _of_http(error)
+    except web.RequestPayloadError:
+        return problem(HTTPStatus.BAD_REQUEST, "body-broken", "The body is not framed as HTTP asks")
+    except Exception as error:  # noqa: BLE001 - the last line of defence; the type alone is logged
+        # Neither the message nor a traceback's values are logged: they may hold personal data.
+        if not db.is_outage(error):
+            log.error("unhandled_error", endpoint=_name(request), **where(error))  # noqa: TRY400
+            return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal error")
+        if request.transport is not None:  # else it was the caller who went away
+            log.warning("request_failed", endpoint=_name(request), **where(error))
         return problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "unavailable",
@@ -117,10 +133,6 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             headers={"Retry-After": "1"},
             retry_after_s=1.0,
         )
-    except Exception as error:  # noqa: BLE001 - the last line of defence; the type alone is logged
-        # Neither the message nor a traceback's values are logged: they may hold personal data.
-        log.error("unhandled_error", endpoint=_name(request), **where(error))  # noqa: TRY400
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal error")
 
 
 def where(error: BaseException) -> dict[str, str]:
@@ -132,6 +144,15 @@ def where(error: BaseException) -> dict[str, str]:
         places.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}")
         trace = trace.tb_next
     return {"error": type(error).__name__, "at": " < ".join(reversed(places[-6:]))}
+
+
+def _of_http(error: web.HTTPException) -> web.Response:
+    status = HTTPStatus(error.status)
+    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # its phrase differs between Pythons
+        return problem(status, "body-too-large", "Body too large")
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    slug = status.phrase.lower().replace(" ", "-")
+    return problem(status, slug, status.phrase, headers=headers)
 
 
 def of_error(error: errors.DomainError) -> web.Response:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,6 +11,7 @@ from uuid import UUID
 
 SECRET_BYTES: Final = 32
 TOKEN_CHARS_MAX: Final = 128
+_KIND: Final = re.compile("[a-z]{1,8}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,8 @@ class Token:
 
 def mint(kind: str, company_id: UUID) -> tuple[str, bytes]:
     """Return a new token's text, shown once, and the digest to store."""
+    if _KIND.fullmatch(kind) is None:
+        raise ValueError("a token's kind is one to eight lower-case letters")
     secret = secrets.token_bytes(SECRET_BYTES)
     text = f"{kind}_{_encode(company_id.bytes)}_{_encode(secret)}"
     return text, hashlib.sha256(secret).digest()
@@ -35,7 +39,7 @@ def parse(text: str) -> Token | None:
     kind, _, rest = text.partition("_")
     # '_' is also a letter of URL-safe base64, so the parts are cut by their known lengths.
     company, secret = rest[:22], rest[23:]
-    if rest[22:23] != "_" or not kind.isascii():
+    if rest[22:23] != "_" or _KIND.fullmatch(kind) is None:
         return None
     company_bytes, secret_bytes = _decode(company), _decode(secret)
     if company_bytes is None or secret_bytes is None:

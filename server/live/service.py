@@ -1,0 +1,91 @@
+"""Reading what the screens may show now. Purpose: ``dispatch_tracking``, and nothing else.
+
+Positions are opened before the company's barrier is held, and judged again inside it, so that an
+act which closes a gate never waits for decrypting.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from server.accounts import service as accounts
+from server.accounts.model import Vehicle
+from server.consent import service as consent
+from server.gate import service as gate
+from server.kit import db
+from server.kit.db import Connection, Pool
+from server.live.model import Crew, Fix, Sight, may_show, sharing_of, sights_of
+from server.routes import service as routes
+from server.routes.model import Assignment
+from server.tracking import service as tracking
+from server.vault.service import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glimpse:
+    """What was read before the barrier. Nothing of it may be sent as it is."""
+
+    fixes: Mapping[UUID, Fix] = field(repr=False)
+    assigned: Mapping[UUID, Assignment]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What the drivers and vehicles are called."""
+
+    drivers: Mapping[UUID, str] = field(repr=False)
+    vehicles: Mapping[UUID, Vehicle]
+
+
+async def glimpse(pool: Pool, vault: Vault, company_id: UUID, *, now: datetime) -> Glimpse:
+    """Read the newest positions of everybody who may be shown. Opens its own transaction."""
+    async with db.tenant(pool, company_id, readonly=True) as conn:
+        # The gates first: a change while positions are read makes them worthless later.
+        gates = await gate.read_all(conn, company_id)
+        crews = await _crews(conn, company_id, now)
+        watched = [
+            one for one in gates if one.driver_id in crews and may_show(one, crews[one.driver_id])
+        ]
+        found = await tracking.latest_positions(conn, vault, company_id, watched, now=now)
+        assigned = await routes.assigned(conn, company_id, now=now)
+    sharing = {one.driver_id: sharing_of(one) for one in watched}
+    return Glimpse(
+        fixes={
+            driver_id: Fix(position=position, sharing=sharing[driver_id])
+            for driver_id, position in found.items()
+        },
+        assigned=assigned,
+    )
+
+
+async def judged(
+    conn: Connection, company_id: UUID, glimpsed: Glimpse, *, now: datetime
+) -> tuple[dict[UUID, Sight], dict[UUID, Crew]]:
+    """Return what may be shown by the gates as they are now; inside :func:`gate.frames` only."""
+    gates = await gate.read_all(conn, company_id)
+    crews = await _crews(conn, company_id, now)
+    sights = sights_of(gates, crews, glimpsed.fixes, glimpsed.assigned, now=now)
+    return sights, crews
+
+
+async def names(conn: Connection, vault: Vault, company_id: UUID) -> Names:
+    """Return the names of all drivers whose account is active, and of all vehicles."""
+    gates = await gate.read_all(conn, company_id)
+    driver_ids = [one.driver_id for one in gates if one.account_active]
+    vehicles, _ = await accounts.vehicles(conn, company_id)
+    return Names(
+        drivers=await accounts.names(conn, vault, company_id, driver_ids),
+        vehicles={one.vehicle_id: one for one in vehicles},
+    )
+
+
+async def _crews(conn: Connection, company_id: UUID, at: datetime) -> dict[UUID, Crew]:
+    """Return every driver of the company, without any position."""
+    states = await accounts.driver_states(conn, company_id)
+    recording = await gate.drivers_in_a_window(conn, company_id, at)
+    at_work = await consent.drivers_at_work(conn, company_id, at)
+    return {
+        driver_id: Crew(state=state, in_window=driver_id in recording, at_work=driver_id in at_work)
+        for driver_id, state in states.items()
+    }

@@ -1,0 +1,158 @@
+"""What this process believes about the devices that upload.
+
+Nothing here needs to be right: the storing statement compares it with the gate. Only what is
+refused on a belief is checked first, since the statement never sees it.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+
+from server.accounts import service as accounts
+from server.accounts.model import NotAuthenticated
+from server.consent import service as consent
+from server.consent.model import ConsentState
+from server.gate import service as gates
+from server.gate.model import Gate, GateItem, GateMissing
+from server.kit import db
+from server.kit.db import Connection, Pool
+from server.kit.tokens import Token
+from server.tracking import store
+from server.tracking.model import ConsentAnswer, Terms, in_windows, terms_of, to_ms
+
+BELIEFS_MAX: Final = 20_000
+BELIEVED_S_MAX: Final = 60.0
+WINDOWS_AHEAD: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Belief:
+    """What one device token stands for, as it was read."""
+
+    company_id: UUID
+    driver_id: UUID
+    device_id: UUID
+    device_number: int
+    gate: Gate
+    consent: ConsentAnswer
+    terms: Terms | None
+    """What is let through; None if nothing is."""
+    until: float
+
+    def collects(self, now: datetime) -> bool:
+        """Tell whether the app should be recording at ``now``."""
+        if self.terms is None:
+            return False
+        at = np.array([to_ms(now)])
+        return bool(in_windows(at, self.terms.opened_ms, self.terms.end_ms)[0])
+
+
+class Beliefs:
+    """The beliefs of one process, by token digest; the longest unused goes first."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        beliefs_max: int = BELIEFS_MAX,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pool = pool
+        self._beliefs_max = beliefs_max
+        self._monotonic = monotonic
+        self._held: OrderedDict[tuple[UUID, bytes], Belief] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def held(self, token: Token) -> Belief | None:
+        place = (token.company_id, token.digest)
+        belief = self._held.get(place)
+        if belief is None:
+            return None
+        if belief.until < self._monotonic():
+            del self._held[place]
+            return None
+        self._held.move_to_end(place)
+        return belief
+
+    async def load(self, token: Token, now: datetime) -> Belief:
+        """Read what the token stands for, and hold it.
+
+        Raises
+        ------
+        NotAuthenticated
+            No living device has this token.
+        """
+        place = (token.company_id, token.digest)
+        self._held.pop(place, None)
+        async with db.tenant(self._pool, token.company_id, readonly=True) as conn:
+            await store.one_snapshot(conn)
+            belief = await self._read(conn, token, now)
+        self._held[place] = belief
+        if len(self._held) > self._beliefs_max:
+            self._held.popitem(last=False)
+        return belief
+
+    async def confirm(self, token: Token, belief: Belief, now: datetime) -> Belief:
+        """Return the belief if the gate has not changed since, else a new one.
+
+        Raises
+        ------
+        NotAuthenticated
+        """
+        try:
+            async with db.tenant(self._pool, token.company_id, readonly=True) as conn:
+                gate = await gates.read(conn, belief.company_id, belief.driver_id)
+        except GateMissing:
+            raise NotAuthenticated from None
+        return belief if gate == belief.gate else await self.load(token, now)
+
+    async def _read(self, conn: Connection, token: Token, now: datetime) -> Belief:
+        company_id = token.company_id
+        device = await accounts.device_of_token(conn, company_id, token.digest)
+        if device is None or device.revoked:
+            raise NotAuthenticated
+        try:
+            gate = await gates.read(conn, company_id, device.member_id)
+        except GateMissing:
+            raise NotAuthenticated from None
+        company = await accounts.company(conn, company_id)
+        windows = await gates.windows(
+            conn,
+            company_id,
+            device.member_id,
+            since=now - timedelta(seconds=company.buffer_max_s),
+            until=now + WINDOWS_AHEAD,
+        )
+        return Belief(
+            company_id=company_id,
+            driver_id=device.member_id,
+            device_id=device.device_id,
+            device_number=device.number,
+            gate=gate,
+            consent=await _consent_of(conn, gate),
+            terms=terms_of(gate, windows, buffer_max_s=company.buffer_max_s),
+            until=self._monotonic() + BELIEVED_S_MAX,
+        )
+
+
+async def _consent_of(conn: Connection, gate: Gate) -> ConsentAnswer:
+    purposes = (gate.dispatch_since, gate.plan_fact_since)
+    if gate.location_since is not None and any(purposes):
+        return ConsentAnswer.GIVEN
+    states = await consent.states(conn, gate.company_id, [gate.driver_id])
+    cells = states[gate.driver_id].consents
+    # What is missing was withdrawn, or else it was never given.
+    missing = [GateItem.LOCATION] if gate.location_since is None else []
+    if not any(purposes):
+        missing += [GateItem.DISPATCH_TRACKING, GateItem.PLAN_FACT]
+    if any(cells[item] is ConsentState.WITHDRAWN for item in missing):
+        return ConsentAnswer.WITHDRAWN
+    return ConsentAnswer.NOT_GIVEN

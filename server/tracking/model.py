@@ -1,0 +1,446 @@
+"""Positions as values: what is accepted, what is refused and why, what is read back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import pairwise
+from typing import Final, NamedTuple, TypeAlias
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.gate.model import Gate, Purpose, Windows
+from server.kit.errors import Invalid, Unavailable
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Bytes: TypeAlias = NDArray[np.uint8]
+Flags: TypeAlias = NDArray[np.bool_]
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND: Final = timedelta(milliseconds=1)
+
+UPLOAD_POSITIONS_MAX: Final = 10_000
+FUTURE_MAX_S: Final = 30
+CLOCK_OFFSET_MAX_S: Final = 120
+LATEST_KEPT_S: Final = 15 * 60
+GAP_S: Final = 120
+TRACK_SPAN_DAYS_MAX: Final = 31
+TRACK_POSITIONS_MAX: Final = 300_000
+
+# Rows of Positions.values.
+LAT, LON, ACCURACY_M, SPEED_MPS, HEADING_DEG, ALTITUDE_M, BATTERY_PCT = range(7)
+SOURCES: Final = ("gps", "wifi", "cell", "fused")
+"""A position's source stands in its flags as 1 + the index here; 0 is unknown."""
+SOURCE_BITS: Final = 0b0000_0111
+MOCK_KNOWN: Final = 0b0000_1000
+MOCK: Final = 0b0001_0000
+
+
+class RefusalReason(StrEnum):
+    """Why a position was not kept. docs/reference/refusals.md explains each."""
+
+    NO_CONSENT = "no_consent"
+    ACCOUNT_INACTIVE = "account_inactive"
+    CLOCK_WRONG = "clock_wrong"
+    IN_FUTURE = "in_future"
+    TOO_OLD = "too_old"
+    BEFORE_CONSENT = "before_consent"
+    OUTSIDE_WINDOW = "outside_window"
+    NOT_KEPT = "not_kept"
+
+
+class ConsentAnswer(StrEnum):
+    """What a phone is told about the driver's consent."""
+
+    GIVEN = "given"
+    WITHDRAWN = "withdrawn"
+    NOT_GIVEN = "not_given"
+
+
+class ReadPurpose(StrEnum):
+    """What a location is read for. The person's own access is never fenced."""
+
+    DISPATCH_TRACKING = "dispatch_tracking"
+    PLAN_FACT = "plan_fact"
+    SUBJECT_ACCESS = "subject_access"
+
+
+class Availability(StrEnum):
+    FULL = "full"
+    NO_POSITIONS = "no_positions"
+    NOT_SHARED = "not_shared"
+
+
+class UploadsBusy(Unavailable):
+    """Nothing of the upload was acknowledged; the same upload may be sent again."""
+
+    slug = "uploads-busy"
+    title = "Positions cannot be stored just now"
+    retry_after_s = 1.0
+
+
+class TrackSpanInvalid(Invalid):
+    slug = "track-span-invalid"
+    title = "The time span cannot be read"
+
+
+class TrackTooLong(Invalid):
+    slug = "track-too-long"
+    title = "Too many positions for one answer"
+
+    def __init__(self) -> None:
+        super().__init__(f"At most {TRACK_POSITIONS_MAX} positions; ask for a shorter span.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Positions:
+    """Positions of one device, column by column. NaN is unknown, never 0."""
+
+    time_ms: Ints
+    """Shape ``(n,)``: unix milliseconds, by the phone's clock."""
+    values: Floats
+    """Shape ``(7, n)``: lat, lon, accuracy, speed, heading, altitude, battery."""
+    flags: Bytes
+    """Shape ``(n,)``: source and mock."""
+
+    def __len__(self) -> int:
+        return self.time_ms.size
+
+    def take(self, chosen: NDArray[np.intp] | Flags) -> "Positions":
+        return Positions(
+            time_ms=self.time_ms[chosen],
+            values=self.values[:, chosen],
+            flags=self.flags[chosen],
+        )
+
+    def split(self, places: NDArray[np.intp]) -> "list[Positions]":
+        """Return the parts that begin at 0 and at each of the places."""
+        bounds = [0, *places.tolist(), len(self)]
+        return [
+            Positions(
+                time_ms=self.time_ms[start:end],
+                values=self.values[:, start:end],
+                flags=self.flags[start:end],
+            )
+            for start, end in pairwise(bounds)
+        ]
+
+    def in_order(self) -> "Positions":
+        """Return them oldest first; what is in order already is not copied."""
+        if (self.time_ms[1:] >= self.time_ms[:-1]).all():
+            return self
+        return self.take(np.argsort(self.time_ms, kind="stable"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Terms:
+    """What the gate and the company's settings let through, as one process believes it."""
+
+    since_ms: int
+    """Positions before the present consents are refused."""
+    opened_ms: Ints
+    """When each recording window opened, oldest first."""
+    end_ms: Ints
+    buffer_max_ms: int
+    keeps_track: bool
+    """Whether whole tracks are kept, or only the newest position."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Upload:
+    """One request with positions, in whatever format it came."""
+
+    positions: Positions
+    batch_id: str | None = None
+    """The client's own name for the batch; the same batch again is counted as a duplicate."""
+    sent_at: datetime | None = None
+    """The phone's clock when it sent; None where the format does not tell."""
+
+
+class Refusal(NamedTuple):
+    place: int
+    """The position's index in the upload."""
+    reason: RefusalReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SortedOut:
+    """Which positions of an upload may be kept, and why the others may not."""
+
+    kept: Positions | None
+    refused: tuple[Refusal, ...] = ()
+    newest_index: int | None = None
+    """In the upload, of the only position kept; None where whole tracks are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadAnswer:
+    """What became of one upload."""
+
+    accepted: int
+    duplicate: int
+    refused: tuple[Refusal, ...]
+    consent: ConsentAnswer
+    collect: bool
+    """Whether the app should go on recording."""
+    purge: bool
+    """Whether the app should drop what it has not sent."""
+
+
+class ChunkRow(NamedTuple):
+    """One row to store: the sealed positions of one upload and one month. Made per upload."""
+
+    upload_id: UUID
+    first_at: datetime
+    last_at: datetime
+    size: int
+    """How many positions."""
+    key_id: UUID
+    blob: bytes
+
+
+class Deposit(NamedTuple):
+    """An upload, filtered and sealed under a belief that the storing statement checks."""
+
+    company_id: UUID
+    driver_id: UUID
+    epoch: int
+    rev: int
+    credential_epoch: int
+    key_epoch: int
+    only_latest: bool
+    """Keep nothing but the newest position: there is no consent to plan_fact."""
+    stored_at: datetime
+    rows: tuple[ChunkRow, ...]
+
+
+class Receipt(NamedTuple):
+    """What the storing statement said of one deposit."""
+
+    allowed: bool
+    """Whether the gate was open and the belief true; if not, nothing was stored."""
+    new: tuple[bool, ...]
+    """Of each row, whether it was not there yet (``only_latest``: whether it is the newest)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Track:
+    """A driver's positions over a time span, oldest first, each (device, time) once."""
+
+    time_ms: Ints
+    values: Floats
+    flags: Bytes
+    device: Bytes
+    availability: Availability
+    windows: Windows
+    """The recording windows that touch the span."""
+
+    def __len__(self) -> int:
+        return self.time_ms.size
+
+    def where(self, chosen: Flags) -> "Track":
+        """Return only the chosen positions."""
+        if chosen.all():
+            return self
+        full = bool(chosen.any())
+        return replace(
+            self,
+            time_ms=self.time_ms[chosen],
+            values=self.values[:, chosen],
+            flags=self.flags[chosen],
+            device=self.device[chosen],
+            availability=Availability.FULL if full else Availability.NO_POSITIONS,
+        )
+
+    def segments(self) -> list[slice]:
+        """Return the parts without a gap over 120 s and without the end of a window inside."""
+        opened_ms, _ = window_columns(self.windows)
+        window = np.searchsorted(opened_ms, self.time_ms, side="right")
+        breaks = (np.diff(self.time_ms) > GAP_S * 1000) | (np.diff(window) != 0)
+        bounds = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(self)]
+        return [slice(start, end) for start, end in pairwise(bounds) if start < end]
+
+    @property
+    def time_s(self) -> Floats:
+        """Unix seconds."""
+        return self.time_ms / 1000.0
+
+    @property
+    def lon_lat(self) -> Floats:
+        """Shape ``(n, 2)``: longitude, latitude, as geo takes them."""
+        return np.ascontiguousarray(self.values[[LON, LAT]].T)
+
+    @property
+    def accuracy_m(self) -> Floats:
+        column: Floats = self.values[ACCURACY_M]
+        return column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatestPosition:
+    """Where a driver was last, while their consent to dispatch tracking covers it."""
+
+    driver_id: UUID
+    recorded_at: datetime
+    lat: float
+    lon: float
+    accuracy_m: float | None
+    speed_mps: float | None
+    heading_deg: float | None
+    epoch: int
+    """Of the gate that was read with it."""
+
+
+def to_ms(at: datetime) -> int:
+    return (at - EPOCH) // MILLISECOND
+
+
+def ceil_ms(at: datetime) -> int:
+    """Return the first whole millisecond that is not before ``at``."""
+    return -((EPOCH - at) // MILLISECOND)
+
+
+def from_ms(ms: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=ms)
+
+
+def keeps_track(gate: Gate) -> bool:
+    """Tell whether whole tracks are kept, not only the newest position."""
+    return gate.plan_fact_since is not None
+
+
+def terms_of(gate: Gate, windows: Windows, *, buffer_max_s: int) -> Terms | None:
+    """Return what the gate lets through; None if nothing."""
+    purpose = Purpose.PLAN_FACT if keeps_track(gate) else Purpose.DISPATCH_TRACKING
+    since = gate.since(purpose)
+    if since is None or not gate.is_open:
+        return None
+    opened_ms, end_ms = window_columns(windows)
+    return Terms(
+        since_ms=ceil_ms(since),
+        opened_ms=opened_ms,
+        end_ms=end_ms,
+        buffer_max_ms=buffer_max_s * 1000,
+        keeps_track=keeps_track(gate),
+    )
+
+
+def window_columns(windows: Windows) -> tuple[Ints, Ints]:
+    """Return when each window opened and ended, oldest first."""
+    opened_ms = np.array([ceil_ms(one.opened_at) for one in windows], dtype=np.int64)
+    return opened_ms, np.array([ceil_ms(one.end) for one in windows], dtype=np.int64)
+
+
+def in_windows(time_ms: Ints, opened_ms: Ints, end_ms: Ints) -> Flags:
+    """Tell for each time whether a window ``[opened, end)`` holds it. Windows do not overlap."""
+    place = np.searchsorted(opened_ms, time_ms, side="right") - 1
+    if opened_ms.size == 0:
+        return np.zeros(time_ms.size, dtype=np.bool_)
+    return (place >= 0) & (time_ms < end_ms[np.maximum(place, 0)])
+
+
+def sort_out(
+    positions: Positions, terms: Terms, *, now_ms: int, offset_ms: int | None
+) -> SortedOut:
+    """Decide for each position. ``offset_ms`` is received minus sent, None if not told.
+
+    The stored times stay the phone's: with the offset they only have to lie in a window too.
+    """
+    if offset_ms is not None and abs(offset_ms) > CLOCK_OFFSET_MAX_S * 1000:
+        return refuse_all(positions, RefusalReason.CLOCK_WRONG)
+    time_ms = positions.time_ms
+    first, last = int(time_ms.min()), int(time_ms.max())
+    offset = offset_ms or 0
+    if _all_fit(terms, first, last, offset, now_ms):
+        fitting = positions
+        refused: tuple[Refusal, ...] = ()
+        chosen: NDArray[np.intp] | None = None
+    else:
+        reasons = _reasons(time_ms, terms, offset, now_ms)
+        refused = tuple(
+            Refusal(index, _TIME_REASONS[reasons[index] - 1])
+            for index in np.flatnonzero(reasons).tolist()
+        )
+        chosen = np.flatnonzero(reasons == 0)
+        if chosen.size == 0:
+            return SortedOut(kept=None, refused=refused)
+        fitting = positions.take(chosen)
+    if terms.keeps_track:
+        return SortedOut(kept=fitting, refused=refused)
+    return _only_newest(fitting, refused, chosen)
+
+
+_TIME_REASONS: Final = (
+    RefusalReason.IN_FUTURE,
+    RefusalReason.TOO_OLD,
+    RefusalReason.BEFORE_CONSENT,
+    RefusalReason.OUTSIDE_WINDOW,
+)
+
+
+def _reasons(time_ms: Ints, terms: Terms, offset: int, now_ms: int) -> Ints:
+    """Return for each time 0, or 1 + the place of the first of ``_TIME_REASONS`` that holds."""
+    shifted = time_ms + offset
+    inside = in_windows(time_ms, terms.opened_ms, terms.end_ms)
+    if offset:
+        inside &= in_windows(shifted, terms.opened_ms, terms.end_ms)
+    conditions = [
+        np.maximum(time_ms, shifted) > now_ms + FUTURE_MAX_S * 1000,
+        time_ms < now_ms - terms.buffer_max_ms,
+        time_ms < terms.since_ms,
+        ~inside,
+    ]
+    return np.select(conditions, range(1, len(conditions) + 1), default=0)
+
+
+def _only_newest(
+    fitting: Positions, refused: tuple[Refusal, ...], chosen: NDArray[np.intp] | None
+) -> SortedOut:
+    """Keep the newest, and refuse those that only a track could use."""
+    newest = int(fitting.time_ms.argmax())
+    indices = range(len(fitting)) if chosen is None else chosen.tolist()
+    outdated = [
+        Refusal(index, RefusalReason.NOT_KEPT)
+        for place, index in enumerate(indices)
+        if place != newest
+    ]
+    return SortedOut(
+        kept=fitting.take(np.array([newest])),
+        refused=tuple(sorted((*refused, *outdated))),
+        newest_index=indices[newest],
+    )
+
+
+def _all_fit(terms: Terms, first: int, last: int, offset: int, now_ms: int) -> bool:
+    """Tell quickly whether the whole upload lies in one window: nearly every upload does."""
+    low, high = first + min(offset, 0), last + max(offset, 0)
+    place = int(np.searchsorted(terms.opened_ms, low, side="right")) - 1
+    return (
+        place >= 0
+        and high < terms.end_ms[place]
+        and high <= now_ms + FUTURE_MAX_S * 1000
+        and first >= now_ms - terms.buffer_max_ms
+        and first >= terms.since_ms
+    )
+
+
+def refuse_all(positions: Positions, reason: RefusalReason) -> SortedOut:
+    return SortedOut(
+        kept=None, refused=tuple(Refusal(index, reason) for index in range(len(positions)))
+    )
+
+
+def count_by_reason(refused: Sequence[Refusal]) -> dict[RefusalReason, int]:
+    counts: dict[RefusalReason, int] = {}
+    for one in refused:
+        counts[one.reason] = counts.get(one.reason, 0) + 1
+    return counts
+
+
+def month_starts(time_ms: Ints) -> NDArray[np.intp]:
+    """Return where a new month (UTC) begins in times that are in order; never 0."""
+    months = time_ms.astype("datetime64[ms]").astype("datetime64[M]")
+    return np.flatnonzero(months[1:] != months[:-1]) + 1

@@ -1,0 +1,229 @@
+"""Reading tracks and latest positions; forgetting them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+import structlog
+
+from server.accounts.model import Caller
+from server.gate import service as gates
+from server.gate.model import Gate, GateMissing, Purpose, Windows
+from server.kit.db import Connection
+from server.tracking import codec, store
+from server.tracking.codec import BlobUnreadable
+from server.tracking.model import (
+    ACCURACY_M,
+    HEADING_DEG,
+    LAT,
+    LATEST_KEPT_S,
+    LON,
+    SPEED_MPS,
+    TRACK_POSITIONS_MAX,
+    TRACK_SPAN_DAYS_MAX,
+    Availability,
+    LatestPosition,
+    Positions,
+    ReadPurpose,
+    Track,
+    TrackSpanInvalid,
+    TrackTooLong,
+    ceil_ms,
+    from_ms,
+    in_windows,
+    window_columns,
+)
+from server.tracking.store import SealedChunk, SealedLatest
+from server.vault.model import DataKey
+from server.vault.service import Vault
+
+log = structlog.get_logger(__name__)
+
+ASIDE_MIN: Final = 2_000
+"""From so many chunks on they are opened in a thread: uploads must not wait for a reader."""
+
+
+def purpose_of(caller: Caller, driver_id: UUID) -> ReadPurpose:
+    """Return what the caller may read the driver's track for.
+
+    Raises
+    ------
+    GateMissing
+        Drivers see nobody's but their own, and not whether others exist.
+    """
+    if caller.is_staff:
+        return ReadPurpose.PLAN_FACT
+    if caller.member_id != driver_id:
+        raise GateMissing
+    return ReadPurpose.SUBJECT_ACCESS
+
+
+async def track(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    driver_id: UUID,
+    since: datetime,
+    until: datetime,
+    *,
+    purpose: ReadPurpose,
+) -> Track:
+    """Return the driver's positions of ``[since, until)``, as far as the purpose covers them.
+
+    For a purpose of the company: only what was recorded after the present consents to location
+    and to that purpose, inside windows; nothing (``not_shared``) when one is not given. The
+    driver's own access (``subject_access``) sees everything that is kept.
+
+    Raises
+    ------
+    GateMissing
+        There is no such driver in this company.
+    TrackSpanInvalid, TrackTooLong
+    """
+    if not timedelta(0) < until - since <= timedelta(days=TRACK_SPAN_DAYS_MAX):
+        raise TrackSpanInvalid(f"Ask for more than nothing and at most {TRACK_SPAN_DAYS_MAX} days.")
+    gate = await gates.read(conn, company_id, driver_id)
+    fenced = purpose is not ReadPurpose.SUBJECT_ACCESS
+    if fenced:
+        given = gate.since(Purpose(purpose.value))
+        if given is None:
+            return _nothing(Availability.NOT_SHARED)
+        since = max(since, given)
+    if not since < until:
+        return _nothing(Availability.NO_POSITIONS)
+    windows = await gates.windows(conn, company_id, driver_id, since=since, until=until)
+    span = {"since": since, "until": until}
+    if await store.count_positions(conn, company_id, driver_id, **span) > TRACK_POSITIONS_MAX:
+        raise TrackTooLong
+    sealed = await store.chunks(conn, company_id, driver_id, **span)
+    keys = await vault.keys(company_id, (chunk.key_id for chunk in sealed))
+    if len(sealed) < ASIDE_MIN:
+        whole = _open_track(sealed, keys, windows)
+    else:
+        whole = await asyncio.to_thread(_open_track, sealed, keys, windows)
+    inside = (whole.time_ms >= ceil_ms(since)) & (whole.time_ms < ceil_ms(until))
+    if fenced:
+        inside &= in_windows(whole.time_ms, *window_columns(windows))
+    return whole.where(inside)
+
+
+def _open_track(
+    sealed: Sequence[SealedChunk], keys: Mapping[UUID, DataKey], windows: Windows
+) -> Track:
+    """Open the chunks; each device and time once, oldest first."""
+    opened = []
+    for chunk in sealed:
+        key = keys.get(chunk.key_id)
+        if key is None:  # destroyed meanwhile
+            continue
+        try:
+            opened.append(codec.open_chunk(key, chunk.blob, chunk.upload_id))
+        except BlobUnreadable:
+            log.warning("chunk_unreadable")
+    if not opened:
+        return _nothing(Availability.NO_POSITIONS, windows)
+    time_ms = np.concatenate([one.positions.time_ms for one in opened])
+    values = np.concatenate([one.positions.values for one in opened], axis=1)
+    flags = np.concatenate([one.positions.flags for one in opened])
+    device = np.repeat(
+        np.array([one.device_number for one in opened], np.uint8),
+        [len(one.positions) for one in opened],
+    )
+    # What a phone sent again in another batch: the same device, the same time.
+    order = np.lexsort((device, time_ms))
+    fresh = np.ones(order.size, np.bool_)
+    fresh[1:] = (np.diff(time_ms[order]) != 0) | (np.diff(device[order].astype(np.int64)) != 0)
+    chosen = order[fresh]
+    return Track(
+        time_ms=time_ms[chosen],
+        values=values[:, chosen],
+        flags=flags[chosen],
+        device=device[chosen],
+        availability=Availability.FULL,
+        windows=windows,
+    )
+
+
+def _nothing(availability: Availability, windows: Windows = ()) -> Track:
+    return Track(
+        time_ms=np.empty(0, np.int64),
+        values=np.empty((7, 0)),
+        flags=np.empty(0, np.uint8),
+        device=np.empty(0, np.uint8),
+        availability=availability,
+        windows=windows,
+    )
+
+
+async def latest_positions(
+    conn: Connection, vault: Vault, company_id: UUID, watched: Sequence[Gate], *, now: datetime
+) -> dict[UUID, LatestPosition]:
+    """Return by driver where they were last, at most 15 minutes ago.
+
+    ``watched`` are the gates of those in a window now, read in this very transaction: nothing is
+    returned of who did not consent to dispatch tracking, or from before that consent.
+    """
+    oldest = now - timedelta(seconds=LATEST_KEPT_S)
+    gate_of = {gate.driver_id: gate for gate in watched}
+    since = {
+        driver_id: max(given, oldest)
+        for driver_id, gate in gate_of.items()
+        if (given := gate.since(Purpose.DISPATCH_TRACKING)) is not None
+    }
+    if not since:
+        return {}
+    found = await store.newest(conn, company_id, list(since), list(since.values()))
+    keys = await vault.keys(company_id, (one.key_id for one in found))
+    return {
+        one.driver_id: latest
+        for one in found
+        if (key := keys.get(one.key_id)) is not None
+        and (latest := _open_latest(one, key, gate_of[one.driver_id].epoch)) is not None
+    }
+
+
+def _open_latest(sealed: SealedLatest, key: DataKey, epoch: int) -> LatestPosition | None:
+    try:
+        if sealed.upload_id is None:
+            packed = codec.unseal(
+                key, sealed.blob, row_id=sealed.driver_id, schema=codec.LATEST_SCHEMA
+            )
+            positions = codec.unpack(packed).positions
+        else:
+            positions = codec.open_chunk(key, sealed.blob, sealed.upload_id).positions
+    except BlobUnreadable:
+        log.warning("chunk_unreadable")
+        return None
+    return LatestPosition(
+        driver_id=sealed.driver_id,
+        recorded_at=from_ms(int(positions.time_ms[-1])),
+        lat=float(positions.values[LAT, -1]),
+        lon=float(positions.values[LON, -1]),
+        accuracy_m=_known(positions, ACCURACY_M),
+        speed_mps=_known(positions, SPEED_MPS),
+        heading_deg=_known(positions, HEADING_DEG),
+        epoch=epoch,
+    )
+
+
+def _known(positions: Positions, column: int) -> float | None:
+    value = float(positions.values[column, -1])
+    return None if np.isnan(value) else value
+
+
+async def sweep_latest(conn: Connection, company_id: UUID, now: datetime) -> int:
+    """Delete the latest positions that are 15 minutes old; return how many. Due each minute."""
+    return await store.delete_latest_before(
+        conn, company_id, now - timedelta(seconds=LATEST_KEPT_S)
+    )
+
+
+async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
+    """Delete every position and counter of the driver; return the number of rows.
+
+    The gate has to be closed by then and the account not active, or more may come.
+    """
+    return await store.delete_driver(conn, company_id, member_id)

@@ -1,0 +1,225 @@
+"""Taking positions in: believe, sort out, seal, store, answer."""
+
+import asyncio
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from server.accounts.model import NotAuthenticated
+from server.gate.model import GateBusy
+from server.kit import db
+from server.kit.db import Pool
+from server.kit.tokens import Token
+from server.tracking import codec, store
+from server.tracking.beliefs import Belief, Beliefs
+from server.tracking.committer import Committer
+from server.tracking.model import (
+    MILLISECOND,
+    ChunkRow,
+    ConsentAnswer,
+    Deposit,
+    Positions,
+    Receipt,
+    Refusal,
+    RefusalReason,
+    SortedOut,
+    Upload,
+    UploadAnswer,
+    count_by_reason,
+    from_ms,
+    keeps_track,
+    month_starts,
+    refuse_all,
+    sort_out,
+    to_ms,
+)
+from server.vault.model import Category, SubjectErased
+from server.vault.service import Vault
+
+log = structlog.get_logger(__name__)
+
+TRIES_MAX: Final = 6
+FIRST_PAUSE_S: Final = 0.02
+"""Doubled each time: 0.6 s in all, longer than a consent takes to change."""
+
+BELIEVED: Final = frozenset(
+    {
+        RefusalReason.NO_CONSENT,
+        RefusalReason.ACCOUNT_INACTIVE,
+        RefusalReason.BEFORE_CONSENT,
+        RefusalReason.OUTSIDE_WINDOW,
+    }
+)
+"""Reasons that rest on what this process believes of the gate."""
+
+
+class Uploads:
+    """Takes uploads for one process."""
+
+    def __init__(self, pool: Pool, vault: Vault, committer: Committer) -> None:
+        self._pool = pool
+        self._vault = vault
+        self._committer = committer
+        self._beliefs = Beliefs(pool)
+
+    async def take(self, token: Token, upload: Upload, *, now: datetime) -> UploadAnswer:
+        """Store what may be stored and tell what became of each position.
+
+        Raises
+        ------
+        NotAuthenticated
+            No living device has this token.
+        GateBusy
+            The driver's consent is changing just now; nothing was stored.
+        UploadsBusy
+            Nothing was acknowledged; the same upload may be sent again.
+        """
+        belief = self._beliefs.held(token)
+        sure = belief is None
+        if belief is None:
+            belief = await self._beliefs.load(token, now)
+        for attempt in range(TRIES_MAX):
+            if belief.gate.closing:
+                await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
+                belief, sure = await self._renewed(token, belief, now), True
+                continue
+            sorted_out = _sorted_out(belief, upload, now)
+            if not sure and any(one.reason in BELIEVED for one in sorted_out.refused):
+                # The storing statement never sees what is refused: ask the gate itself.
+                belief, sure = await self._beliefs.confirm(token, belief, now), True
+                continue
+            if sorted_out.kept is None:
+                return await self._answer(belief, sorted_out.refused, 0, 0, now=now)
+            deposit = await self._sealed(belief, upload, sorted_out.kept, now)
+            receipt = await self._committer.store(deposit)
+            if receipt.allowed:
+                return await self._answered(belief, sorted_out, deposit, receipt, now)
+            belief, sure = await self._renewed(token, belief, now), True
+        raise GateBusy
+
+    async def _renewed(self, token: Token, old: Belief, now: datetime) -> Belief:
+        new = await self._beliefs.load(token, now)
+        if new.gate.key_epoch != old.gate.key_epoch:
+            self._vault.forget(new.company_id, new.driver_id)
+        return new
+
+    async def _sealed(
+        self, belief: Belief, upload: Upload, kept: Positions, now: datetime
+    ) -> Deposit:
+        only_latest = not keeps_track(belief.gate)
+        try:
+            rows = (
+                await self._latest(belief, kept)
+                if only_latest
+                else await self._chunks(belief, upload, kept)
+            )
+        except SubjectErased:
+            raise NotAuthenticated from None
+        gate = belief.gate
+        return Deposit(
+            company_id=belief.company_id,
+            driver_id=belief.driver_id,
+            epoch=gate.epoch,
+            rev=gate.rev,
+            credential_epoch=gate.credential_epoch,
+            key_epoch=gate.key_epoch,
+            only_latest=only_latest,
+            stored_at=now,
+            rows=rows,
+        )
+
+    async def _chunks(
+        self, belief: Belief, upload: Upload, kept: Positions
+    ) -> tuple[ChunkRow, ...]:
+        """Seal the positions, those of each month under the key of that month."""
+        ordered = kept.in_order()
+        parts = [ordered]
+        first_at, last_at = (from_ms(int(ordered.time_ms[end])) for end in (0, -1))
+        if (first_at.year, first_at.month) != (last_at.year, last_at.month):
+            parts = ordered.split(month_starts(ordered.time_ms))
+        return tuple([await self._chunk(belief, upload, part) for part in parts])
+
+    async def _chunk(self, belief: Belief, upload: Upload, part: Positions) -> ChunkRow:
+        first_at = from_ms(int(part.time_ms[0]))
+        key = await self._vault.key(
+            belief.company_id, belief.driver_id, Category.TRACK, at=first_at
+        )
+        packed = codec.pack(part, belief.device_number)
+        upload_id = codec.upload_id_of(key, belief.device_id, upload.batch_id, packed)
+        return ChunkRow(
+            upload_id=upload_id,
+            first_at=first_at,
+            last_at=from_ms(int(part.time_ms[-1])),
+            size=len(part),
+            key_id=key.key_id,
+            blob=codec.seal(key, packed, row_id=upload_id, schema=codec.CHUNK_SCHEMA),
+        )
+
+    async def _latest(self, belief: Belief, kept: Positions) -> tuple[ChunkRow, ...]:
+        """Seal the newest position alone, under the short-lived key of its day."""
+        at = from_ms(int(kept.time_ms[0]))
+        key = await self._vault.key(belief.company_id, belief.driver_id, Category.LIVE, at=at)
+        packed = codec.pack(kept, belief.device_number)
+        blob = codec.seal(key, packed, row_id=belief.driver_id, schema=codec.LATEST_SCHEMA)
+        upload_id = codec.upload_id_of(key, belief.device_id, None, packed)
+        return (ChunkRow(upload_id, at, at, 1, key.key_id, blob),)
+
+    async def _answered(
+        self,
+        belief: Belief,
+        sorted_out: SortedOut,
+        deposit: Deposit,
+        receipt: Receipt,
+        now: datetime,
+    ) -> UploadAnswer:
+        accepted = sum(row.size for row, new in zip(deposit.rows, receipt.new, strict=True) if new)
+        rest = sum(row.size for row in deposit.rows) - accepted
+        if deposit.only_latest and not accepted and sorted_out.newest_index is not None:
+            outdated = Refusal(sorted_out.newest_index, RefusalReason.NOT_KEPT)
+            refused = tuple(sorted((*sorted_out.refused, outdated)))
+            return await self._answer(belief, refused, 0, 0, now=now)
+        return await self._answer(belief, sorted_out.refused, accepted, rest, now=now)
+
+    async def _answer(
+        self,
+        belief: Belief,
+        refused: tuple[Refusal, ...],
+        accepted: int,
+        duplicate: int,
+        *,
+        now: datetime,
+    ) -> UploadAnswer:
+        if refused:
+            await self._count(belief, refused, now)
+        return UploadAnswer(
+            accepted=accepted,
+            duplicate=duplicate,
+            refused=refused,
+            consent=belief.consent,
+            collect=belief.collects(now),
+            purge=belief.consent is ConsentAnswer.WITHDRAWN,
+        )
+
+    async def _count(self, belief: Belief, refused: tuple[Refusal, ...], now: datetime) -> None:
+        counts = {reason.value: n for reason, n in count_by_reason(refused).items()}
+        try:
+            async with db.tenant(self._pool, belief.company_id) as conn:
+                await store.count_refusals(
+                    conn, belief.company_id, belief.driver_id, now.date(), counts
+                )
+        except Exception as error:  # noqa: BLE001 - a counter must not undo what was acknowledged
+            log.warning("refusals_not_counted", error=type(error).__name__)
+
+
+def _sorted_out(belief: Belief, upload: Upload, now: datetime) -> SortedOut:
+    positions = upload.positions
+    if belief.terms is None:
+        reason = (
+            RefusalReason.NO_CONSENT
+            if belief.gate.account_active
+            else RefusalReason.ACCOUNT_INACTIVE
+        )
+        return refuse_all(positions, reason)
+    offset_ms = None if upload.sent_at is None else (now - upload.sent_at) // MILLISECOND
+    return sort_out(positions, belief.terms, now_ms=to_ms(now), offset_ms=offset_ms)
