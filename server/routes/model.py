@@ -179,10 +179,14 @@ def span_of(
 def fact_span(
     head: RouteHead, *, previous: RouteHead | None, following: RouteHead | None
 ) -> tuple[datetime, datetime]:
-    """Return the time whose positions belong to this route of its driver's day."""
+    """Return the time whose positions belong to this route of its driver's day.
+
+    Until the planned start of the next route everything belongs to the one before, however late
+    the driver is with it: no position counts for two routes.
+    """
     begin = head.starts_at - LEAD
-    if previous is not None:
-        begin = max(begin, min(previous.ends_at, head.starts_at))
+    if previous is not None and previous.ends_at + TAIL > begin:
+        begin = head.starts_at
     end = head.ends_at + TAIL
     if following is not None:
         end = min(end, following.starts_at)

@@ -102,6 +102,15 @@ def test_routes_of_one_day_share_no_time() -> None:
     assert second[1] <= third[0]
 
 
+def test_a_driver_late_with_one_route_does_not_begin_the_next_with_it() -> None:
+    earlier = replace(
+        HEAD, starts_at=NINE - timedelta(hours=1), ends_at=NINE - timedelta(minutes=10)
+    )
+
+    assert fact_span(HEAD, previous=earlier, following=None)[0] == NINE
+    assert fact_span(earlier, previous=None, following=HEAD)[1] == NINE
+
+
 def test_a_route_that_overlaps_the_one_before_begins_with_its_own_plan() -> None:
     late = replace(HEAD, starts_at=NINE - timedelta(hours=3), ends_at=NINE + timedelta(hours=3))
 

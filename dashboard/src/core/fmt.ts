@@ -49,8 +49,12 @@ export function exactTime(ms: number, todayMs: number, zone: string): string {
 
 function dayUnlessToday(ms: number, todayMs: number, zone: string): string {
   const date = isoDate(ms, zone);
-  const [year = '', month = '', day = ''] = date.split('-');
-  return date === isoDate(todayMs, zone) ? '' : `${day}.${month}.${year} `;
+  return date === isoDate(todayMs, zone) ? '' : `${dayOf(date)} `;
+}
+
+/** "22.11.2026" of "2026-11-22". */
+export function dayOf(isoDay: string): string {
+  return isoDay.split('-').reverse().join('.');
 }
 
 /** "UTC+5", "UTC+5:30": for places where an hour could be misread. */

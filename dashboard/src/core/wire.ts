@@ -109,7 +109,9 @@ export interface RouteSummary {
   date: string;
   driver_id: string | null;
   vehicle_id: string | null;
-  stops: number;
+  starts_at: string;
+  ends_at: string;
+  stop_count: number;
   planned_m: number | null;
   plan_version: number;
 }
@@ -127,7 +129,7 @@ export interface RouteStop {
   window_end?: string | null;
 }
 
-export interface RouteView extends Omit<RouteSummary, 'stops'> {
+export interface RouteView extends RouteSummary {
   stops: RouteStop[];
   line: [number, number][] | null;
 }

@@ -9,7 +9,7 @@ import { shapeOf } from '../ui/shapes.ts';
 export interface VehicleProps {
   id: string;
   name: string;
-  /** Shown at every zoom; other names only from zoom 12. */
+  /** Shown at every zoom; other names only from a closer zoom. */
   label: string;
   icon: string;
   heading: number;

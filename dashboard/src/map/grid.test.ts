@@ -6,7 +6,7 @@ const VIEW = { west: 76.8, south: 43.1, east: 77, north: 43.3 };
 
 describe('the grid', () => {
   it('appears near, coarse before fine', () => {
-    expect([4, 9, 11.4, 11.5, 15].map(gridStepKm)).toEqual([null, 5, 5, 1, 1]);
+    expect([8.9, 9, 11.4, 11.5, 14.4, 14.5].map(gridStepKm)).toEqual([null, 5, 5, 1, 1, 0.2]);
   });
 
   it('has squares of the step on the ground', () => {

@@ -12,13 +12,21 @@ export interface View {
   north: number;
 }
 
+/** From here on the map is one plain ground: the world's coastlines are kilometres wrong at the size of a city. */
+export const PLAIN_FROM_ZOOM = 9;
+
+export type GridStepKm = 0.2 | 1 | 5;
+
 /** Which grid a zoom gets; null while the view is wide enough for coastlines. */
-export function gridStepKm(zoom: number): 1 | 5 | null {
-  return zoom >= 11.5 ? 1 : zoom >= 9 ? 5 : null;
+export function gridStepKm(zoom: number): GridStepKm | null {
+  if (zoom < PLAIN_FROM_ZOOM) {
+    return null;
+  }
+  return zoom >= 14.5 ? 0.2 : zoom >= 11.5 ? 1 : 5;
 }
 
 /** Grid lines over the view, each fifth one major. Squares are true to a per mille inside half a degree. */
-export function gridLines(view: View, stepKm: 1 | 5): FeatureCollection<LineString, { major: boolean }> {
+export function gridLines(view: View, stepKm: GridStepKm): FeatureCollection<LineString, { major: boolean }> {
   const latStep = stepKm / KM_PER_DEGREE;
   // Rounded, so that the grid does not creep while the view moves.
   const latitude = Math.round((view.south + view.north)) / 2;

@@ -12,7 +12,7 @@ import type { Shown } from '../d/live/filter.ts';
 import { type Basemap, loadBasemap } from './basemap.ts';
 import { type Colours, readColours } from './colours.ts';
 import { boundsOf, type Line, lines, lonLat, type RouteDrawing, stopPoints, vehicles } from './features.ts';
-import { gridLines, gridStepKm } from './grid.ts';
+import { gridLines, type GridStepKm, gridStepKm } from './grid.ts';
 import { addIcons } from './icons.ts';
 import { buildStyle, haloLayer } from './style.ts';
 
@@ -22,11 +22,22 @@ setWorkerUrl(workerUrl);
 export interface MapOptions {
   onPick: (driverId: string) => void;
   onMembers: (driverIds: string[]) => void;
-  onGrid: (stepKm: 1 | 5 | null) => void;
+  onGrid: (stepKm: GridStepKm | null) => void;
 }
 
+/**
+ * What the camera is to show by itself: all drivers for as long as nobody moves the map by hand, a route once
+ * it is known, or nothing.
+ */
+export type Aim = 'fleet' | 'route' | null;
+
 const PICKABLE = ['clusters', 'vehicles', 'single'];
-const FIT = { padding: 64, maxZoom: 14 };
+/** Free of the buttons, of the scale with the legend above it, and of half a name at the sides. */
+const FIT = { padding: { top: 64, right: 64, bottom: 88, left: 56 }, maxZoom: 14, duration: 600 };
+/** A driver closer to the edge than this is fetched back into the picture. */
+const EDGE_PX = 28;
+/** Levels the fleet may be smaller than the picture before that is drawn closer. */
+const SLACK_ZOOM = 1.2;
 const EMPTY: FeatureCollection = { type: 'FeatureCollection', features: [] };
 
 export class FleetMap {
@@ -36,7 +47,9 @@ export class FleetMap {
   readonly #scheme = matchMedia('(prefers-color-scheme: dark)');
   #colours: Colours = readColours();
   #ready = false;
-  #fitted = false;
+  #aim: Aim;
+  /** Who was in the picture when the fleet was last fitted. */
+  #followed = '';
   #shown: readonly Shown[] = [];
   #selectedId: string | null = null;
   #drawing: RouteDrawing | null = null;
@@ -47,8 +60,9 @@ export class FleetMap {
     this.#map.setStyle(buildStyle(this.#colours), { diff: false });
   };
 
-  constructor(container: HTMLElement, options: MapOptions) {
+  constructor(container: HTMLElement, options: MapOptions & { aim: Aim }) {
     this.#options = options;
+    this.#aim = options.aim;
     this.#map = new MapLibre({
       container,
       style: buildStyle(this.#colours),
@@ -66,9 +80,19 @@ export class FleetMap {
     this.#map.touchZoomRotate.disableRotation();
     this.#map.keyboard.disableRotation();
     this.#map.addControl(new NavigationControl({ showCompass: false }), 'top-right');
-    this.#map.addControl(new ScaleControl({ maxWidth: 120, unit: 'metric' }), 'bottom-left');
+    this.#map.addControl(new ScaleControl({ maxWidth: 90, unit: 'metric' }), 'bottom-left');
     this.#map.on('style.load', () => { this.#drawAll(); });
     this.#map.on('moveend', () => { this.#drawGrid(); });
+    this.#map.on('movestart', ({ originalEvent }) => {
+      // Only a person's move comes with an event of the browser. From now on the map is theirs.
+      if (originalEvent !== undefined) {
+        this.#aim = null;
+      }
+    });
+    this.#map.on('resize', () => {
+      this.#followed = '';
+      this.#steer();
+    });
     this.#map.on('click', (event) => void this.#click(event));
     for (const layer of PICKABLE) {
       this.#map.on('mouseenter', layer, () => { this.#map.getCanvas().style.cursor = 'pointer'; });
@@ -89,29 +113,24 @@ export class FleetMap {
     if (otherSelected) {
       this.#drawHalo();
     }
-    if (!this.#fitted && this.#ready) {
-      this.fitFleet(false);
-    }
+    this.#steer();
   }
 
+  /** Null while nothing is known yet of the selected driver's route. */
   setRoute(drawing: RouteDrawing | null): void {
     this.#drawing = drawing;
     this.#drawRoute();
+    this.#steer();
   }
 
-  fitFleet(animate = true): void {
-    const points = this.#shown.flatMap(({ driver }) => (driver.position === null ? [] : [lonLat(driver.position)]));
-    this.#fitted ||= points.length > 0;
-    this.#fit(points, animate);
-  }
-
-  fitRoute(): void {
-    if (this.#drawing !== null) {
-      this.#fit([...this.#drawing.plan, ...this.#drawing.fact.flat(), ...this.#drawing.stops.map(lonLat)], true);
-    }
+  setAim(aim: Aim): void {
+    this.#aim = aim;
+    this.#followed = '';
+    this.#steer();
   }
 
   centreOn(place: { lat: number; lon: number }): void {
+    this.#aim = null;
     this.#map.easeTo({ center: lonLat(place), zoom: Math.max(this.#map.getZoom(), 13) });
   }
 
@@ -121,11 +140,61 @@ export class FleetMap {
     this.#map.remove();
   }
 
+  #steer(): void {
+    if (!this.#ready) {
+      return;
+    }
+    if (this.#aim === 'fleet') {
+      this.#followFleet();
+    } else if (this.#aim === 'route' && this.#drawing !== null) {
+      this.#aim = null;
+      this.#fitRoute(this.#drawing);
+    }
+  }
+
+  #followFleet(): void {
+    const placed = this.#shown.flatMap(({ driver }) => (driver.position === null ? [] : [{ id: driver.driverId, at: lonLat(driver.position) }]));
+    const points = placed.map(({ at }) => at);
+    const ids = placed.map(({ id }) => id).join(' ');
+    const anew = ids !== this.#followed;
+    if (anew || (!this.#map.isMoving() && !this.#isFramed(points))) {
+      // The first picture is simply there; later ones are moved to, so that the eye can follow.
+      this.#fit(points, this.#followed !== '');
+      this.#followed = ids;
+    }
+  }
+
+  /** Whether the points fill the picture well enough to leave it alone: it must not twitch with every position. */
+  #isFramed(points: Line): boolean {
+    const bounds = boundsOf(points);
+    if (bounds === null) {
+      return true;
+    }
+    const { clientWidth: width, clientHeight: height } = this.#map.getContainer();
+    const inside = points.every((point) => {
+      const { x, y } = this.#map.project(point);
+      return x >= EDGE_PX && y >= EDGE_PX && x <= width - EDGE_PX && y <= height - EDGE_PX;
+    });
+    const best = this.#map.cameraForBounds(bounds, FIT)?.zoom ?? 0;
+    return inside && best - this.#map.getZoom() < SLACK_ZOOM;
+  }
+
+  #fitRoute({ plan, fact, stops }: RouteDrawing): void {
+    const selected = this.#shown.find(({ driver }) => driver.driverId === this.#selectedId)?.driver.position ?? null;
+    this.#fit([...plan, ...fact.flat(), ...stops.map(lonLat), ...(selected === null ? [] : [lonLat(selected)])], true);
+  }
+
   #fit(points: Line, animate: boolean): void {
     const bounds = boundsOf(points);
-    if (bounds !== null) {
-      this.#map.fitBounds(bounds, { ...FIT, animate });
+    if (bounds === null) {
+      return;
     }
+    const [box, canvas] = [this.#map.getContainer(), this.#map.getCanvas()];
+    if (box.clientWidth !== canvas.clientWidth || box.clientHeight !== canvas.clientHeight) {
+      // The details have just taken their part of the map's room, which the map itself notices only later.
+      this.#map.resize();
+    }
+    this.#map.fitBounds(bounds, { ...FIT, animate });
   }
 
   /** A new style (first or after a change of theme) has no images and no data: give all of it again. */

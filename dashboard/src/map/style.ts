@@ -1,9 +1,10 @@
 // The map's style: sources by name and layers from ground to driver. No glyphs and no sprite key: text is
 // drawn locally and nothing is asked of any other host.
 
-import type { LayerSpecification, SourceSpecification, StyleSpecification } from 'maplibre-gl';
+import type { LayerSpecification, SourceSpecification, StyleSpecification, SymbolLayerSpecification } from 'maplibre-gl';
 
 import type { Colours } from './colours.ts';
+import { PLAIN_FROM_ZOOM } from './grid.ts';
 
 const FONT = ['system-ui', 'Noto Sans', 'DejaVu Sans', 'sans-serif'];
 
@@ -11,6 +12,7 @@ const EMPTY: SourceSpecification = { type: 'geojson', data: { type: 'FeatureColl
 
 export const CLUSTER_RADIUS = 44;
 export const CLUSTER_MAX_ZOOM = 13;
+const NAMES_FROM_ZOOM = 10;
 
 export function buildStyle(colours: Colours): StyleSpecification {
   return {
@@ -26,15 +28,22 @@ export function buildStyle(colours: Colours): StyleSpecification {
       vehicles: { ...EMPTY, type: 'geojson', data: { type: 'FeatureCollection', features: [] }, cluster: true, clusterRadius: CLUSTER_RADIUS, clusterMaxZoom: CLUSTER_MAX_ZOOM },
       single: EMPTY,
     },
-    layers: [...ground(colours), ...route(colours), ...fleet(colours)],
+    layers: [...ground(colours), ...route(colours), namesLayer(colours), ...stops(colours), ...fleet(colours)],
   };
 }
 
 function ground(colours: Colours): LayerSpecification[] {
   return [
     { id: 'water', type: 'background', paint: { 'background-color': colours.water } },
-    { id: 'land', type: 'fill', source: 'land', paint: { 'fill-color': colours.land, 'fill-antialias': true } },
-    { id: 'borders', type: 'line', source: 'borders', paint: { 'line-color': colours['border-line'], 'line-width': 1 } },
+    { id: 'land', type: 'fill', source: 'land', maxzoom: PLAIN_FROM_ZOOM, paint: { 'fill-color': colours.land, 'fill-antialias': true } },
+    { id: 'borders', type: 'line', source: 'borders', maxzoom: PLAIN_FROM_ZOOM, paint: { 'line-color': colours['border-line'], 'line-width': 1 } },
+    {
+      // Fades the coasts out before they could put a van into the sea.
+      id: 'plain',
+      type: 'background',
+      minzoom: PLAIN_FROM_ZOOM - 1,
+      paint: { 'background-color': colours.land, 'background-opacity': ['interpolate', ['linear'], ['zoom'], PLAIN_FROM_ZOOM - 1, 0, PLAIN_FROM_ZOOM, 1] },
+    },
     {
       id: 'grid',
       type: 'line',
@@ -56,6 +65,11 @@ function route(colours: Colours): LayerSpecification[] {
     { id: 'fact', type: 'line', source: 'fact', layout: round, paint: { 'line-color': colours['on-route'], 'line-width': 5 } },
     { id: 'deviation-casing', type: 'line', source: 'deviations', layout: round, paint: { 'line-color': colours.surface, 'line-width': 8 } },
     { id: 'deviation', type: 'line', source: 'deviations', paint: { 'line-color': colours.deviation, 'line-width': 5, 'line-dasharray': [3, 0.8] } },
+  ];
+}
+
+function stops(colours: Colours): LayerSpecification[] {
+  return [
     {
       id: 'stops',
       type: 'symbol',
@@ -81,10 +95,11 @@ function fleet(colours: Colours): LayerSpecification[] {
       source: 'vehicles',
       filter: ['has', 'point_count'],
       paint: {
-        'circle-color': colours.surface,
+        // Filled and larger than a stop, which carries a number too.
+        'circle-color': colours['on-route'],
         'circle-radius': ['step', ['get', 'point_count'], 16, 10, 20, 100, 24],
-        'circle-stroke-color': colours['on-route'],
-        'circle-stroke-width': 3,
+        'circle-stroke-color': colours.surface,
+        'circle-stroke-width': 2.5,
       },
     },
     {
@@ -93,10 +108,16 @@ function fleet(colours: Colours): LayerSpecification[] {
       source: 'vehicles',
       filter: ['has', 'point_count'],
       layout: { 'text-field': ['to-string', ['get', 'point_count']], 'text-font': FONT, 'text-size': 14, 'text-allow-overlap': true },
-      paint: { 'text-color': colours.text },
+      paint: { 'text-color': colours.surface },
     },
-    { ...vehicleLayer('vehicles', colours), filter: ['!', ['has', 'point_count']] },
-    vehicleLayer('single', colours),
+    { id: 'vehicles', type: 'symbol', source: 'vehicles', filter: ['!', ['has', 'point_count']], layout: VEHICLE_ICON },
+    {
+      id: 'single',
+      type: 'symbol',
+      source: 'single',
+      layout: { ...VEHICLE_ICON, ...name(1.9), 'text-field': ['step', ['zoom'], ['get', 'label'], NAMES_FROM_ZOOM, ['get', 'name']] },
+      paint: namePaint(colours),
+    },
   ];
 }
 
@@ -111,24 +132,43 @@ export function haloLayer(colours: Colours, selectedId: string): LayerSpecificat
   };
 }
 
-function vehicleLayer(source: 'vehicles' | 'single', colours: Colours): LayerSpecification & { type: 'symbol' } {
+const VEHICLE_ICON: NonNullable<SymbolLayerSpecification['layout']> = {
+  'icon-image': ['get', 'icon'],
+  'icon-rotate': ['get', 'heading'],
+  'icon-rotation-alignment': 'map',
+  'icon-allow-overlap': true,
+  'icon-padding': 0,
+};
+
+/**
+ * Names of vehicles. Text of upper layers is placed first, so that these, below vehicles and stops, cover
+ * neither of them nor one another; a name without a free place waits for a closer zoom.
+ */
+function namesLayer(colours: Colours): LayerSpecification {
   return {
-    id: source,
+    id: 'names',
     type: 'symbol',
-    source,
-    layout: {
-      'icon-image': ['get', 'icon'],
-      'icon-rotate': ['get', 'heading'],
-      'icon-rotation-alignment': 'map',
-      'icon-allow-overlap': true,
-      'icon-ignore-placement': true,
-      'text-field': ['step', ['zoom'], ['get', 'label'], 12, ['get', 'name']],
-      'text-font': FONT,
-      'text-size': 12,
-      'text-anchor': 'top',
-      'text-offset': [0, 1.3],
-      'text-optional': true,
-    },
-    paint: { 'text-color': colours.text, 'text-halo-color': colours.surface, 'text-halo-width': 2 },
+    source: 'vehicles',
+    minzoom: NAMES_FROM_ZOOM,
+    filter: ['!', ['has', 'point_count']],
+    // Clear of the vehicle's own icon, whose place is a square that turns with it.
+    layout: { ...name(2.05), 'text-field': ['get', 'name'] },
+    paint: namePaint(colours),
   };
+}
+
+function name(offset: number): NonNullable<SymbolLayerSpecification['layout']> {
+  return {
+    'text-font': FONT,
+    'text-size': 12,
+    'text-padding': 1,
+    'text-variable-anchor': ['top', 'bottom', 'left', 'right'],
+    'text-radial-offset': offset,
+    'text-justify': 'auto',
+    'text-optional': true,
+  };
+}
+
+function namePaint(colours: Colours): NonNullable<SymbolLayerSpecification['paint']> {
+  return { 'text-color': colours.text, 'text-halo-color': colours.surface, 'text-halo-width': 2 };
 }

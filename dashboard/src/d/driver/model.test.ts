@@ -45,7 +45,7 @@ describe('difference', () => {
 
 describe('stopRows', () => {
   const stop = (n: number) => ({ stop_id: `s${n}`, seq: n, name: `Stop ${n}`, lat: 43 + n, lon: 76, planned_arrival: '2026-11-22T09:00:00Z' });
-  const route: RouteView = { route_id: 'r', name: 'R', date: '2026-11-22', driver_id: 'd', vehicle_id: null, planned_m: 1, plan_version: 1, line: null, stops: [stop(2), stop(1), stop(3), stop(4)] };
+  const route: RouteView = { route_id: 'r', name: 'R', date: '2026-11-22', driver_id: 'd', vehicle_id: null, starts_at: '', ends_at: '', stop_count: 4, planned_m: 1, plan_version: 1, line: null, stops: [stop(2), stop(1), stop(3), stop(4)] };
 
   function report(...stops: StopFact[]): PlanFactReport {
     return { route_id: 'r', plan_version: 1, algorithm_version: '1', computed_at: '', display_time_zone: 'UTC', availability: 'full', stops };

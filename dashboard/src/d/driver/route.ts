@@ -2,8 +2,8 @@
 // and on the map, and both are emptied the moment the driver stops sharing.
 
 import { type ApiError, asApiError, isAbort } from '../../core/api.ts';
-import { h, setText } from '../../core/dom.ts';
-import { clockTime, distance, isoDate, parseMs } from '../../core/fmt.ts';
+import { button, h, setText } from '../../core/dom.ts';
+import { clockTime, dayOf, distance, isoDate, parseMs } from '../../core/fmt.ts';
 import type { Context } from '../../core/session.ts';
 import { reasonText, t } from '../../core/text.ts';
 import { hashOf } from '../../core/url.ts';
@@ -12,43 +12,61 @@ import type { Line, RouteDrawing } from '../../map/features.ts';
 import { lonLat } from '../../map/features.ts';
 import { empty, failure, loading, type Loading } from '../../ui/states.ts';
 import { countStatus, type StopRow, stopRows } from './model.ts';
-import { stopTable } from './stops.ts';
+import { orNone, stopTable } from './stops.ts';
 
 export interface RouteOptions {
   ctx: Context;
   driverId: string;
+  /** The route the person asked for; null for the one being driven. */
   routeId: string | null;
+  /** Null while nothing is known; a drawing without lines where there is no route. */
   onDrawing: (drawing: RouteDrawing | null) => void;
   /** The person asked to see the route on the map. */
   onFit: () => void;
 }
 
-const REFRESH_MS = 10_000;
+const TICK_MS = 4_000;
+/** Without a new position there is little to compare anew. */
+const QUIET_REFRESH_MS = 20_000;
+const NO_DRAWING: RouteDrawing = { plan: [], fact: [], deviations: [], stops: [] };
 
 export class RoutePart {
   readonly node = h('section', { class: 'route', 'aria-labelledby': 'route-title' });
   readonly #options: RouteOptions;
   readonly #title = h('h3', { id: 'route-title' }, t('route.title'));
-  readonly #links = h('ul', { class: 'route-links' });
+  readonly #links = h('div');
+  readonly #fit: HTMLButtonElement;
   readonly #notice = h('div');
   readonly #content = h('div', { class: 'route-content' });
   readonly #timer: ReturnType<typeof setInterval>;
   #loading: Loading | null = null;
   #abort = new AbortController();
   #busy = false;
-  #routes: RouteSummary[] = [];
+  #loadedMs = -Infinity;
+  /** What the live feed says is being driven, and the time of the last position. */
+  #live: { routeId: string | null; fixMs: number | null } = { routeId: null, fixMs: null };
+  #moved = false;
+  #routes: RouteSummary[] | null = null;
   #route: RouteView | null = null;
   #report: PlanFactReport | null = null;
 
   constructor(options: RouteOptions) {
     this.#options = options;
-    this.node.append(this.#title, this.#links, this.#notice, this.#content);
-    this.#timer = setInterval(() => {
-      if (this.#route !== null && !document.hidden) {
-        void this.#load();
-      }
-    }, REFRESH_MS);
+    this.#fit = button(t('route.fit'), options.onFit, { hidden: true, 'data-testid': 'fit-route' });
+    this.node.append(h('div', { class: 'route-head' }, this.#title, this.#fit), this.#links, this.#notice, this.#content);
+    this.#timer = setInterval(() => { this.#tick(); }, TICK_MS);
     void this.#load();
+  }
+
+  /** Told with every tick: another route than the one on screen may have begun. */
+  follow(routeId: string | null, fixMs: number | null): void {
+    const other = routeId !== null && routeId !== this.#live.routeId;
+    this.#moved ||= fixMs !== null && fixMs !== this.#live.fixMs;
+    // A shift that ended names no route any more; what was driven stays on screen.
+    this.#live = { routeId: routeId ?? this.#live.routeId, fixMs };
+    if (other && this.#options.routeId === null && this.#routes !== null && this.#route?.route_id !== routeId) {
+      this.#restart();
+    }
   }
 
   /** The driver stopped sharing: what was driven leaves screen and memory before anything is asked again. */
@@ -75,6 +93,8 @@ export class RoutePart {
       return;
     }
     this.#busy = true;
+    this.#moved = false;
+    this.#loadedMs = performance.now();
     const { signal } = this.#abort;
     this.#showLoading();
     try {
@@ -95,8 +115,28 @@ export class RoutePart {
     }
   }
 
+  #tick(): void {
+    const due = performance.now() - this.#loadedMs > QUIET_REFRESH_MS;
+    const moved = this.#moved && this.#route?.route_id === this.#live.routeId;
+    if (!document.hidden && this.#routes !== null && (due || moved)) {
+      void this.#load();
+    }
+  }
+
+  #restart(): void {
+    this.#abort.abort();
+    this.#abort = new AbortController();
+    this.#busy = false;
+    this.#routes = this.#route = this.#report = null;
+    this.#links.replaceChildren();
+    this.#content.replaceChildren();
+    this.#fit.hidden = true;
+    this.#options.onDrawing(null);
+    void this.#load();
+  }
+
   #showLoading(): void {
-    if (this.#route === null && this.#loading === null) {
+    if (this.#routes === null && this.#loading === null) {
       this.#notice.replaceChildren();
       this.#loading = loading({ now: t('route.loading'), slow: t('route.loading_slow') }, 3, () => { this.#cancel(); });
       this.node.append(this.#loading.node);
@@ -118,22 +158,25 @@ export class RoutePart {
     if (nowMs === null) {
       throw new Error('details are opened from a list, and the list brings the server time');
     }
-    if (this.#route === null) {
-      const date = isoDate(nowMs, ctx.session.company.time_zone);
-      this.#routes = (await ctx.api.routes(driverId, date, signal)).items;
-      setText(this.#title, t('route.today', { date }));
-      const chosen = this.#routes.find(({ route_id: id }) => id === this.#options.routeId) ?? this.#routes[0];
-      if (chosen === undefined) {
+    const today = isoDate(nowMs, ctx.session.company.time_zone);
+    let route = this.#route;
+    if (route === null) {
+      const routes = (await ctx.api.routes(driverId, today, signal)).items;
+      this.#routes = routes;
+      const chosen = this.#chosen(routes);
+      if (chosen === null) {
         this.#content.replaceChildren(empty(t('route.none'), t('route.none_lead')));
+        this.#options.onDrawing(NO_DRAWING);
         return;
       }
-      this.#drawLinks(chosen.route_id);
-      const route = await ctx.api.route(chosen.route_id, signal);
+      route = await ctx.api.route(chosen, signal);
       this.#route = route;
+      this.#drawLinks(route);
       // The plan is worth seeing while the comparison is still computed.
       this.#draw(route, null);
     }
-    let route = this.#route;
+    // Told anew each time: a night shift's route turns into yesterday's.
+    setText(this.#title, route.date === today ? t('route.title') : t('route.other_day', { date: dayOf(route.date) }));
     const report = await ctx.api.planFact(route.route_id, signal);
     if (report.plan_version !== route.plan_version) {
       route = await ctx.api.route(route.route_id, signal);
@@ -141,6 +184,12 @@ export class RoutePart {
     this.#route = route;
     this.#report = report;
     this.#draw(route, report);
+  }
+
+  /** The route asked for, else the one being driven (begun yesterday perhaps), else the newest of today. */
+  #chosen(routes: readonly RouteSummary[]): string | null {
+    const asked = routes.find(({ route_id: id }) => id === this.#options.routeId);
+    return asked?.route_id ?? this.#live.routeId ?? routes[0]?.route_id ?? null;
   }
 
   #failed(error: ApiError): void {
@@ -154,28 +203,38 @@ export class RoutePart {
       return [];
     }
     if (report.availability === 'not_shared') {
-      return [h('div', { class: 'notice', 'data-testid': 'not-shared' }, h('strong', {}, t('route.not_shared')), h('p', {}, t('route.not_shared_lead')))];
+      return [h('p', { class: 'notice', 'data-testid': 'not-shared' }, t('route.not_shared'))];
     }
     return [h('p', { class: 'notice' }, t('route.no_positions'))];
   }
 
-  #drawLinks(currentId: string): void {
-    const items = this.#routes.map((route) => {
-      const current = route.route_id === currentId;
+  #drawLinks(shown: RouteSummary): void {
+    const zone = this.#options.ctx.session.company.time_zone;
+    const routes = this.#routes ?? [];
+    const all = routes.some(({ route_id: id }) => id === shown.route_id) ? routes : [shown, ...routes];
+    const link = (route: RouteSummary): HTMLElement => {
+      const current = route.route_id === shown.route_id;
       const href = hashOf({ driverId: this.#options.driverId, routeId: route.route_id });
-      const link = h('a', { href, 'aria-current': current ? 'true' : null, 'data-testid': 'route-link', title: t('route.fit') }, route.name);
+      const anchor = h('a', { href, 'aria-current': current ? 'true' : null, 'data-testid': 'route-link' }, route.name);
       if (current) {
-        link.addEventListener('click', (event) => {
+        anchor.addEventListener('click', (event) => {
           event.preventDefault();
           this.#options.onFit();
         });
       }
-      return h('li', {}, link);
-    });
-    this.#links.replaceChildren(...items);
+      // A driver may have the same round several times a day: its planned times tell which.
+      const [from, to] = [parseMs(route.starts_at), parseMs(route.ends_at)];
+      const times = from === null || to === null ? '' : t('route.times', { from: clockTime(from, zone), to: clockTime(to, zone) });
+      return h('p', {}, anchor, ' ', h('span', { class: 'muted route-times' }, times));
+    };
+    const others = all.filter(({ route_id: id }) => id !== shown.route_id);
+    const list = h('ul', { class: 'route-links' }, ...others.map((route) => h('li', {}, link(route))));
+    const more = h('details', { class: 'route-others' }, h('summary', {}, t('route.others', { n: others.length })), list);
+    this.#links.replaceChildren(link(shown), ...(others.length === 0 ? [] : [more]));
   }
 
   #draw(route: RouteView, report: PlanFactReport | null): void {
+    this.#fit.hidden = false;
     const zone = report?.display_time_zone ?? this.#options.ctx.session.company.time_zone;
     const rows = stopRows(route, report);
     const scrolled = this.#content.querySelector('.table-scroll')?.scrollLeft ?? 0;
@@ -200,13 +259,15 @@ function figures(route: RouteView, report: PlanFactReport | null, rows: readonly
   const planned = report?.totals?.planned_m ?? route.planned_m;
   const actual = report?.availability === 'full' ? report.totals?.actual_m : null;
   const part = (value: number | null | undefined, word: string): HTMLElement => h('span', { class: 'figure-part' }, distance(value), ' ', h('span', { class: 'figure-word' }, word));
-  const visited = countStatus(rows, 'visited');
+  // What is not shared is not known; "0 visited" would be a statement about the driver.
+  const known = report?.availability !== 'not_shared';
+  const count = (value: string): Node => orNone(known ? value : null);
   return h(
     'dl',
     { class: 'figures', 'data-testid': 'totals' },
     figure(t('route.distance'), part(planned, t('route.plan')), part(actual, t('route.fact'))),
-    figure(t('route.visited'), t('route.visited_value', { n: visited, all: rows.length })),
-    figure(t('route.missed'), String(countStatus(rows, 'missed'))),
+    figure(t('route.visited'), count(t('route.visited_value', { n: countStatus(rows, 'visited'), all: rows.length }))),
+    figure(t('route.missed'), count(String(countStatus(rows, 'missed')))),
   );
 }
 

@@ -48,7 +48,7 @@ function statusIcon(status: StopStatus): SVGElement {
 }
 
 /** A dash for the eye, "not known" for the ear; never a zero. */
-function orNone(text: string | null): Node {
+export function orNone(text: string | null): Node {
   if (text !== null && text !== NONE) {
     return document.createTextNode(text);
   }
@@ -63,8 +63,11 @@ function cell(label: Key, value: Node): HTMLElement {
   return h('td', { role: 'cell', class: 'time', 'data-label': t(label) }, value);
 }
 
+/** Nearer than this is "there": a metre more or less at a visited stop tells nobody anything. */
+const AWAY_MIN_M = 50;
+
 function tableRow(row: StopRow, zone: string): HTMLTableRowElement {
-  const away = row.distanceM === null ? null : h('div', { class: 'small muted' }, t('stop.distance', { distance: distance(row.distanceM) }));
+  const away = row.distanceM === null || row.distanceM < AWAY_MIN_M ? null : h('div', { class: 'small muted' }, t('stop.distance', { distance: distance(row.distanceM) }));
   const order = row.actualNumber === null ? null : h('div', { class: 'small order' }, t('stop.order', { n: row.actualNumber }));
   return h(
     'tr',

@@ -26,6 +26,23 @@ export interface PanelOptions {
   onDelete: (driver: { driverId: string; name: string; running: boolean }) => void;
 }
 
+interface Pair {
+  node: HTMLElement;
+  show: (value: string | null) => void;
+}
+
+function pair(label: string): Pair {
+  const value = h('dd');
+  const node = h('div', {}, h('dt', {}, label), value);
+  return {
+    node,
+    show(text) {
+      node.hidden = text === null;
+      setText(value, text ?? '');
+    },
+  };
+}
+
 export class DriverPanel {
   readonly node: HTMLElement;
   readonly #options: PanelOptions;
@@ -33,8 +50,10 @@ export class DriverPanel {
   readonly #title = h('h2', { tabindex: -1, id: 'details-title' });
   readonly #icon = h('span', { class: 'row-icon' });
   readonly #state = h('span', { 'data-testid': 'details-state' });
-  readonly #age = h('span', { class: 'muted' });
-  readonly #values = { vehicle: h('dd'), speed: h('dd'), age: h('dd'), accuracy: h('dd') };
+  readonly #vehicle = pair(t('driver.vehicle'));
+  readonly #age = pair(t('driver.age'));
+  readonly #speed = pair(t('driver.speed'));
+  readonly #accuracy = pair(t('driver.accuracy'));
   readonly #onMap: HTMLButtonElement;
   readonly #account = h('section', { class: 'account', 'aria-labelledby': 'account-title' });
   readonly #route: RoutePart;
@@ -48,16 +67,8 @@ export class DriverPanel {
     this.#onMap = button(t('driver.show_on_map'), options.onShowOnMap, { 'data-testid': 'show-on-map' });
     const close = button('×', options.onClose, { class: 'button button-icon details-close', 'aria-label': t('driver.close'), 'data-testid': 'details-close' });
     const back = button(`‹ ${t('driver.back')}`, options.onClose, { class: 'button button-plain details-back' });
-    const pair = (label: string, value: HTMLElement): HTMLElement => h('div', {}, h('dt', {}, label), value);
-    const facts = h(
-      'dl',
-      { class: 'facts' },
-      pair(t('driver.vehicle'), this.#values.vehicle),
-      pair(t('driver.speed'), this.#values.speed),
-      pair(t('driver.age'), this.#values.age),
-      pair(t('driver.accuracy'), this.#values.accuracy),
-    );
-    const state = h('p', { class: 'details-state' }, this.#icon, this.#state, this.#age);
+    const facts = h('dl', { class: 'facts' }, this.#vehicle.node, this.#age.node, this.#speed.node, this.#accuracy.node);
+    const state = h('p', { class: 'details-state' }, this.#icon, this.#state);
     this.node = h(
       'section',
       { class: 'details', 'aria-labelledby': 'details-title', 'data-testid': 'details-panel', 'data-driver-id': driverId },
@@ -86,16 +97,17 @@ export class DriverPanel {
     }
     setText(this.#state, stateWord(link, driver.work));
     this.#updateFacts(driver, ageWord(driver, nowMs));
+    this.#route.follow(driver.routeId, driver.position?.fixMs ?? null);
   }
 
+  /** Only what is known: a driver without a position has no row of dashes that could be read as a fault. */
   #updateFacts(driver: Driver, age: string): void {
     const { position } = driver;
-    const ago = age === '' ? NONE : t('driver.age_value', { age });
-    setText(this.#values.vehicle, vehicleWord(driver));
-    setText(this.#values.speed, speed(position?.speedMps ?? null));
-    setText(this.#values.age, ago);
     const accuracy = position?.accuracyM ?? null;
-    setText(this.#values.accuracy, accuracy === null ? NONE : t('driver.accuracy_value', { distance: distance(accuracy) }));
+    this.#vehicle.show(vehicleWord(driver));
+    this.#age.show(age === '' ? null : t('driver.age_value', { age }));
+    this.#speed.show(position === null || position.speedMps === null ? null : speed(position.speedMps));
+    this.#accuracy.show(accuracy === null ? null : t('driver.accuracy_value', { distance: distance(accuracy) }));
     this.#onMap.hidden = position === null;
   }
 
@@ -133,15 +145,13 @@ export class DriverPanel {
   }
 
   #accountParts(driver: DriverView): Node[] {
-    const onOff = (state: string | undefined): string => t(state === 'given' ? 'driver.on' : 'driver.off');
     const stateKey = `account.${driver.state}`;
-    const consent = t('driver.consent_line', { dispatch: onOff(driver.consents.dispatch_tracking), plan: onOff(driver.consents.plan_fact) });
+    // No word on consents: beside "not sharing" they would tell its cause.
     const facts = h(
       'dl',
       { class: 'facts' },
       h('div', {}, h('dt', {}, t('driver.phone')), h('dd', {}, driver.phone_masked ?? NONE)),
       h('div', {}, h('dt', {}, t('driver.account')), h('dd', {}, hasText(stateKey) ? t(stateKey) : driver.state)),
-      h('div', { class: 'wide' }, h('dt', {}, t('driver.consents')), h('dd', {}, consent)),
     );
     const running = driver.state === 'grace' || driver.state === 'erasing';
     const act = button(

@@ -22,6 +22,8 @@ export interface FeedOptions {
 }
 
 const SNAPSHOT_RETRY_MS = 5_000;
+/** Events may ask for a snapshot with every frame; they get one in this time. */
+const SNAPSHOT_EVERY_MS = 2_000;
 
 export class Feed {
   readonly #options: FeedOptions;
@@ -29,7 +31,9 @@ export class Feed {
   readonly #stream: Stream;
   #loading = false;
   #again = false;
+  #askedMs = -Infinity;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #soon: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: FeedOptions) {
     this.#options = options;
@@ -53,6 +57,7 @@ export class Feed {
   close(): void {
     this.#abort.abort();
     clearTimeout(this.#retry);
+    clearTimeout(this.#soon);
     this.#stream.close();
   }
 
@@ -64,6 +69,7 @@ export class Feed {
       return;
     }
     this.#loading = true;
+    this.#askedMs = performance.now();
     const { api, clock, fleet } = this.#options;
     const mark = fleet.mark();
     let failed: ApiError | null = null;
@@ -100,7 +106,7 @@ export class Feed {
       case 'pos': {
         const frame = JSON.parse(event.data) as PosEvent;
         clock.observe(frame.server_now);
-        this.#loadIf(fleet.pos(frame));
+        this.#loadSoonIf(fleet.pos(frame));
         break;
       }
       case 'state':
@@ -108,12 +114,14 @@ export class Feed {
         break;
       case 'gone': {
         const gone = JSON.parse(event.data) as GoneEvent;
+        this.#loadSoonIf(fleet.isUnknown(gone.driver_id));
         fleet.gone(gone);
         this.#options.onRemoval(gone.driver_id);
         break;
       }
       case 'erasure': {
         const erasure = JSON.parse(event.data) as ErasureEvent;
+        this.#loadSoonIf(fleet.isUnknown(erasure.driver_id));
         if (fleet.erasure(erasure)) {
           this.#options.onRemoval(erasure.driver_id);
         }
@@ -128,16 +136,22 @@ export class Feed {
 
   #state(event: StateEvent): void {
     const had = this.#options.fleet.drivers.get(event.driver_id)?.position ?? null;
-    this.#loadIf(this.#options.fleet.state(event));
+    this.#loadSoonIf(this.#options.fleet.state(event));
     const has = this.#options.fleet.drivers.get(event.driver_id)?.position ?? null;
     if (had !== null && has === null) {
       this.#options.onRemoval(event.driver_id);
     }
   }
 
-  #loadIf(unknownDriver: boolean): void {
-    if (unknownDriver) {
-      void this.load();
+  #loadSoonIf(due: boolean): void {
+    if (!due || this.#soon !== undefined) {
+      return;
     }
+    // Even at once means after this piece of the stream: one snapshot answers all its events.
+    const wait = Math.max(0, this.#askedMs + SNAPSHOT_EVERY_MS - performance.now());
+    this.#soon = setTimeout(() => {
+      this.#soon = undefined;
+      void this.load();
+    }, wait);
   }
 }

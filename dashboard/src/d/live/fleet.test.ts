@@ -82,6 +82,13 @@ describe('pos', () => {
     expect(fleet.drivers.has('z')).toBe(false);
   });
 
+  it('asks for a snapshot when another route begins: the vehicle may be another', () => {
+    expect(frame(pos('a', { route_id: 'r1' }))).toBe(true);
+    expect(frame(pos('a', { route_id: 'r1' }))).toBe(false);
+    expect(fleet.state({ driver_id: 'a', link: 'live', work: null, route_id: 'r2', epoch: 3 })).toBe(true);
+    expect(fleet.state({ driver_id: 'a', link: 'live', work: null, route_id: 'r3', epoch: 2 })).toBe(false);
+  });
+
   it('keeps the newer of two fixes', () => {
     frame(pos('a', { fix_at: at(30), lat: 1 }));
     expect(driver('a').position?.lat).toBe(43.2);

@@ -71,18 +71,24 @@ export class Fleet {
     return { ...described(entry), position: newer ? kept : position };
   }
 
-  /** True when the frame names a driver we do not know: time for a new snapshot. */
+  /** True for a driver no snapshot has told us about: events carry neither name nor vehicle. */
+  isUnknown(driverId: string): boolean {
+    return !this.drivers.has(driverId) && !this.#erased.has(driverId);
+  }
+
+  /** True when a new snapshot is due: the driver is unknown, or drives another route, so maybe another vehicle. */
   pos(frame: PosEvent): boolean {
-    let unknown = false;
+    let due = false;
     for (const entry of frame.drivers) {
       const driver = this.drivers.get(entry.driver_id);
       if (driver === undefined) {
-        unknown ||= !this.#erased.has(entry.driver_id);
+        due ||= this.isUnknown(entry.driver_id);
       } else if (!this.#isGone(entry) && entry.epoch >= driver.epoch) {
+        due ||= entry.route_id !== driver.routeId;
         this.#move(driver, entry);
       }
     }
-    return unknown;
+    return due;
   }
 
   #move(driver: Driver, entry: PosEntry): void {
@@ -94,10 +100,11 @@ export class Fleet {
     this.drivers.set(driver.driverId, { ...driver, link, work, epoch, routeId: entry.route_id, position: older ? known : position });
   }
 
+  /** True when a new snapshot is due, as for `pos`. */
   state(event: StateEvent): boolean {
     const driver = this.drivers.get(event.driver_id);
     if (driver === undefined) {
-      return !this.#erased.has(event.driver_id);
+      return this.isUnknown(event.driver_id);
     }
     if (event.epoch >= driver.epoch) {
       const position = POSITIONED.has(event.link) ? driver.position : null;
@@ -106,6 +113,7 @@ export class Fleet {
       }
       const { link, work, epoch } = event;
       this.drivers.set(driver.driverId, { ...driver, link, work, epoch, routeId: event.route_id, position });
+      return event.route_id !== driver.routeId;
     }
     return false;
   }

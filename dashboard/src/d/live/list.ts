@@ -38,6 +38,8 @@ export class DriverList {
   readonly #list = h('ul', { class: 'rows', role: 'listbox', tabindex: 0, id: 'driver-list', 'aria-label': t('live.list'), 'data-testid': 'driver-list' });
   readonly #noMatchWords = h('p', { class: 'state-title' });
   readonly #noMatch: HTMLElement;
+  readonly #tools: HTMLElement;
+  readonly #keys = h('p', { class: 'keys muted', 'aria-hidden': 'true' }, t('live.keys'));
   readonly #empty = empty(t('live.empty'), t('live.empty_lead'));
   readonly #rows = new Map<string, Row>();
   #shown: readonly Shown[] = [];
@@ -50,7 +52,8 @@ export class DriverList {
     this.#noMatch = h('div', { class: 'state state-empty', hidden: true, role: 'status' }, this.#noMatchWords, clear);
     const chips = h('div', { class: 'chips', role: 'group', 'aria-label': t('live.filters') }, ...FILTERS.map(([link, key]) => this.#chip(link, key)));
     const head = h('div', { class: 'list-head' }, h('h2', {}, t('live.list')), this.#count);
-    this.node = h('div', { class: 'list' }, head, h('div', { class: 'list-tools' }, this.#search, chips), this.#noMatch, this.#empty, this.#list, h('p', { class: 'keys muted', 'aria-hidden': 'true' }, t('live.keys')));
+    this.#tools = h('div', { class: 'list-tools' }, this.#search, chips);
+    this.node = h('div', { class: 'list' }, head, this.#tools, this.#noMatch, this.#empty, this.#list, this.#keys);
     this.#search.addEventListener('input', () => { this.#setFilter({ ...this.filter, search: this.#search.value }); });
     this.#list.addEventListener('keydown', (event) => { this.#key(event); });
     this.#list.addEventListener('focus', () => {
@@ -95,8 +98,11 @@ export class DriverList {
     this.#shown = all.filter((row) => matches(row, this.filter));
     const filtered = { shown: this.#shown.length, all: all.length };
     setText(this.#count, t('live.count', filtered));
-    this.#empty.hidden = all.length > 0;
-    this.#noMatch.hidden = all.length === 0 || this.#shown.length > 0;
+    const none = all.length === 0;
+    this.#empty.hidden = !none;
+    // Nothing to search, to filter or to count.
+    this.#tools.hidden = this.#keys.hidden = this.#count.hidden = none;
+    this.#noMatch.hidden = none || this.#shown.length > 0;
     this.#list.hidden = this.#shown.length === 0;
     setText(this.#noMatchWords, t('live.no_match', filtered));
     patchList(this.#list, this.#rows, this.#shown, {

@@ -3,7 +3,8 @@
 import { button, h, setAttr, setText } from '../../core/dom.ts';
 import { t } from '../../core/text.ts';
 import type { RouteDrawing } from '../../map/features.ts';
-import type { FleetMap } from '../../map/map.ts';
+import type { GridStepKm } from '../../map/grid.ts';
+import type { Aim, FleetMap } from '../../map/map.ts';
 import { failure, loading } from '../../ui/states.ts';
 import type { Position } from './fleet.ts';
 import type { Shown } from './filter.ts';
@@ -19,7 +20,9 @@ export class MapPane {
   readonly #canvas = h('div', { class: 'map-canvas' });
   readonly #note = h('p', { class: 'map-note map-streets', hidden: true });
   readonly #none = h('p', { class: 'map-note map-none', hidden: true }, t('map.none'));
+  readonly #source = h('p', { class: 'map-note map-source' }, t('map.source'));
   readonly #legend = legend();
+  #aim: Aim = 'fleet';
   #map: FleetMap | null = null;
   #shown: readonly Shown[] | null = null;
   #selectedId: string | null = null;
@@ -28,9 +31,8 @@ export class MapPane {
 
   constructor(options: MapPaneOptions) {
     this.#options = options;
-    const fit = button(t('map.fit_short'), () => { this.#map?.fitFleet(); }, { class: 'button map-fit', 'aria-label': t('map.fit'), 'data-testid': 'fit-fleet' });
-    const source = h('p', { class: 'map-note map-source' }, t('map.source'));
-    this.node.append(this.#canvas, fit, this.#none, this.#legend, h('div', { class: 'map-foot' }, this.#note, source));
+    const fit = button(t('map.fit_short'), () => { this.setAim('fleet'); }, { class: 'button map-fit', 'aria-label': t('map.fit'), 'data-testid': 'fit-fleet' });
+    this.node.append(this.#canvas, fit, this.#none, this.#legend.node, h('div', { class: 'map-foot' }, this.#note, this.#source));
     void this.#load();
   }
 
@@ -46,13 +48,14 @@ export class MapPane {
 
   setRoute(drawing: RouteDrawing | null): void {
     this.#drawing = drawing;
-    this.#legend.hidden = drawing === null;
+    this.#legend.show(drawing);
     setAttr(this.node, 'data-fact-lines', drawing?.fact.length ?? 0);
     this.#map?.setRoute(drawing);
   }
 
-  fitRoute(): void {
-    this.#map?.fitRoute();
+  setAim(aim: Aim): void {
+    this.#aim = aim;
+    this.#map?.setAim(aim);
   }
 
   centreOn(position: Position): void {
@@ -82,7 +85,7 @@ export class MapPane {
   #start(Map: typeof FleetMap): void {
     const { onPick, onMembers } = this.#options;
     try {
-      this.#map = new Map(this.#canvas, { onPick, onMembers, onGrid: (step) => { this.#showGrid(step); } });
+      this.#map = new Map(this.#canvas, { onPick, onMembers, onGrid: (step) => { this.#showGrid(step); }, aim: this.#aim });
     } catch {
       this.#failed(t('map.no_webgl'));
       return;
@@ -101,15 +104,30 @@ export class MapPane {
     this.node.append(message);
   }
 
-  #showGrid(stepKm: 1 | 5 | null): void {
+  /** Either the coasts are drawn, and named, or the grid is. */
+  #showGrid(stepKm: GridStepKm | null): void {
     this.#note.hidden = stepKm === null;
+    this.#source.hidden = stepKm !== null;
     if (stepKm !== null) {
-      setText(this.#note, t('map.no_streets', { size: t(stepKm === 1 ? 'map.grid_1' : 'map.grid_5') }));
+      setText(this.#note, t('map.no_streets', { size: stepKm < 1 ? t('unit.m', { n: stepKm * 1000 }) : t('unit.km', { n: stepKm }) }));
     }
   }
 }
 
-function legend(): HTMLElement {
+/** Explains the lines that are drawn, and no others. */
+function legend(): { node: HTMLElement; show: (drawing: RouteDrawing | null) => void } {
   const entry = (kind: string, words: string): HTMLElement => h('li', {}, h('span', { class: `legend-line legend-${kind}`, 'aria-hidden': 'true' }), words);
-  return h('ul', { class: 'map-note map-legend', hidden: true, 'aria-label': t('map.legend') }, entry('plan', t('map.legend_plan')), entry('fact', t('map.legend_fact')), entry('off', t('map.legend_off')));
+  const plan = entry('plan', t('map.legend_plan'));
+  const fact = entry('fact', t('map.legend_fact'));
+  const off = entry('off', t('map.legend_off'));
+  const node = h('ul', { class: 'map-note map-legend', hidden: true, 'aria-label': t('map.legend') }, plan, fact, off);
+  return {
+    node,
+    show(drawing) {
+      plan.hidden = (drawing?.plan.length ?? 0) === 0;
+      fact.hidden = (drawing?.fact.length ?? 0) === 0;
+      off.hidden = (drawing?.deviations.length ?? 0) === 0;
+      node.hidden = plan.hidden && fact.hidden && off.hidden;
+    },
+  };
 }

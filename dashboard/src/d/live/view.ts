@@ -1,7 +1,7 @@
 // The live screen: list, map and details around one fleet. This module only connects them.
 
 import type { ApiError } from '../../core/api.ts';
-import { button, h, setAttr } from '../../core/dom.ts';
+import { button, h, setAttr, setText } from '../../core/dom.ts';
 import type { Context } from '../../core/session.ts';
 import { Cleanup } from '../../core/store.ts';
 import { reasonText, t } from '../../core/text.ts';
@@ -18,6 +18,8 @@ import { MapPane } from './mapPane.ts';
 import { openMembers } from './members.ts';
 
 const TICK_MS = 1_000;
+/** As long as the announcer keeps quiet: drivers that left in this time are told in one sentence. */
+const TOLD_TOGETHER_MS = 30_000;
 
 export function mountLive(el: HTMLElement, ctx: Context): { destroy: () => void } {
   const screen = new LiveScreen(el, ctx);
@@ -42,6 +44,7 @@ class LiveScreen {
   #loaded = false;
   #frame = 0;
   #stopped = 0;
+  #stoppedMs = -Infinity;
 
   constructor(el: HTMLElement, ctx: Context) {
     this.#ctx = ctx;
@@ -158,6 +161,11 @@ class LiveScreen {
 
   /** A position must go now: drawn at once, not with the next frame (a hidden page has none). */
   #removed(driverId: string): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#stoppedMs > TOLD_TOGETHER_MS) {
+      this.#stopped = 0;
+      this.#stoppedMs = nowMs;
+    }
     this.#stopped += 1;
     this.#ctx.announcer.say(t(this.#stopped === 1 ? 'say.stopped' : 'say.stopped_many', { n: this.#stopped }));
     if (driverId === this.#selection.driverId) {
@@ -217,25 +225,33 @@ class LiveScreen {
     const panel = new DriverPanel({
       ctx: this.#ctx,
       driverId,
-      // Of several routes on a day the one being driven now is meant.
-      routeId: routeId ?? this.#fleet.drivers.get(driverId)?.routeId ?? null,
+      routeId,
       onClose: () => { this.#close(); },
       onShowOnMap: () => { this.#showOnMap(driverId); },
       onDrawing: (drawing) => { this.#map.setRoute(drawing); },
       onFitRoute: () => {
         this.#setView('map');
-        this.#map.fitRoute();
+        this.#map.setAim('route');
       },
       onDelete: (driver) => { this.#delete(driver); },
     });
     this.#panel = panel;
     this.#main.insertBefore(panel.node, this.#map.node.nextSibling);
-    setAttr(this.#main, 'data-details', 'open');
+    this.#setDetails(true);
     this.#setView('list');
+    this.#map.setAim('route');
     this.#draw();
     // Where the list is covered by the details, its focus would be lost.
     if (focus || this.#side.offsetParent === null) {
       panel.focus();
+    }
+  }
+
+  #setDetails(open: boolean): void {
+    setAttr(this.#main, 'data-details', open ? 'open' : null);
+    const tab = this.#tabs.get('list');
+    if (tab !== undefined) {
+      setText(tab, t(open ? 'live.tab_details' : 'live.tab_list'));
     }
   }
 
@@ -247,9 +263,13 @@ class LiveScreen {
 
   #close(): void {
     const hadFocus = this.#panel?.node.contains(document.activeElement) ?? false;
-    this.#panel?.destroy();
-    this.#panel = null;
-    setAttr(this.#main, 'data-details', null);
+    if (this.#panel !== null) {
+      // A route that is still loading must not move the map any more.
+      this.#map.setAim(null);
+      this.#panel.destroy();
+      this.#panel = null;
+    }
+    this.#setDetails(false);
     this.#select({ driverId: null, routeId: null });
     this.#draw();
     if (hadFocus) {
