@@ -177,7 +177,7 @@ const en = {
 
   'erase.title': 'Delete {name}?',
   'erase.stops': 'Tracking of this driver stops now.',
-  'erase.unreadable': 'The name, the phone number and the track become unreadable, in backups too.',
+  'erase.unreadable': 'The name, the phone number and the track are deleted, and the keys to them destroyed.',
   'erase.final': 'After the waiting time of your company, if it has one, this cannot be undone.',
   'erase.rest': 'Routes stay, without the person.',
   'erase.confirm': 'Delete driver',
