@@ -108,11 +108,17 @@ async def read_json(
 async def _read(request: web.Request, bytes_max: int, read_s_max: float) -> bytes:
     if (request.content_length or 0) > bytes_max:
         raise BodyTooLarge(bytes_max)
+    content = request.content
+    if content.is_eof() and content.exception() is None:  # all there: nothing to wait for
+        whole = content.read_nowait()
+        if len(whole) > bytes_max:
+            raise BodyTooLarge(bytes_max)
+        return whole
     parts = []
     size = 0
     try:
         async with asyncio.timeout(read_s_max):
-            async for part in request.content.iter_any():
+            async for part in content.iter_any():
                 size += len(part)
                 if size > bytes_max:
                     raise BodyTooLarge(bytes_max)

@@ -4,6 +4,7 @@ Nothing here needs to be right: the storing statement compares it with the gate.
 refused on a belief is checked first, since the statement never sees it.
 """
 
+import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,19 +13,18 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-import numpy as np
-
 from server.accounts import service as accounts
 from server.accounts.model import NotAuthenticated
 from server.consent import service as consent
 from server.consent.model import ConsentState
 from server.gate import service as gates
 from server.gate.model import Gate, GateItem, GateMissing
-from server.kit import db
+from server.kit import db, tokens
 from server.kit.db import Connection, Pool
 from server.kit.tokens import Token
 from server.tracking import store
-from server.tracking.model import ConsentAnswer, Terms, in_windows, terms_of, to_ms
+from server.tracking.acceptance import Terms, terms_of
+from server.tracking.model import ConsentAnswer, to_ms
 
 BELIEFS_MAX: Final = 20_000
 BELIEVED_S_MAX: Final = 60.0
@@ -47,10 +47,31 @@ class Belief:
 
     def collects(self, now: datetime) -> bool:
         """Tell whether the app should be recording at ``now``."""
-        if self.terms is None:
-            return False
-        at = np.array([to_ms(now)])
-        return bool(in_windows(at, self.terms.opened_ms, self.terms.end_ms)[0])
+        at_ms = to_ms(now)
+        return self.terms is not None and self.terms.window_holds(at_ms, at_ms)
+
+
+class ParsedTokens:
+    """Tokens by the digest of their text, because to parse one costs five times a look-up.
+
+    Neither the text nor the secret is held.
+    """
+
+    def __init__(self, tokens_max: int = BELIEFS_MAX) -> None:
+        self._tokens_max = tokens_max
+        self._parsed: dict[bytes, Token] = {}
+
+    def parsed(self, text: str) -> Token | None:
+        """Return what the text claims to be, or None if it cannot be a token of ours."""
+        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+        token = self._parsed.get(digest)
+        if token is None:
+            token = tokens.parse(text)
+            if token is not None:
+                if len(self._parsed) >= self._tokens_max:
+                    self._parsed.clear()
+                self._parsed[digest] = token
+        return token
 
 
 class Beliefs:

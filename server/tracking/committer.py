@@ -17,6 +17,7 @@ import structlog
 
 from server.kit import db
 from server.kit.db import Connection, Pool
+from server.kit.problem import where
 from server.tracking import store
 from server.tracking.model import Deposit, Receipt, UploadsBusy
 from server.tracking.store import Stored
@@ -164,6 +165,8 @@ class Committer:
                 skipped: list[_Waiting] = []
                 try:
                     skipped = await commit(lane, batch)
+                except Exception as error:  # noqa: BLE001 - a fault of ours must not end the lane
+                    log.error("committer_failed", **where(error))  # noqa: TRY400 - never the text
                 finally:
                     self._finish(batch, skipped)
         finally:

@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from server.gate.model import Gate, Purpose, Windows
+from server.gate.model import Windows
 from server.kit.errors import Invalid, Unavailable
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -21,6 +21,7 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
+DAY_MS: Final = 86_400_000
 
 UPLOAD_POSITIONS_MAX: Final = 10_000
 FUTURE_MAX_S: Final = 30
@@ -136,20 +137,6 @@ class Positions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Terms:
-    """What the gate and the company's settings let through, as one process believes it."""
-
-    since_ms: int
-    """Positions before the present consents are refused."""
-    opened_ms: Ints
-    """When each recording window opened, oldest first."""
-    end_ms: Ints
-    buffer_max_ms: int
-    keeps_track: bool
-    """Whether whole tracks are kept, or only the newest position."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Upload:
     """One request with positions, in whatever format it came."""
 
@@ -164,16 +151,6 @@ class Refusal(NamedTuple):
     place: int
     """The position's index in the upload."""
     reason: RefusalReason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SortedOut:
-    """Which positions of an upload may be kept, and why the others may not."""
-
-    kept: Positions | None
-    refused: tuple[Refusal, ...] = ()
-    newest_index: int | None = None
-    """In the upload, of the only position kept; None where whole tracks are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,140 +284,16 @@ def from_ms(ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=ms)
 
 
-def keeps_track(gate: Gate) -> bool:
-    """Tell whether whole tracks are kept, not only the newest position."""
-    return gate.plan_fact_since is not None
-
-
-def terms_of(gate: Gate, windows: Windows, *, buffer_max_s: int) -> Terms | None:
-    """Return what the gate lets through; None if nothing."""
-    purpose = Purpose.PLAN_FACT if keeps_track(gate) else Purpose.DISPATCH_TRACKING
-    since = gate.since(purpose)
-    if since is None or not gate.is_open:
-        return None
-    opened_ms, end_ms = window_columns(windows)
-    return Terms(
-        since_ms=ceil_ms(since),
-        opened_ms=opened_ms,
-        end_ms=end_ms,
-        buffer_max_ms=buffer_max_s * 1000,
-        keeps_track=keeps_track(gate),
-    )
-
-
-def window_columns(windows: Windows) -> tuple[Ints, Ints]:
+def window_columns(windows: Windows) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return when each window opened and ended, oldest first."""
-    opened_ms = np.array([ceil_ms(one.opened_at) for one in windows], dtype=np.int64)
-    return opened_ms, np.array([ceil_ms(one.end) for one in windows], dtype=np.int64)
+    return tuple(ceil_ms(one.opened_at) for one in windows), tuple(
+        ceil_ms(one.end) for one in windows
+    )
 
 
-def in_windows(time_ms: Ints, opened_ms: Ints, end_ms: Ints) -> Flags:
+def in_windows(time_ms: Ints, opened_ms: Sequence[int], end_ms: Sequence[int]) -> Flags:
     """Tell for each time whether a window ``[opened, end)`` holds it. Windows do not overlap."""
-    place = np.searchsorted(opened_ms, time_ms, side="right") - 1
-    if opened_ms.size == 0:
+    if not opened_ms:
         return np.zeros(time_ms.size, dtype=np.bool_)
-    return (place >= 0) & (time_ms < end_ms[np.maximum(place, 0)])
-
-
-def sort_out(
-    positions: Positions, terms: Terms, *, now_ms: int, offset_ms: int | None
-) -> SortedOut:
-    """Decide for each position. ``offset_ms`` is received minus sent, None if not told.
-
-    The stored times stay the phone's: with the offset they only have to lie in a window too.
-    """
-    if offset_ms is not None and abs(offset_ms) > CLOCK_OFFSET_MAX_S * 1000:
-        return refuse_all(positions, RefusalReason.CLOCK_WRONG)
-    time_ms = positions.time_ms
-    first, last = int(time_ms.min()), int(time_ms.max())
-    offset = offset_ms or 0
-    if _all_fit(terms, first, last, offset, now_ms):
-        fitting = positions
-        refused: tuple[Refusal, ...] = ()
-        chosen: NDArray[np.intp] | None = None
-    else:
-        reasons = _reasons(time_ms, terms, offset, now_ms)
-        refused = tuple(
-            Refusal(index, _TIME_REASONS[reasons[index] - 1])
-            for index in np.flatnonzero(reasons).tolist()
-        )
-        chosen = np.flatnonzero(reasons == 0)
-        if chosen.size == 0:
-            return SortedOut(kept=None, refused=refused)
-        fitting = positions.take(chosen)
-    if terms.keeps_track:
-        return SortedOut(kept=fitting, refused=refused)
-    return _only_newest(fitting, refused, chosen)
-
-
-_TIME_REASONS: Final = (
-    RefusalReason.IN_FUTURE,
-    RefusalReason.TOO_OLD,
-    RefusalReason.BEFORE_CONSENT,
-    RefusalReason.OUTSIDE_WINDOW,
-)
-
-
-def _reasons(time_ms: Ints, terms: Terms, offset: int, now_ms: int) -> Ints:
-    """Return for each time 0, or 1 + the place of the first of ``_TIME_REASONS`` that holds."""
-    shifted = time_ms + offset
-    inside = in_windows(time_ms, terms.opened_ms, terms.end_ms)
-    if offset:
-        inside &= in_windows(shifted, terms.opened_ms, terms.end_ms)
-    conditions = [
-        np.maximum(time_ms, shifted) > now_ms + FUTURE_MAX_S * 1000,
-        time_ms < now_ms - terms.buffer_max_ms,
-        time_ms < terms.since_ms,
-        ~inside,
-    ]
-    return np.select(conditions, range(1, len(conditions) + 1), default=0)
-
-
-def _only_newest(
-    fitting: Positions, refused: tuple[Refusal, ...], chosen: NDArray[np.intp] | None
-) -> SortedOut:
-    """Keep the newest, and refuse those that only a track could use."""
-    newest = int(fitting.time_ms.argmax())
-    indices = range(len(fitting)) if chosen is None else chosen.tolist()
-    outdated = [
-        Refusal(index, RefusalReason.NOT_KEPT)
-        for place, index in enumerate(indices)
-        if place != newest
-    ]
-    return SortedOut(
-        kept=fitting.take(np.array([newest])),
-        refused=tuple(sorted((*refused, *outdated))),
-        newest_index=indices[newest],
-    )
-
-
-def _all_fit(terms: Terms, first: int, last: int, offset: int, now_ms: int) -> bool:
-    """Tell quickly whether the whole upload lies in one window: nearly every upload does."""
-    low, high = first + min(offset, 0), last + max(offset, 0)
-    place = int(np.searchsorted(terms.opened_ms, low, side="right")) - 1
-    return (
-        place >= 0
-        and high < terms.end_ms[place]
-        and high <= now_ms + FUTURE_MAX_S * 1000
-        and first >= now_ms - terms.buffer_max_ms
-        and first >= terms.since_ms
-    )
-
-
-def refuse_all(positions: Positions, reason: RefusalReason) -> SortedOut:
-    return SortedOut(
-        kept=None, refused=tuple(Refusal(index, reason) for index in range(len(positions)))
-    )
-
-
-def count_by_reason(refused: Sequence[Refusal]) -> dict[RefusalReason, int]:
-    counts: dict[RefusalReason, int] = {}
-    for one in refused:
-        counts[one.reason] = counts.get(one.reason, 0) + 1
-    return counts
-
-
-def month_starts(time_ms: Ints) -> NDArray[np.intp]:
-    """Return where a new month (UTC) begins in times that are in order; never 0."""
-    months = time_ms.astype("datetime64[ms]").astype("datetime64[M]")
-    return np.flatnonzero(months[1:] != months[:-1]) + 1
+    place = np.searchsorted(np.array(opened_ms), time_ms, side="right") - 1
+    return (place >= 0) & (time_ms < np.array(end_ms)[np.maximum(place, 0)])

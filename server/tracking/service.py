@@ -42,7 +42,7 @@ from server.vault.service import Vault
 
 log = structlog.get_logger(__name__)
 
-ASIDE_MIN: Final = 2_000
+ASIDE_MIN: Final = 200
 """From so many chunks on they are opened in a thread: uploads must not wait for a reader."""
 
 

@@ -12,9 +12,18 @@ from server.kit import db
 from server.kit.db import Pool
 from server.kit.tokens import Token
 from server.tracking import codec, store
-from server.tracking.beliefs import Belief, Beliefs
+from server.tracking.acceptance import (
+    SortedOut,
+    count_by_reason,
+    keeps_track,
+    month_starts,
+    refuse_all,
+    sort_out,
+)
+from server.tracking.beliefs import Belief, Beliefs, ParsedTokens
 from server.tracking.committer import Committer
 from server.tracking.model import (
+    DAY_MS,
     MILLISECOND,
     ChunkRow,
     ConsentAnswer,
@@ -23,15 +32,9 @@ from server.tracking.model import (
     Receipt,
     Refusal,
     RefusalReason,
-    SortedOut,
     Upload,
     UploadAnswer,
-    count_by_reason,
     from_ms,
-    keeps_track,
-    month_starts,
-    refuse_all,
-    sort_out,
     to_ms,
 )
 from server.vault.model import Category, SubjectErased
@@ -41,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 TRIES_MAX: Final = 6
 FIRST_PAUSE_S: Final = 0.02
-"""Doubled each time: 0.6 s in all, longer than a consent takes to change."""
+"""Doubled each time: 1.3 s in all, far longer than a consent takes to change."""
 
 BELIEVED: Final = frozenset(
     {
@@ -62,6 +65,7 @@ class Uploads:
         self._vault = vault
         self._committer = committer
         self._beliefs = Beliefs(pool)
+        self.tokens = ParsedTokens()
 
     async def take(self, token: Token, upload: Upload, *, now: datetime) -> UploadAnswer:
         """Store what may be stored and tell what became of each position.
@@ -135,8 +139,7 @@ class Uploads:
         """Seal the positions, those of each month under the key of that month."""
         ordered = kept.in_order()
         parts = [ordered]
-        first_at, last_at = (from_ms(int(ordered.time_ms[end])) for end in (0, -1))
-        if (first_at.year, first_at.month) != (last_at.year, last_at.month):
+        if ordered.time_ms[0] // DAY_MS != ordered.time_ms[-1] // DAY_MS:
             parts = ordered.split(month_starts(ordered.time_ms))
         return tuple([await self._chunk(belief, upload, part) for part in parts])
 

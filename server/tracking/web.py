@@ -14,11 +14,9 @@ from typing_extensions import TypedDict  # pydantic refuses the one of typing be
 from server.accounts.access import CALLER, DEVICE, VAULT, everyone
 from server.accounts.model import NotAuthenticated, Scope
 from server.gate.model import GateBusy, GateMissing
-from server.kit import tokens
 from server.kit.api import Endpoint, Media, endpoint, validated
 from server.kit.body import JsonKeyTwice, read_json, refuse_doubled_keys
 from server.kit.problem import FieldFault, InvalidFields
-from server.kit.tokens import Token
 from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import INSTANT_PATTERN, Instant, Latitude, Longitude, Text, Wire, rfc3339
 from server.tracking import committer, render, service
@@ -185,19 +183,14 @@ async def upload_positions(request: web.Request) -> UploadView:
     The answer comes after they are flushed to disk. A position that may not be kept is refused
     with a reason and forgotten; see docs/reference/refusals.md.
     """
-    token = _device_token(request)
-    body = await read_json(request, bytes_max=UPLOAD_BYTES_MAX)
-    upload = parse_upload(body)
-    return _view(await request.app[UPLOADS].take(token, upload, now=now(request)))
-
-
-def _device_token(request: web.Request) -> Token:
+    uploads = request.app[UPLOADS]
     headers = request.headers.getall("Authorization", [])
     scheme, _, secret = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
-    token = tokens.parse(secret) if scheme.lower() == "bearer" else None
+    token = uploads.tokens.parsed(secret) if scheme.lower() == "bearer" else None
     if token is None:
         raise NotAuthenticated
-    return token
+    body = await read_json(request, bytes_max=UPLOAD_BYTES_MAX)
+    return _view(await uploads.take(token, parse_upload(body), now=now(request)))
 
 
 def parse_upload(body: bytes) -> Upload:

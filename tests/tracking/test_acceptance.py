@@ -11,16 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.gate.model import Gate, Window
+from server.tracking.acceptance import SortedOut, Terms, month_starts, sort_out, terms_of
 from server.tracking.model import (
     Positions,
     Refusal,
     RefusalReason,
-    SortedOut,
-    Terms,
     in_windows,
-    month_starts,
-    sort_out,
-    terms_of,
     to_ms,
     window_columns,
 )
@@ -49,8 +45,8 @@ def terms(
     """Hours before now."""
     return Terms(
         since_ms=NOW_MS - round(since_h * HOUR_MS),
-        opened_ms=np.array([NOW_MS - round(start * HOUR_MS) for start, _ in windows_h], np.int64),
-        end_ms=np.array([NOW_MS - round(end * HOUR_MS) for _, end in windows_h], np.int64),
+        opened_ms=tuple(NOW_MS - round(start * HOUR_MS) for start, _ in windows_h),
+        end_ms=tuple(NOW_MS - round(end * HOUR_MS) for _, end in windows_h),
         buffer_max_ms=round(buffer_h * HOUR_MS),
         keeps_track=keeps_track,
     )

@@ -1,0 +1,212 @@
+"""What positions weigh at rest, how fast a day is read, and the statement against plain COPY."""
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+
+from bench.bodies import drive
+from server.gate import service as gates
+from server.gate.model import Gate
+from server.kit import db
+from server.kit.db import Connection
+from server.tracking import codec, service, store
+from server.tracking.model import ChunkRow, Deposit, Positions, ReadPurpose, from_ms
+from server.vault.model import Category
+from tests.proofs import Report, Row, at_least, at_most
+from tests.stage import Stage
+from tests.world import add_company, add_driver
+
+DAY_S: Final = 10 * 3600
+BEGAN: Final = datetime(2026, 11, 2, tzinfo=UTC)
+DRIVERS: Final = 40
+READS: Final = 21
+COPY_COLUMNS: Final = (
+    "company_id",
+    "driver_id",
+    "last_at",
+    "upload_id",
+    "first_at",
+    "stored_at",
+    "count",
+    "key_id",
+    "blob",
+)
+
+
+async def measure(at: Stage, report: Report, *, smoke: bool) -> None:
+    conn = await store.open_committer(at.main)
+    try:
+        for per_upload in (1, 10, 60, 300):
+            await _weigh(at, conn, report, per_upload, uploads=40 if smoke else 2_000)
+        await _read_day(at, conn, report, step_s=10, per_upload=10, name="10 s", target_ms=1)
+        await _read_day(at, conn, report, step_s=1, per_upload=60, name="1 Hz", target_ms=5)
+        await _against_copy(at, conn, report, batches=4 if smoke else 100)
+    finally:
+        await conn.close()
+
+
+async def _weigh(
+    at: Stage, conn: Connection, report: Report, per_upload: int, *, uploads: int
+) -> None:
+    """Store uploads of many drivers in turn; say how much the table with its index grew."""
+    drivers = [await _driver(at) for _ in range(DRIVERS)]
+    each = uploads // DRIVERS
+    of_driver = [
+        await _rows(at, gate, seed, count=each * per_upload, step_s=2, per_upload=per_upload)
+        for seed, gate in enumerate(drivers)
+    ]
+    before = await _bytes(at, "chunk")
+    for turn in zip(*of_driver, strict=True):
+        deposits = [_deposit(gate, row) for gate, row in zip(drivers, turn, strict=True)]
+        await store.store(conn, store.STORE_OR_SKIP, deposits)
+    grown = await _bytes(at, "chunk") - before
+    plain = await _bytes(at, "position_row") / max(1, await _count(at, "position_row"))
+    report.add(
+        Row(
+            figure=f"disk per position, {per_upload} per upload",
+            value=round(grown / (uploads * per_upload), 1),
+            unit="bytes",
+            baseline=round(plain, 1),
+            note="as uploaded, 2 s steps, index included",
+        )
+    )
+
+
+async def _bytes(at: Stage, table: str) -> int:
+    return int(await at.owner.fetchval("SELECT pg_total_relation_size($1::regclass)", table))
+
+
+async def _count(at: Stage, table: str) -> int:
+    count: int = await at.owner.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - ours
+    return count
+
+
+async def _read_day(
+    at: Stage,
+    conn: Connection,
+    report: Report,
+    *,
+    step_s: int,
+    per_upload: int,
+    name: str,
+    target_ms: float,
+) -> None:
+    gate = await _driver(at)
+    rows = await _rows(at, gate, 1, count=DAY_S // step_s, step_s=step_s, per_upload=per_upload)
+    await store.store(conn, store.STORE_OR_SKIP, [_deposit(gate, row) for row in rows])
+    took_ms, count = [], 0
+    for _ in range(READS):
+        began = time.perf_counter()
+        async with db.tenant(at.pool, gate.company_id, readonly=True) as reader:
+            track = await service.track(
+                reader,
+                at.vault,
+                gate.company_id,
+                gate.driver_id,
+                rows[0].first_at,
+                rows[-1].last_at + timedelta(seconds=1),
+                purpose=ReadPurpose.SUBJECT_ACCESS,
+            )
+        took_ms.append(1000 * (time.perf_counter() - began))
+        count = len(track)
+    row = at_most(f"read of a driver-day, {name}", median(took_ms), target_ms, unit="ms")
+    note = f"{count} positions in {len(rows)} chunks as uploaded; the target is for compacted ones"
+    report.add(replace(row, note=note))
+
+
+async def _against_copy(at: Stage, conn: Connection, report: Report, *, batches: int) -> None:
+    """Store the same chunks by the statement and by COPY: what the gate's lock and check cost."""
+    await at.owner.execute("CREATE TABLE chunk_copy (LIKE chunk INCLUDING ALL)")
+    drivers = [await _driver(at) for _ in range(DRIVERS)]
+    of_driver = [
+        await _rows(at, gate, seed, count=batches * 60, step_s=2, per_upload=60)
+        for seed, gate in enumerate(drivers)
+    ]
+    statement_s = copy_s = 0.0
+    for turn in zip(*of_driver, strict=True):
+        deposits = [_deposit(gate, row) for gate, row in zip(drivers, turn, strict=True)]
+        began = time.perf_counter()
+        await store.store(conn, store.STORE_OR_SKIP, deposits)
+        middle = time.perf_counter()
+        await at.owner.copy_records_to_table(
+            "chunk_copy",
+            records=[_record(one) for one in deposits],
+            columns=COPY_COLUMNS,
+        )
+        statement_s += middle - began
+        copy_s += time.perf_counter() - middle
+    stored = batches * DRIVERS
+    report.add(
+        at_least(
+            "storing statement against COPY of the same chunks, 60 per upload",
+            copy_s / statement_s,
+            0.7,
+            unit="x",
+            note=f"{stored / statement_s:.0f} and {stored / copy_s:.0f} chunks/s, "
+            f"{DRIVERS} a commit, one connection",
+        )
+    )
+
+
+def _record(deposit: Deposit) -> tuple[object, ...]:
+    [row] = deposit.rows
+    return (
+        deposit.company_id,
+        deposit.driver_id,
+        row.last_at,
+        row.upload_id,
+        row.first_at,
+        deposit.stored_at,
+        row.size,
+        row.key_id,
+        row.blob,
+    )
+
+
+async def _driver(at: Stage) -> Gate:
+    company_id = await add_company(at.vault, at.owner)
+    driver = await add_driver(at.vault, at.pool, company_id)
+    async with db.tenant(at.pool, company_id) as conn:
+        return await gates.read(conn, company_id, driver.member_id)
+
+
+async def _rows(
+    at: Stage, gate: Gate, seed: int, *, count: int, step_s: float, per_upload: int
+) -> list[ChunkRow]:
+    """Seal a drive as its uploads would be."""
+    whole = drive(seed, count, began=BEGAN, step_s=step_s)
+    rows = []
+    for start in range(0, whole.time_ms.size, per_upload):
+        part = slice(start, start + per_upload)
+        time_ms = whole.time_ms[part]
+        positions = Positions(
+            time_ms=time_ms,
+            values=whole.values[:, part],
+            flags=np.zeros(time_ms.size, np.uint8),
+        )
+        first_at, last_at = from_ms(int(time_ms[0])), from_ms(int(time_ms[-1]))
+        key = await at.vault.key(gate.company_id, gate.driver_id, Category.TRACK, at=first_at)
+        packed = codec.pack(positions, 0)
+        upload_id = codec.upload_id_of(key, UUID(int=0), None, packed)
+        blob = codec.seal(key, packed, row_id=upload_id, schema=codec.CHUNK_SCHEMA)
+        rows.append(ChunkRow(upload_id, first_at, last_at, time_ms.size, key.key_id, blob))
+    return rows
+
+
+def _deposit(gate: Gate, row: ChunkRow) -> Deposit:
+    return Deposit(
+        company_id=gate.company_id,
+        driver_id=gate.driver_id,
+        epoch=gate.epoch,
+        rev=gate.rev,
+        credential_epoch=gate.credential_epoch,
+        key_epoch=gate.key_epoch,
+        only_latest=False,
+        stored_at=row.last_at,
+        rows=(row,),
+    )

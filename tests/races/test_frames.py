@@ -1,0 +1,31 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from server.gate import service as gate
+from server.vault.service import Vault
+from tests.conftest import Databases
+from tests.races.frames import Place, no_barrier, race
+
+ROUNDS = 40
+
+
+@pytest.fixture
+def place(databases: Databases, vault: Vault, kek_file: Path) -> Place:  # noqa: ARG001 - made the key
+    return Place(main=databases.main, keys=databases.keys, kek=kek_file)
+
+
+async def test_no_frame_leaves_after_a_stop_was_answered(place: Place) -> None:
+    found = await race(place, "barrier", rounds=ROUNDS, barrier=gate.frames, run=uvloop.run)
+
+    assert found.stops == ROUNDS
+    assert found.positions > 0
+    assert found.late == 0
+
+
+async def test_without_the_barrier_late_frames_are_found(place: Place) -> None:
+    found = await race(place, "control", rounds=ROUNDS, barrier=no_barrier, run=asyncio.run)
+
+    assert found.late > 0

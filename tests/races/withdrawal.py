@@ -1,0 +1,290 @@
+"""Proof: after a withdrawal is answered, no position of that driver is stored.
+
+One try: 32 writers upload for the same driver through four committers (as many processes would),
+with the production roles and statement; in the midst of it the driver withdraws, by the very path
+of the endpoint. When that returned the driver's rows are counted; when every upload is answered
+they are counted again. A row more is late. An upload that was acknowledged and is not there, or is
+there and was not acknowledged, is a mismatch.
+
+A part of the tries holds the statement up for some milliseconds after it read the gate, which
+makes races likely. The controls do the same with the lock left out, or too weak, and must find
+late rows, or the proof proves nothing. ``SIZE=smoke`` for a short run.
+"""
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+
+from server.consent import service as consent
+from server.consent.model import ConsentAct
+from server.gate import service as gates
+from server.gate.model import Gate, GateItem
+from server.kit import db
+from server.kit.ids import uuid7
+from server.tracking import committer, store
+from server.tracking.committer import Committer
+from server.tracking.model import ChunkRow, Deposit, UploadsBusy
+from tests.proofs import Progress, Report, Row, at_most, size
+from tests.stage import Stage, stage
+from tests.world import NOW, add_company, add_driver
+
+WRITERS: Final = 32
+COMMITTERS: Final = 4
+DRIVERS: Final = 4
+SPREAD_S: Final = 0.006
+HELD_UP_S_MAX: Final = 0.03
+LATENCY_TARGET_MS: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    tries: int
+    held_up: int
+    control: int
+    withdrawals: int
+
+
+SIZES: Final = {
+    "smoke": Sizes(tries=60, held_up=20, control=30, withdrawals=10),
+    "full": Sizes(tries=9_000, held_up=1_200, control=200, withdrawals=400),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    tries: int = 0
+    interleaved: int = 0
+    """Tries of which some uploads were stored and some were not."""
+    late: int = 0
+    mismatched: int = 0
+    took_ms: list[float] = field(default_factory=list)
+
+
+def statements(lock: str, *, held_up_s: float = 0) -> tuple[str, str]:
+    """Return the storing statement, skipping and waiting, with this lock ("" for none)."""
+    pair = (f"{lock} SKIP LOCKED" if lock else "", lock)
+    built = [store.build_statement(one) for one in pair]
+    if held_up_s:
+        # Evaluated last: the gate was read, the rows are written, the commit is still to come.
+        last = "AS kept_at"
+        assert all(one.count(last) == 1 for one in built)
+        built = [one.replace(last, f"{last}, pg_sleep({held_up_s} * random())") for one in built]
+    return built[0], built[1]
+
+
+@asynccontextmanager
+async def committers(
+    at: Stage, lock: str, *, held_up_s: float = 0
+) -> AsyncGenerator[list[Committer]]:
+    or_skip, or_wait = statements(lock, held_up_s=held_up_s)
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                committer.running(at.main, at.pool, or_skip=or_skip, or_wait=or_wait)
+            )
+            for _ in range(COMMITTERS)
+        ]
+
+
+class Driver:
+    """One driver who gives and withdraws, and whose phone has 32 writers."""
+
+    def __init__(self, at: Stage, company_id: UUID, driver_id: UUID) -> None:
+        self._at = at
+        self._key = (company_id, driver_id)
+        self._moment = NOW
+
+    async def give(self, *items: GateItem) -> Gate:
+        async with db.tenant(self._at.pool, self._key[0]) as conn:
+            for item in items or (GateItem.LOCATION,):
+                await consent.decide(conn, *self._key, item, ConsentAct.GIVE, now=self._moment)
+            return await gates.read(conn, *self._key)
+
+    async def withdraw(self) -> float:
+        """Withdraw as the endpoint does; return how many milliseconds that took."""
+        began = monotonic()
+        async with gates.stopping(self._at.pool, *self._key, now=self._moment) as conn:
+            await consent.decide(
+                conn, *self._key, GateItem.LOCATION, ConsentAct.WITHDRAW, now=self._moment
+            )
+        return (monotonic() - began) * 1000
+
+    def deposit(self, gate: Gate, at: datetime) -> Deposit:
+        return Deposit(
+            *self._key,
+            epoch=gate.epoch,
+            rev=gate.rev,
+            credential_epoch=gate.credential_epoch,
+            key_epoch=gate.key_epoch,
+            only_latest=False,
+            stored_at=NOW,
+            rows=(ChunkRow(uuid7(), at, at, 1, uuid7(), b"sealed"),),
+        )
+
+    async def stored(self, at: datetime) -> set[UUID]:
+        async with db.tenant(self._at.pool, self._key[0]) as conn:
+            rows = await conn.fetch(
+                "SELECT upload_id FROM chunk"
+                " WHERE company_id = $1 AND driver_id = $2 AND last_at = $3",
+                *self._key,
+                at,
+            )
+        return {row["upload_id"] for row in rows}
+
+    async def race(self, stores: Sequence[Committer], found: Found) -> None:
+        """Try once."""
+        self._moment += timedelta(seconds=1)
+        at = self._moment
+        deposits = [self.deposit(gate, at) for gate in [await self.give()] for _ in range(WRITERS)]
+        uploads = [
+            asyncio.create_task(_upload(stores[place % len(stores)], deposit))
+            for place, deposit in enumerate(deposits)
+        ]
+        await asyncio.sleep(random.uniform(0, SPREAD_S))  # noqa: S311 - no secret
+        found.took_ms.append(await self.withdraw())
+        before = await self.stored(at)
+        answered = {one for one in await asyncio.gather(*uploads) if one is not None}
+        after = await self.stored(at)
+        found.tries += 1
+        found.late += len(after - before)
+        found.mismatched += len(after ^ answered)
+        found.interleaved += 0 < len(after) < WRITERS
+
+
+async def _upload(stores: Committer, deposit: Deposit) -> UUID | None:
+    """Upload at some moment; return the upload's id if it was acknowledged."""
+    await asyncio.sleep(random.uniform(0, SPREAD_S))  # noqa: S311 - no secret
+    try:
+        receipt = await stores.store(deposit)
+    except UploadsBusy:
+        return None
+    return deposit.rows[0].upload_id if receipt.allowed else None
+
+
+async def new_driver(at: Stage) -> Driver:
+    company_id = await add_company(at.vault, at.owner)
+    made = await add_driver(at.vault, at.pool, company_id, consents=(), on_shift=False)
+    driver = Driver(at, company_id, made.member_id)
+    await driver.give(GateItem.DISPATCH_TRACKING, GateItem.PLAN_FACT)
+    return driver
+
+
+async def races(at: Stage, what: str, lock: str, *, tries: int, held_up_s: float = 0) -> Found:
+    """Try so often, with several drivers at once."""
+    found, progress = Found(), Progress(what, tries)
+    left = iter(range(tries))
+
+    async def one_driver(driver: Driver, stores: Sequence[Committer]) -> None:
+        for _ in left:
+            await driver.race(stores, found)
+            progress.step()
+
+    drivers = [await new_driver(at) for _ in range(DRIVERS)]
+    async with committers(at, lock, held_up_s=held_up_s) as stores, asyncio.TaskGroup() as group:
+        for driver in drivers:
+            group.create_task(one_driver(driver, stores))
+    return found
+
+
+async def latencies_ms(at: Stage, withdrawals: int) -> list[float]:
+    """Withdraw again and again while 32 uploaders saturate that very driver."""
+    driver, took_ms = await new_driver(at), []
+    progress = Progress("withdrawals under load", withdrawals)
+    async with committers(at, store.LOCK) as stores:
+        for number in range(withdrawals):
+            gate = await driver.give()
+            over = asyncio.Event()
+
+            async def saturate(place: int, gate: Gate = gate, over: asyncio.Event = over) -> None:
+                while not over.is_set():
+                    deposit = driver.deposit(gate, NOW + timedelta(seconds=place))
+                    try:
+                        receipt = await stores[place % len(stores)].store(deposit)
+                    except UploadsBusy:
+                        continue
+                    if not receipt.allowed:
+                        return
+
+            uploaders = [asyncio.create_task(saturate(place)) for place in range(WRITERS)]
+            await asyncio.sleep(0.02 + 0.0001 * (number % 50))
+            took_ms.append(await driver.withdraw())
+            over.set()
+            await asyncio.gather(*uploaders)
+            progress.step()
+    return took_ms
+
+
+async def prove(at: Stage, sizes: Sizes) -> Report:
+    report = Report(name="withdrawal")
+    real = await races(at, "races", store.LOCK, tries=sizes.tries)
+    held_up = await races(
+        at,
+        "races, statement held up",
+        store.LOCK,
+        tries=sizes.held_up,
+        held_up_s=HELD_UP_S_MAX,
+    )
+    controls = {
+        name: await races(
+            at, f"control, {name}", lock, tries=sizes.control, held_up_s=HELD_UP_S_MAX
+        )
+        for name, lock in (("no lock", ""), ("FOR KEY SHARE", "FOR KEY SHARE OF g"))
+    }
+    _say_races(report, {"": real, ", statement held up": held_up}, controls)
+    _say_latencies(report, await latencies_ms(at, sizes.withdrawals))
+    return report
+
+
+def _say_races(report: Report, proved: dict[str, Found], controls: dict[str, Found]) -> None:
+    for name, found in proved.items():
+        note = f"{found.tries} tries x {WRITERS} writers, {found.interleaved} interleaved"
+        for figure, value in (
+            ("late rows", found.late),
+            ("acknowledged or stored, not both", found.mismatched),
+        ):
+            report.add(
+                Row(figure=figure + name, value=value, target="= 0", met=value == 0, note=note)
+            )
+    for name, found in controls.items():
+        report.add(
+            Row(
+                figure=f"late rows, control: {name}",
+                value=found.late,
+                target="> 0",
+                met=found.late > 0,
+                control=found.late,
+                note=f"{found.tries} tries, statement held up",
+            )
+        )
+
+
+def _say_latencies(report: Report, took_ms: list[float]) -> None:
+    p50, p99 = (float(one) for one in np.percentile(took_ms, (50, 99)))
+    note = f"{len(took_ms)} withdrawals, {WRITERS} uploaders of that driver"
+    report.add(Row(figure="withdrawal p50", value=round(p50, 1), unit="ms", note=note))
+    report.add(at_most("withdrawal p99", p99, LATENCY_TARGET_MS, unit="ms", note=note))
+    report.add(Row(figure="withdrawal max", value=round(max(took_ms), 1), unit="ms", note=note))
+
+
+async def _on_a_stage(sizes: Sizes) -> Report:
+    async with stage() as at:
+        return await prove(at, sizes)
+
+
+def main() -> int:
+    report = asyncio.run(_on_a_stage(SIZES[size()]))
+    report.publish()
+    return 1 if report.unmet else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
