@@ -1,18 +1,25 @@
 """A dump of `main` after the demo tells nothing of any driver: no name, phone or coordinate."""
 
 import asyncio
+import struct
 import subprocess
 from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
+import numpy as np
 import pytest
+from zstandard import ZstdError
 
+from geo.types import Floats
 from server.demo.api import Api
 from server.demo.company import DISPATCHER_EMAIL, DRIVERS, MAIN_USER_EMAIL
 from server.demo.tracks import whole_runs
 from server.kit import localpg
+from server.tracking import codec
+from server.tracking.codec import BlobUnreadable
+from server.tracking.model import LAT, LON, Positions
 from tests.running import Demo, demo
 
 DRIVEN = timedelta(minutes=25)
@@ -24,6 +31,25 @@ async def driven(server_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> A
     async with demo(server_dsn, Path(tmp_path_factory.mktemp("demo"))) as served:
         await served.clock.sleep(DRIVEN)
         yield served
+
+
+def positions_of(lon_lat: Floats) -> Positions:
+    values = np.full((7, len(lon_lat)), np.nan)
+    values[LAT], values[LON] = lon_lat[:, 1], lon_lat[:, 0]
+    return Positions(
+        time_ms=np.arange(len(lon_lat), dtype=np.int64),
+        values=values,
+        flags=np.zeros(len(lon_lat), np.uint8),
+    )
+
+
+def is_packed(blob: bytes) -> bool:
+    """Tell whether the bytes are positions that nobody sealed."""
+    try:
+        values = codec.unpack(blob).positions.values
+    except (BlobUnreadable, ZstdError, ValueError, MemoryError, OverflowError):
+        return False
+    return bool((np.abs(values[LAT]) <= 90).all() and (np.abs(values[LON]) <= 180).all())
 
 
 async def dump(dsn: str) -> bytes:
@@ -43,10 +69,16 @@ def canaries() -> dict[str, list[bytes]]:
     run = whole_runs()[0]
     coordinates = [f"{value:.4f}" for fix in run.lon_lat[:40] for value in fix]
     scaled = [str(round(abs(float(value)) * 1e7)) for fix in run.lon_lat[:40] for value in fix]
+    # As our own codec would pack them were they not sealed: latitude and longitude side by side.
+    packed = [
+        struct.pack("<ii", round(float(lat) * 1e7), round(float(lon) * 1e7)).hex().encode()
+        for lon, lat in run.lon_lat[:40]
+    ]
     return {
         "names": _spellings(words),
         "logins": _spellings(logins),
         "coordinates": _spellings([*coordinates, *scaled]),
+        "packed": packed,
     }
 
 
@@ -68,7 +100,19 @@ async def test_a_dump_of_main_holds_no_driver(driven: Demo) -> None:
 
     assert b"COPY public.chunk" in everything
     assert everything.count(b"\\\\x01") > 100  # sealed values are there
-    assert found(everything) == {"names": [], "logins": [], "coordinates": []}
+    assert found(everything) == {"names": [], "logins": [], "coordinates": [], "packed": []}
+
+
+async def test_no_stored_blob_is_a_packed_one(driven: Demo) -> None:
+    owner = await asyncpg.connect(driven.databases.main)
+    blobs = [row["blob"] for row in await owner.fetch("SELECT blob FROM chunk")]
+    await owner.close()
+    run = whole_runs()[0]
+    plain = codec.pack(positions_of(run.lon_lat[:2]), 0)
+
+    assert len(blobs) > 100
+    assert is_packed(plain)
+    assert not any(is_packed(blob) for blob in blobs)
 
 
 async def test_control_the_scanner_finds_what_is_stored_in_clear(driven: Demo) -> None:
@@ -76,6 +120,9 @@ async def test_control_the_scanner_finds_what_is_stored_in_clear(driven: Demo) -
     await owner.execute("CREATE TABLE control (plain text, bytes bytea)")
     run = whole_runs()[0]
     try:
+        for fix in range(10):  # what the chunks would be without their seal
+            packed = codec.pack(positions_of(run.lon_lat[fix : fix + 1]), 0)
+            await owner.execute("INSERT INTO control (bytes) VALUES ($1)", packed)
         for (name, phone), (lon, lat) in zip(DRIVERS, run.lon_lat[: len(DRIVERS)], strict=True):
             await owner.execute(
                 "INSERT INTO control VALUES ($1, $2)",
@@ -91,6 +138,7 @@ async def test_control_the_scanner_finds_what_is_stored_in_clear(driven: Demo) -
     assert len(seen["names"]) >= len(DRIVERS)
     assert len(seen["logins"]) >= len(DRIVERS)
     assert len(seen["coordinates"]) >= len(DRIVERS)
+    assert len(seen["packed"]) >= 5  # some of the first fixes are the same place
 
 
 async def test_a_deleted_driver_is_gone_from_the_dump_and_from_every_answer(driven: Demo) -> None:
