@@ -9,11 +9,11 @@ COMPILE = UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $$(command -v uv || echo .venv/bin/u
 	--quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint race frames bench dashboard lock clean
+.PHONY: help run test lint race frames schemathesis bench dashboard lock clean
 .NOTPARALLEL:
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Jolda with a demo company on http://127.0.0.1:8080 (SPEED=10, PORT=8081)
 	@.ci/install packages dashboard
@@ -39,6 +39,10 @@ race: ## Proof: no position is stored after a withdrawal (SIZE=smoke for a short
 frames: ## Proof: no frame with a position leaves after a stop (SIZE=smoke for a short one)
 	@.ci/install dev
 	@exec $(PYTHON) -m tests.races.frames
+
+schemathesis: ## Asks every endpoint for what it must and must not take (SIZE=smoke for a short one)
+	@.ci/install dev
+	@exec $(PYTHON) -m tests.api.schemathesis
 
 bench: ## Measures how many positions one machine takes in (SIZE=smoke for a short one)
 	@.ci/install dev

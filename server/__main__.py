@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import ctypes
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -20,7 +21,7 @@ from server.kit import localpg, logs
 from server.kit.db import PostgresUnreachable, UnsafePostgres
 from server.kit.errors import DomainError
 from server.kit.http_server import CannotListen, ParserUnsafe
-from server.kit.migrate import SchemaTooNew
+from server.kit.migrate import SchemaTooNew, SchemaUnreadable
 from server.kit.web import utc_now
 from server.settings import Settings, SettingsInvalid
 from server.vault.kek import KekUnusable
@@ -33,12 +34,14 @@ TOLD: Final = (
     UnsafePostgres,
     databases.SchemaOutdated,
     SchemaTooNew,
+    SchemaUnreadable,
     KekUnusable,
     CannotListen,
     ParserUnsafe,
     DomainError,
 )
 PR_SET_PDEATHSIG: Final = 1
+PR_SET_DUMPABLE: Final = 4
 
 Command = Callable[[argparse.Namespace, Settings, asyncio.Event], Awaitable[None]]
 
@@ -47,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
     chosen = _parser().parse_args(arguments)
     logs.configure()
+    leave_no_core()
     if os.environ.get("JOLDA_STOP_WITH_PARENT") == "1":
         _stop_with_parent()
     try:
@@ -70,6 +74,14 @@ async def _until_stopped(command: Command, chosen: argparse.Namespace) -> None:
     await command(chosen, settings.read(), stop)
 
 
+def leave_no_core() -> None:
+    """Write no memory to a disk when the process crashes: it holds unwrapped keys."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        # The limit does not hold for cores that the kernel hands to a program.
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
+
+
 def _stop_with_parent() -> None:
     """Stop when the process that started us dies, even by ``kill -9``."""
     if sys.platform == "linux":
@@ -77,6 +89,7 @@ def _stop_with_parent() -> None:
 
 
 async def _serve(_chosen: argparse.Namespace, found: Settings, stop: asyncio.Event) -> None:
+    show.refuse_public(found)
     async with databases.available(found, say=say) as dsns:
         if found.database_url is None:
             await databases.bring_up_to_date(dsns, say=say)

@@ -6,10 +6,12 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
 from aiohttp import web
 
 from server.accounts import service as accounts
 from server.accounts.access import PUBLIC_ORIGIN, SECURITY_SCHEMES, VAULT
+from server.accounts.client_address import TRUSTED_PROXIES
 from server.accounts.web import ENDPOINTS as ACCOUNTS
 from server.accounts.web import authorize, logging_in
 from server.consent import service as consent
@@ -24,7 +26,7 @@ from server.kit.api import Endpoint
 from server.kit.docs_page import docs_routes
 from server.kit.jobs import Jobs, Payload
 from server.kit.ops import METRICS, Metrics, metrics_middleware, ops_app
-from server.kit.problem import problems
+from server.kit.problem import problems, where
 from server.kit.web import CLOCK, POOL, Clock
 from server.live import web as live
 from server.pages import web as pages
@@ -33,6 +35,8 @@ from server.settings import Settings
 from server.tracking import service as tracking
 from server.tracking.web import ENDPOINTS as TRACKING
 from server.tracking.web import uploading
+
+log = structlog.get_logger(__name__)
 
 TITLE: Final = "Jolda"
 VERSION: Final = "0.1.0"
@@ -55,6 +59,7 @@ def create_app(settings: Settings, opened: Opened, *, clock: Clock) -> web.Appli
     app[METRICS] = Metrics()
     if settings.public_origin is not None:
         app[PUBLIC_ORIGIN] = settings.public_origin
+    app[TRUSTED_PROXIES] = settings.trusted_proxies
     app.cleanup_ctx.append(logging_in)
     app.cleanup_ctx.append(uploading(opened.dsn))
     live.install(app)
@@ -84,25 +89,29 @@ def jobs_of(opened: Opened, clock: Clock) -> Jobs:
     async def erase_all_due(company_id: UUID, now: datetime) -> None:
         await saga.run_due(opened.pool, opened.vault, company_id, now)
 
+    async def destroy_live_keys(company_id: UUID, now: datetime) -> None:
+        await opened.vault.destroy_live(company_id, now)
+
     tenants: Mapping[str, Callable[[db.Connection, UUID, datetime], Awaitable[object]]] = {
         "end_forgotten_shifts": consent.end_forgotten,
         "sweep_latest_positions": tracking.sweep_latest,
         "sweep_gate_closings": gate.sweep_closings,
     }
+    works: Mapping[str, Callable[[UUID, datetime], Awaitable[None]]] = {
+        **{name: partial(_in_transaction, opened, work) for name, work in tenants.items()},
+        "erase_due": erase_all_due,
+        "destroy_live_keys": destroy_live_keys,
+    }
     return Jobs(
         queued={ERASE_DUE: erase_due},
         every_minute={
-            **{
-                name: partial(_each_company, opened, clock, partial(_in_transaction, opened, work))
-                for name, work in tenants.items()
-            },
-            "erase_due": partial(_each_company, opened, clock, erase_all_due),
+            name: partial(_each_company, opened, clock, name, work) for name, work in works.items()
         },
     )
 
 
 async def _each_company(
-    opened: Opened, clock: Clock, work: Callable[[UUID, datetime], Awaitable[None]]
+    opened: Opened, clock: Clock, name: str, work: Callable[[UUID, datetime], Awaitable[None]]
 ) -> None:
     conn = await db.connect(opened.dsn, role=db.ROLE_JOBS)
     try:
@@ -110,7 +119,10 @@ async def _each_company(
     finally:
         await conn.close()
     for company_id in companies:
-        await work(company_id, clock())
+        try:
+            await work(company_id, clock())
+        except Exception as error:  # noqa: BLE001 - one that fails must not hold up the others
+            log.warning("job_failed", job=name, company=str(company_id), **where(error))
 
 
 async def _in_transaction(

@@ -14,7 +14,7 @@ from server.kit.db import PostgresUnreachable
 from server.kit.migrate import is_current, migrate
 from server.settings import Settings
 from server.vault.kek import load
-from server.vault.service import Vault, open_vault
+from server.vault.service import Vault, evicting, open_vault, was_opened
 
 CONNECT_S_MAX: Final = 5.0
 POOL_CONNECTIONS_MAX: Final = 20
@@ -87,7 +87,7 @@ async def refuse_outdated(databases: Databases) -> None:
 
     Raises
     ------
-    SchemaOutdated
+    SchemaOutdated, SchemaUnreadable
     """
     if not await is_current(databases.main, "main") or not await is_current(databases.keys, "keys"):
         raise SchemaOutdated("The database schema is not up to date; run: jolda migrate")
@@ -107,9 +107,12 @@ async def opened(
         db.pool(databases.main, role=db.ROLE_APP, size_max=POOL_CONNECTIONS_MAX) as pool,
         db.pool(databases.keys, role=db.ROLE_KEYS, size_max=KEYS_POOL_CONNECTIONS_MAX) as keys_pool,
     ):
-        kek = await asyncio.to_thread(load, settings.kek_file)
+        # Nothing that is there opens with a KEK made anew, so none is made beside it.
+        may_make = not await was_opened(keys_pool)
+        kek = await asyncio.to_thread(load, settings.kek_file, may_make=may_make)
         vault = await open_vault(keys_pool, kek, now)
-        yield Opened(dsn=databases.main, pool=pool, keys_pool=keys_pool, vault=vault)
+        async with evicting(vault):
+            yield Opened(dsn=databases.main, pool=pool, keys_pool=keys_pool, vault=vault)
 
 
 async def _embedded(server: localpg.Server) -> Databases:

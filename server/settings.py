@@ -3,11 +3,16 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit, urlunsplit
 
+Network: TypeAlias = IPv4Network | IPv6Network
+
 PORT_MAX: Final = 65_535
+CONNECTIONS_PER_ADDRESS_MAX: Final = 256
+CONNECTIONS_MAX: Final = 1_000_000
 STATIC: Final = Path(__file__).parents[1] / "dashboard" / "dist"
 
 
@@ -31,8 +36,10 @@ class Settings:
     ops_port: int = 8081
     public_origin: str | None = None
     """Scheme and host that browsers see when a proxy stands in front."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Whose word on the client's address is taken."""
     static: Path = STATIC
-    connections_per_address_max: int = 256
+    connections_per_address_max: int = CONNECTIONS_PER_ADDRESS_MAX
     allow_unsafe_postgres: bool = False
     """Only for tests: start although the server may forget what it acknowledged."""
 
@@ -49,6 +56,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     keys_database_url = _dsn(environment, "KEYS_DATABASE_URL", "KEYS_DATABASE_PASSWORD_FILE")
     if (database_url is None) != (keys_database_url is None):
         raise SettingsInvalid("Set both DATABASE_URL and KEYS_DATABASE_URL, or neither.")
+    trusted_proxies = _networks(environment.get("JOLDA_TRUSTED_PROXIES"))
     return Settings(
         home=home,
         database_url=database_url,
@@ -59,9 +67,15 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         ops_host=environment.get("JOLDA_OPS_HOST") or "127.0.0.1",
         ops_port=_whole(environment, "JOLDA_OPS_PORT", 8081, most=PORT_MAX),
         public_origin=_origin(environment.get("JOLDA_PUBLIC_ORIGIN")),
+        trusted_proxies=trusted_proxies,
         static=Path(environment.get("JOLDA_STATIC") or STATIC).absolute(),
         connections_per_address_max=_whole(
-            environment, "JOLDA_CONNECTIONS_PER_ADDRESS_MAX", 256, least=1, most=1_000_000
+            environment,
+            "JOLDA_CONNECTIONS_PER_ADDRESS_MAX",
+            # All connections are the proxies' own: what bounds them is the proxy, and the total.
+            CONNECTIONS_MAX if trusted_proxies else CONNECTIONS_PER_ADDRESS_MAX,
+            least=1,
+            most=CONNECTIONS_MAX,
         ),
         allow_unsafe_postgres=environment.get("JOLDA_ALLOW_UNSAFE_POSTGRES") == "for-tests-only",
     )
@@ -96,6 +110,15 @@ def _whole(
     if not (text.isascii() and text.isdecimal()) or not least <= int(text) <= most:
         raise SettingsInvalid(f"{name} must be a whole number from {least} to {most}.")
     return int(text)
+
+
+def _networks(text: str | None) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in (text or "").split(",") if part.strip())
+    except ValueError:
+        raise SettingsInvalid(
+            "JOLDA_TRUSTED_PROXIES must be addresses or networks, such as 10.0.0.7,192.168.4.0/24"
+        ) from None
 
 
 def _origin(text: str | None) -> str | None:

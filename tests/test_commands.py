@@ -253,6 +253,39 @@ def test_the_first_company_and_its_main_user_are_made_by_one_command(home: Path)
     assert session["company"]["name"] == "Aral Freight"
 
 
+def test_the_demo_is_served_to_this_machine_only(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "company.json").write_text("{}")
+
+    for host in ("0.0.0.0", "::"):  # noqa: S104 - what is refused
+        sentence = told(jolda("serve", home=tmp_path, JOLDA_HOST=host))
+        assert "holds the demo" in sentence
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_a_crash_leaves_no_memory_on_the_disk() -> None:
+    asked = (
+        "import ctypes, resource; from server.__main__ import leave_no_core; leave_no_core();"
+        " print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3))"
+    )
+    done = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-c", asked], cwd=TOP, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "(0, 0) 0\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_a_serving_process_writes_no_core(home: Path) -> None:
+    with serving(home, "serve") as process:
+        (postmaster,) = postgres_of(home)
+        for pid in (process.pid, postmaster):
+            limits = Path(f"/proc/{pid}/limits").read_text("ascii").splitlines()
+            (core,) = [line.split()[4:6] for line in limits if line.startswith("Max core file")]
+            assert core == ["0", "0"]
+
+
 def post(port: int, path: str, **body: str) -> dict[str, Any]:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}",

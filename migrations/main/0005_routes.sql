@@ -1,5 +1,6 @@
 -- Planned journeys. Places, names and geometry are sealed under the company's own plan key:
 -- a plan goes on without the driver, a dump tells nobody where it leads.
+-- The name is sealed apart: lists never open plans.
 -- Locks: none on existing tables. Reversal: forward-only.
 SET LOCAL lock_timeout = '2s';
 
@@ -14,6 +15,7 @@ CREATE TABLE route (
     plan_version integer     NOT NULL CHECK (plan_version >= 1),
     stop_count   integer     NOT NULL CHECK (stop_count >= 1),
     planned_m    double precision NOT NULL CHECK (planned_m >= 0),
+    name_sealed  bytea       NOT NULL,
     plan_sealed  bytea       NOT NULL,
     created_at   timestamptz NOT NULL,
     PRIMARY KEY (company_id, route_id),

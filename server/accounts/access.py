@@ -143,7 +143,9 @@ def presented(request: web.Request) -> Token | None:
 
 def _is_own_origin(request: web.Request) -> bool:
     origin = request.headers.get("Origin")
-    return origin in (f"{request.scheme}://{request.host}", request.app.get(PUBLIC_ORIGIN, ""))
+    if not origin:
+        return False
+    return origin in (f"{request.scheme}://{request.host}", request.app.get(PUBLIC_ORIGIN))
 
 
 def me(request: web.Request) -> UUID:

@@ -1,6 +1,6 @@
 """Sessions, devices and API tokens in PostgreSQL. Each function is one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -87,6 +87,43 @@ async def api_token_caller(
         expires_at=row["expires_at"],
         revoked=row["revoked"],
     )
+
+
+async def credentials_of_screens(
+    conn: Connection, company_id: UUID, token_hashes: Collection[bytes]
+) -> dict[bytes, Credential]:
+    """Return what those of the tokens stand for that are sessions or API tokens, by digest."""
+    rows = await conn.fetch(
+        """
+        SELECT s.token_hash, s.expires_at, s.member_id, m.role, m.state,
+               NULL::uuid AS api_token_id, NULL::text[] AS scopes, false AS revoked
+          FROM session s
+          JOIN member m ON m.company_id = s.company_id AND m.member_id = s.member_id
+         WHERE s.company_id = $1 AND s.token_hash = ANY($2::bytea[])
+        UNION ALL
+        SELECT token_hash, expires_at, NULL, NULL, NULL,
+               api_token_id, scopes, revoked_at IS NOT NULL
+          FROM api_token
+         WHERE company_id = $1 AND token_hash = ANY($2::bytea[])
+        """,
+        company_id,
+        list(token_hashes),
+    )
+    return {
+        row["token_hash"]: Credential(
+            caller=Caller(
+                company_id=company_id,
+                role=None if row["role"] is None else Role(row["role"]),
+                member_id=row["member_id"],
+                api_token_id=row["api_token_id"],
+                scopes=frozenset(Scope(scope) for scope in row["scopes"] or ()),
+            ),
+            state=None if row["state"] is None else MemberState(row["state"]),
+            expires_at=row["expires_at"],
+            revoked=row["revoked"],
+        )
+        for row in rows
+    }
 
 
 async def insert_session(

@@ -1,6 +1,6 @@
 """What a caller proves who they are with: sessions, devices, API tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -60,6 +60,14 @@ async def caller_of_token(conn: Connection, token: Token, *, now: datetime) -> C
     if found is None or token.kind not in tuple(Kind) or not found.holds(now):
         return None
     return found.caller
+
+
+async def callers_of_screens(
+    conn: Connection, company_id: UUID, digests: Collection[bytes], *, now: datetime
+) -> dict[bytes, Caller]:
+    """Return who is behind those sessions and API tokens that still hold, by digest."""
+    found = await credential_store.credentials_of_screens(conn, company_id, digests)
+    return {digest: one.caller for digest, one in found.items() if one.holds(now)}
 
 
 async def open_session(

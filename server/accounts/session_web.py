@@ -11,13 +11,16 @@ from aiohttp import web
 from server.accounts import credentials, log_in, service
 from server.accounts.access import (
     ANY_MEMBER,
+    CALLER,
     COOKIE,
     PUBLIC,
     VAULT,
     me,
     presented,
 )
-from server.accounts.log_in import Attempt, Attempts, Passwords
+from server.accounts.attempts import Attempts
+from server.accounts.client_address import client_address
+from server.accounts.log_in import Attempt
 from server.accounts.logins import EmailUnreadable, PhoneUnreadable
 from server.accounts.model import (
     SESSION_LASTS,
@@ -28,6 +31,7 @@ from server.accounts.model import (
     NotAuthenticated,
     TooManyAttempts,
 )
+from server.accounts.passwords import Passwords, PasswordTooCommon
 from server.accounts.wire import (
     Acceptance,
     Accepted,
@@ -36,6 +40,7 @@ from server.accounts.wire import (
     SessionMember,
     SessionView,
 )
+from server.gate import service as gate
 from server.kit.api import endpoint
 from server.kit.db import Connection
 from server.kit.web import COMPANY, POOL, now, transaction
@@ -84,7 +89,7 @@ async def open_session(request: web.Request, *, body: LogIn) -> web.Response:
             login=body.login,
             password=body.password,
             company_id=body.company_id,
-            address=request.remote or "",
+            address=client_address(request),
         ),
         lasts=lasts,
         now=at,
@@ -116,6 +121,9 @@ async def close_session(request: web.Request) -> web.Response:
     """Log out. The token or cookie stops working at once."""
     async with transaction(request) as conn:
         await credentials.close_session(conn, request[COMPANY], _digest(request))
+    if request[CALLER].is_staff:
+        # A frame may be on its way to a screen that this session had opened.
+        await gate.drain_frames(request.app[POOL], request[COMPANY])
     answer = web.Response(status=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
     _set_cookie(answer, "", lasts_s=0)
     return answer
@@ -125,7 +133,7 @@ async def close_session(request: web.Request) -> web.Response:
     "POST",
     "/v1/invitations/accept",
     access=PUBLIC,
-    raises=(InvitationNotUsable, LogInBusy),
+    raises=(InvitationNotUsable, PasswordTooCommon, LogInBusy),
 )
 async def accept_invitation(request: web.Request, *, body: Acceptance) -> Accepted:
     """Set a password with the one-time code. The account is active from then on."""

@@ -85,11 +85,22 @@ async def insert_login(conn: Connection, company_id: UUID, login_hash: bytes) ->
     )
 
 
-async def companies_of_login(conn: Connection, login_hash: bytes, *, limit: int) -> list[UUID]:
-    """Return the companies that know the login: the one statement that no company bounds."""
+async def companies_of_login(
+    conn: Connection, login_hash: bytes, *, wanted: UUID | None, limit: int
+) -> list[UUID]:
+    """Return the companies that know the login: the one statement that no company bounds.
+
+    With a company wanted, that one or none.
+    """
     rows = await conn.fetch(
-        "SELECT company_id FROM login_directory WHERE login_hash = $1 ORDER BY company_id LIMIT $2",
+        """
+        SELECT company_id
+          FROM login_directory
+         WHERE login_hash = $1 AND ($2::uuid IS NULL OR company_id = $2)
+         ORDER BY company_id LIMIT $3
+        """,
         login_hash,
+        wanted,
         limit,
     )
     return [row["company_id"] for row in rows]

@@ -11,6 +11,7 @@ from server.accounts.access import (
     ANY_MEMBER,
     DRIVER,
     MAIN_USER,
+    STAFF,
     VAULT,
     authorize,
     me,
@@ -51,10 +52,11 @@ from server.accounts.wire import (
     PageQuery,
     VehicleView,
 )
+from server.gate import service as gate
 from server.gate.model import GateMissing
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
-from server.kit.web import COMPANY, now, transaction
+from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Page
 
 __all__ = ["ENDPOINTS", "authorize", "logging_in"]
@@ -63,12 +65,16 @@ __all__ = ["ENDPOINTS", "authorize", "logging_in"]
 @endpoint(
     "POST",
     "/v1/drivers",
-    access=staff(Scope.DRIVERS_WRITE),
+    access=STAFF,
     status=HTTPStatus.CREATED,
     raises=(PhoneUnreadable, EmailUnreadable, LoginTaken),
 )
 async def add_driver(request: web.Request, *, body: NewDriver) -> AddedDriver:
-    """Invite a driver. Nothing is collected before they accept and consent themselves."""
+    """Invite a driver. Nothing is collected before they accept and consent themselves.
+
+    The code is for the driver only: the person who invites passes it on. An integration never
+    gets one.
+    """
     new = NewMember(
         name=body.name, role=Role.DRIVER, locale=body.locale, phone=body.phone, email=body.email
     )
@@ -89,7 +95,7 @@ async def add_driver(request: web.Request, *, body: NewDriver) -> AddedDriver:
 @endpoint(
     "POST",
     "/v1/drivers/{driver_id}/invitation",
-    access=staff(Scope.DRIVERS_WRITE),
+    access=STAFF,
     status=HTTPStatus.CREATED,
     raises=(GateMissing, MemberStateRefused),
 )
@@ -247,6 +253,8 @@ async def revoke_api_token(request: web.Request, *, api_token_id: UUID) -> None:
     """Make an API token stop working at once."""
     async with transaction(request) as conn:
         await credentials.revoke_api_token(conn, request[COMPANY], api_token_id, now=now(request))
+    # A frame may be on its way to a screen that this token had opened.
+    await gate.drain_frames(request.app[POOL], request[COMPANY])
 
 
 async def _add(request: web.Request, new: NewMember) -> tuple[Profile, Invitation]:

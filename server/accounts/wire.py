@@ -59,7 +59,7 @@ class NewStaff(Wire):
 
 
 class InvitationView(Wire):
-    """Shown once. It goes to the person themself, in a message, never in a URL."""
+    """Shown once. Pass it on to the person themself, in a message, never in a URL."""
 
     code: str
     expires_at: Instant

@@ -129,6 +129,7 @@ class DriversQuery(Wire):
 
 @endpoint("GET", "/v1/me/consents", access=DRIVER, raises=(GateMissing,))
 async def list_consents(request: web.Request) -> ConsentsView:
+    """Read the caller's consents, and whether positions are kept just now."""
     async with transaction(request, readonly=True) as conn:
         found = await service.consents(conn, request[COMPANY], _me(request))
     return ConsentsView(
@@ -146,6 +147,7 @@ async def list_consents(request: web.Request) -> ConsentsView:
     raises=(GateMissing, ConsentActionRefused, ConsentChangedMeanwhile, AccountNotActive),
 )
 async def decide_consent(request: web.Request, *, body: ConsentChange) -> ConsentView:
+    """Give or decline one consent. A given one is taken back by withdrawing it."""
     at = now(request)
     async with transaction(request) as conn:
         decision = await service.decide(
@@ -161,6 +163,10 @@ async def decide_consent(request: web.Request, *, body: ConsentChange) -> Consen
     raises=(GateMissing, ConsentActionRefused, ConsentChangedMeanwhile),
 )
 async def withdraw_consent(request: web.Request, *, item: GateItem) -> Withdrawn:
+    """Withdraw a consent.
+
+    Once this is answered, nothing more is stored or shown that rested on it.
+    """
     at = now(request)
     async with _stopping(request, _me(request), at) as conn:
         decision = await service.decide(
@@ -176,6 +182,7 @@ async def withdraw_consent(request: web.Request, *, item: GateItem) -> Withdrawn
 
 @endpoint("GET", "/v1/me/shift", access=DRIVER)
 async def read_shift(request: web.Request) -> ShiftView:
+    """Read whether the caller is on shift, and when it ends by itself."""
     at = now(request)
     async with transaction(request, readonly=True) as conn:
         found = await service.shift(conn, request[COMPANY], _me(request))
@@ -189,6 +196,7 @@ async def read_shift(request: web.Request) -> ShiftView:
     raises=(GateMissing, ShiftActRefused, ShiftRunning, ConsentNeeded, AccountNotActive),
 )
 async def start_shift(request: web.Request) -> ShiftView:
+    """Start the caller's shift: positions are kept from now on."""
     at = now(request)
     async with transaction(request) as conn:
         started = await service.start_shift(conn, request[COMPANY], _me(request), now=at)
@@ -197,6 +205,7 @@ async def start_shift(request: web.Request) -> ShiftView:
 
 @endpoint("POST", "/v1/me/shift/pause", access=DRIVER, raises=(GateMissing, ShiftActRefused))
 async def pause_shift(request: web.Request) -> ShiftView:
+    """Pause the caller's shift: nothing is kept or shown until it is resumed."""
     at = now(request)
     async with _stopping(request, _me(request), at) as conn:
         paused = await service.pause_shift(conn, request[COMPANY], _me(request), now=at)
@@ -210,6 +219,7 @@ async def pause_shift(request: web.Request) -> ShiftView:
     raises=(GateMissing, ShiftActRefused, ConsentNeeded, AccountNotActive),
 )
 async def resume_shift(request: web.Request) -> ShiftView:
+    """Resume the caller's shift after a pause."""
     at = now(request)
     async with transaction(request) as conn:
         resumed = await service.resume_shift(conn, request[COMPANY], _me(request), now=at)
@@ -218,16 +228,19 @@ async def resume_shift(request: web.Request) -> ShiftView:
 
 @endpoint("POST", "/v1/me/shift/end", access=DRIVER, raises=(GateMissing,))
 async def end_shift(request: web.Request) -> ShiftView:
+    """End the caller's shift. Again is the same as once."""
     return await _end_shift(request, _me(request))
 
 
 @endpoint("POST", "/v1/drivers/{driver_id}/shift/end", access=STAFF, raises=(GateMissing,))
 async def end_shift_of_driver(request: web.Request, *, driver_id: UUID) -> ShiftView:
+    """End a driver's shift who forgot to. Staff can end one, never start one."""
     return await _end_shift(request, driver_id)
 
 
 @endpoint("GET", "/v1/drivers", access=staff(Scope.DRIVERS_READ), raises=(CursorInvalid,))
 async def list_drivers(request: web.Request, *, query: DriversQuery) -> Page[DriverView]:
+    """List the company's drivers with their consents and shifts."""
     company_id, at = request[COMPANY], now(request)
     async with transaction(request, readonly=True) as conn:
         page = await accounts.drivers(
@@ -250,6 +263,7 @@ async def list_drivers(request: web.Request, *, query: DriversQuery) -> Page[Dri
     "GET", "/v1/drivers/{driver_id}", access=staff(Scope.DRIVERS_READ), raises=(MemberMissing,)
 )
 async def read_driver(request: web.Request, *, driver_id: UUID) -> DriverView:
+    """Read one driver, with consents and shift."""
     company_id, at = request[COMPANY], now(request)
     async with transaction(request, readonly=True) as conn:
         profile = await accounts.driver(conn, request.app[VAULT], company_id, driver_id)
@@ -324,22 +338,8 @@ async def block_driver(request: web.Request, *, driver_id: UUID, body: Blocking)
     return AccountView(driver_id=driver_id, state=MemberState.BLOCKED)
 
 
-@endpoint(
-    "POST",
-    "/v1/drivers/{driver_id}/unblock",
-    access=staff(Scope.DRIVERS_WRITE),
-    raises=(GateMissing, MemberStateRefused),
-)
-async def unblock_driver(request: web.Request, *, driver_id: UUID) -> AccountView:
-    """Let the driver work again. Consents are theirs and stay as they left them."""
-    async with transaction(request) as conn:
-        await accounts.unblock(conn, request[COMPANY], driver_id)
-    return AccountView(driver_id=driver_id, state=MemberState.ACTIVE)
-
-
 ENDPOINTS: Final = (
     block_driver,
-    unblock_driver,
     list_consents,
     decide_consent,
     withdraw_consent,

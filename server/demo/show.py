@@ -42,7 +42,7 @@ async def run(
     # Said before PostgreSQL is started, so that a person does not wait for it in vain.
     await refuse_taken(settings.host, settings.port)
     await refuse_taken(settings.ops_host, settings.ops_port)
-    file = settings.home / "demo" / "company.json"
+    file = company_file(settings)
     made = companies.load(file)
     say("Starting PostgreSQL (embedded, in the folder of the data)...")
     async with databases.available(settings, say=say) as dsns:
@@ -63,6 +63,24 @@ async def run(
                 await _drive_until(stop, api, made, clock, lambda at: _save(file, made, at))
                 say("Stopping...")
     say("Stopped; nothing is left running. The data stay where they are.")
+
+
+def company_file(settings: Settings) -> Path:
+    return settings.home / "demo" / "company.json"
+
+
+def refuse_public(settings: Settings) -> None:
+    """Refuse an address that others reach where the demo's log-ins lie in a file.
+
+    Raises
+    ------
+    CannotListen
+    """
+    if settings.host not in LOOPBACK and company_file(settings).exists():
+        raise CannotListen(
+            f"{settings.home} holds the demo, whose log-ins are in a file: it is served on this "
+            "machine only. Set another JOLDA_HOME."
+        )
 
 
 def _save(file: Path, made: DemoCompany, at: datetime) -> None:

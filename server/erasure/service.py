@@ -159,6 +159,20 @@ async def cancel(
     return request
 
 
+async def unblock(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
+    """Let a blocked driver work again; not while their erasure is asked for or under way.
+
+    Raises
+    ------
+    GateMissing, MemberStateRefused, ErasureUnderWay
+    """
+    # Whoever asks for an erasure holds the gate too, so the two cannot pass each other.
+    await gate.lock(conn, company_id, driver_id)
+    if await store.is_under_way(conn, company_id, driver_id):
+        raise ErasureUnderWay
+    await accounts.unblock(conn, company_id, driver_id)
+
+
 async def request(
     conn: Connection, company_id: UUID, request_id: UUID, *, caller: Caller
 ) -> Request:

@@ -7,8 +7,8 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
-from server.accounts.access import ANY_MEMBER, CALLER, STAFF
-from server.accounts.model import NotPermitted, Role
+from server.accounts.access import ANY_MEMBER, CALLER, STAFF, staff
+from server.accounts.model import MemberState, MemberStateRefused, NotPermitted, Role, Scope
 from server.erasure import service
 from server.erasure.model import (
     ErasureActRefused,
@@ -84,6 +84,11 @@ class ErasureView(Wire):
     erased_at: Instant | None = None
 
 
+class Unblocked(Wire):
+    driver_id: UUID
+    state: MemberState
+
+
 class ErasuresQuery(Wire):
     state: State | None = None
     cursor: Annotated[str, Text(CURSOR_CHARS_MAX)] | None = None
@@ -98,6 +103,11 @@ class ErasuresQuery(Wire):
     raises=(GateMissing, ErasureUnderWay),
 )
 async def ask_for_erasure(request: web.Request, *, body: ErasureAsked) -> ErasureStarted:
+    """Ask for a driver's account and data to be erased.
+
+    Recording stops at once. A request by staff is decided with it; a driver's own waits for a
+    decision.
+    """
     at, by = now(request), _role(request)
     driver_id = service.visible_driver(request[CALLER], body.driver_id)
     async with gate.stopping(request.app[POOL], request[COMPANY], driver_id, now=at) as conn:
@@ -116,6 +126,7 @@ async def ask_for_erasure(request: web.Request, *, body: ErasureAsked) -> Erasur
 
 @endpoint("GET", "/v1/erasure-requests", access=ANY_MEMBER, raises=(CursorInvalid,))
 async def list_erasures(request: web.Request, *, query: ErasuresQuery) -> Page[ErasureView]:
+    """List requests for erasure, oldest first; drivers see their own."""
     async with transaction(request, readonly=True) as conn:
         found, next_cursor = await service.requests(
             conn,
@@ -131,6 +142,7 @@ async def list_erasures(request: web.Request, *, query: ErasuresQuery) -> Page[E
 
 @endpoint("GET", "/v1/erasure-requests/{request_id}", access=ANY_MEMBER, raises=(ErasureMissing,))
 async def read_erasure(request: web.Request, *, request_id: UUID) -> ErasureView:
+    """Read how far a request for erasure is."""
     async with transaction(request, readonly=True) as conn:
         found = await service.request(conn, request[COMPANY], request_id, caller=request[CALLER])
         steps = await service.steps(conn, request[COMPANY], [request_id])
@@ -144,6 +156,7 @@ async def read_erasure(request: web.Request, *, request_id: UUID) -> ErasureView
     raises=(ErasureMissing, ErasureActRefused, ErasureUnderWay, GroundMisplaced),
 )
 async def decide_erasure(request: web.Request, *, request_id: UUID, body: Decision) -> ErasureView:
+    """Approve or refuse a driver's own request for erasure; a refusal names its ground."""
     at, by, company_id = now(request), _role(request), request[COMPANY]
     async with transaction(request, readonly=True) as conn:
         driver_id = await service.driver_to_decide_on(
@@ -165,12 +178,29 @@ async def decide_erasure(request: web.Request, *, request_id: UUID, body: Decisi
     raises=(ErasureMissing, ErasureActRefused, ErasureNotYours),
 )
 async def cancel_erasure(request: web.Request, *, request_id: UUID) -> ErasureView:
+    """Cancel a request for erasure while it waits for its decision or in its grace."""
     at, company_id = now(request), request[COMPANY]
     async with transaction(request) as conn:
         await service.request(conn, company_id, request_id, caller=request[CALLER])
         cancelled = await service.cancel(conn, company_id, request_id, by=_role(request), now=at)
         steps = await service.steps(conn, company_id, [request_id])
     return _view(cancelled, steps[request_id])
+
+
+@endpoint(
+    "POST",
+    "/v1/drivers/{driver_id}/unblock",
+    access=staff(Scope.DRIVERS_WRITE),
+    raises=(GateMissing, MemberStateRefused, ErasureUnderWay),
+)
+async def unblock_driver(request: web.Request, *, driver_id: UUID) -> Unblocked:
+    """Let the driver work again, unless their erasure was asked for.
+
+    Consents are theirs and stay as they left them.
+    """
+    async with transaction(request) as conn:
+        await service.unblock(conn, request[COMPANY], driver_id)
+    return Unblocked(driver_id=driver_id, state=MemberState.ACTIVE)
 
 
 async def _begin_at_once(conn: Connection, company_id: UUID, request: Request) -> None:
@@ -207,4 +237,11 @@ def _view(found: Request, steps: list[StepDone]) -> ErasureView:
     )
 
 
-ENDPOINTS: Final = (ask_for_erasure, list_erasures, read_erasure, decide_erasure, cancel_erasure)
+ENDPOINTS: Final = (
+    ask_for_erasure,
+    list_erasures,
+    read_erasure,
+    decide_erasure,
+    cancel_erasure,
+    unblock_driver,
+)

@@ -98,11 +98,6 @@ async def bump_credentials(conn: Connection, company_id: UUID, driver_id: UUID) 
     await store.bump_credentials(conn, company_id, driver_id)
 
 
-async def bump_keys(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
-    """Make every process fetch the driver's keys again."""
-    await store.bump_keys(conn, company_id, driver_id)
-
-
 async def open_window(
     conn: Connection, company_id: UUID, driver_id: UUID, *, at: datetime, expires_at: datetime
 ) -> None:

@@ -122,17 +122,6 @@ async def bump_rev(conn: Connection, company_id: UUID, driver_id: UUID) -> int |
     return rev
 
 
-async def bump_keys(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
-    await conn.execute(
-        """
-        UPDATE gate SET key_epoch = key_epoch + 1
-         WHERE company_id = $1 AND driver_id = $2
-        """,
-        company_id,
-        driver_id,
-    )
-
-
 async def insert_closing(
     conn: Connection, company_id: UUID, driver_id: UUID, closing_id: UUID, now: datetime
 ) -> None:

@@ -33,7 +33,9 @@ OUTAGES: Final = (
 )
 
 COMMAND_S_MAX: Final = 10.0
-SERVER_VERSION_MIN: Final = 150_000
+# By major version, the minor of 14 May 2026: before it, a query could write out of bounds
+# (CVE-2026-6473). Later majors have the fix from their beginning.
+SERVER_MINOR_MIN: Final = {15: 18, 16: 14, 17: 10, 18: 4}
 # What an acknowledgement rests on. A server that has one of them off may forget what it said.
 DURABILITY_SETTINGS: Final = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -107,9 +109,7 @@ async def refuse_unsafe(conn: Connection, *, allow_unsafe: bool) -> None:
     ------
     UnsafePostgres
     """
-    version = int(await conn.fetchval("SELECT current_setting('server_version_num')"))
-    if version < SERVER_VERSION_MIN:
-        raise UnsafePostgres("PostgreSQL 15 or newer is needed.")
+    refuse_old(int(await conn.fetchval("SELECT current_setting('server_version_num')")))
     if await conn.fetchval("SELECT pg_is_in_recovery()"):
         raise UnsafePostgres("This PostgreSQL is a replica; the gate is never read from one.")
     off = [
@@ -121,4 +121,21 @@ async def refuse_unsafe(conn: Connection, *, allow_unsafe: bool) -> None:
         raise UnsafePostgres(
             f"PostgreSQL has {', '.join(off)} off, so an acknowledged position could be lost. "
             "Turn it on."
+        )
+
+
+def refuse_old(version: int) -> None:
+    """Refuse a server (as ``server_version_num`` tells) without the fixes this release knows of.
+
+    Raises
+    ------
+    UnsafePostgres
+    """
+    major, minor = divmod(version, 10_000)
+    if major < min(SERVER_MINOR_MIN):
+        raise UnsafePostgres(f"PostgreSQL {min(SERVER_MINOR_MIN)} or newer is needed.")
+    needed = SERVER_MINOR_MIN.get(major, 0)
+    if minor < needed:
+        raise UnsafePostgres(
+            f"This PostgreSQL is {major}.{minor}; {major}.{needed} fixes holes in it, or newer."
         )

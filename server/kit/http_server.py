@@ -185,6 +185,7 @@ async def _prepare(
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     if request.path.startswith("/v1/"):
         response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
-    handler = asyncio.current_task()
-    if response.content_type == "text/event-stream" and handler is not None:
-        streams.add(handler)
+    if response.content_type == "text/event-stream":
+        handler = asyncio.current_task()
+        if handler is not None:
+            streams.add(handler)

@@ -9,6 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -19,10 +20,15 @@ FOLDER: Final = Path(__file__).parents[2] / "migrations"
 
 # Two servers that start at once must not migrate at once.
 LOCK_KEY: Final = 7_242_001
+INSUFFICIENT_PRIVILEGE: Final = "42501"
 
 
 class SchemaTooNew(Exception):
     """The database was migrated by a newer Jolda. ``str`` is one sentence for a person."""
+
+
+class SchemaUnreadable(Exception):
+    """The log-in may not see the revision. ``str`` is one sentence for a person."""
 
 
 async def migrate(dsn: str, schema: Schema) -> list[str]:
@@ -60,11 +66,23 @@ async def migrate(dsn: str, schema: Schema) -> list[str]:
 
 
 async def is_current(dsn: str, schema: Schema) -> bool:
-    """Tell whether the database stands at the newest revision this code knows."""
+    """Tell whether the database stands at the newest revision this code knows.
+
+    Raises
+    ------
+    SchemaUnreadable
+    """
     engine = _engine(dsn)
     try:
         async with engine.connect() as conn:
             found = await conn.run_sync(_revision)
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
+            raise
+        raise SchemaUnreadable(
+            f"The log-in of the {schema} database has not been granted Jolda's roles, or the "
+            "database is not up to date; run: jolda migrate (as its owner)"
+        ) from None
     finally:
         await engine.dispose()
     return found == ScriptDirectory.from_config(_config(schema)).get_current_head()

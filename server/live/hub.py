@@ -19,9 +19,11 @@ from uuid import UUID
 
 import structlog
 
+from server.gate import handover
 from server.gate import service as gate
 from server.kit.db import Connection, Pool
 from server.kit.problem import where
+from server.kit.sending import flushed
 from server.live import service
 from server.live.model import (
     Changes,
@@ -41,9 +43,7 @@ log = structlog.get_logger(__name__)
 TICK_S: Final = 1.0
 HINTED_TICK_S_MIN: Final = 0.2
 HEARTBEAT_S: Final = 15.0
-# Within the lease of gate.frames: whoever closes a gate waits no longer than that.
-SEND_S_MAX: Final = (gate.FRAME_LEASE_MS - gate.FRAME_MARGIN_MS) / 1000
-FLUSH_POLL_S: Final = 0.002
+SEND_S_MAX: Final = handover.SEND_S_MAX
 WATCHERS_PER_COMPANY_MAX: Final = 500
 WATCHERS_MAX: Final = 2_000
 EVENTS_KEPT_MAX: Final = 512
@@ -92,7 +92,8 @@ class Channel:
     def __init__(self, company_id: UUID, *, idle_since: float) -> None:
         self.company_id = company_id
         self.stream_id = secrets.token_hex(8)
-        self.watchers: set[Watcher] = set()
+        self.watchers: dict[Watcher, bytes | None] = {}
+        """Each with the digest of the token it was let in with; None is not asked again."""
         self.joined = 0
         """Screens that are open or about to be."""
         self.idle_since = idle_since
@@ -105,7 +106,13 @@ class Channel:
         self._kept: deque[tuple[int, bytes]] = deque(maxlen=EVENTS_KEPT_MAX)
 
     def admit(
-        self, watcher: Watcher, encoder: Encoder, *, last_event_id: str | None, now: datetime
+        self,
+        watcher: Watcher,
+        encoder: Encoder,
+        *,
+        digest: bytes | None,
+        last_event_id: str | None,
+        now: datetime,
     ) -> None:
         """Greet the screen, give it the events it missed, and tell it everything from now on.
 
@@ -124,7 +131,7 @@ class Channel:
             # Under the old id: a screen that is cut off right here asks for them again.
             hello = encoder.hello(last_event_id, stream_id=self.stream_id, now=now)
             watcher.send(hello + b"".join(missed))
-        self.watchers.add(watcher)
+        self.watchers[watcher] = digest
 
     def encode(self, encoder: Encoder, told: Changes, *, now: datetime) -> bytes:
         """Return one frame: events with their ids, kept for resuming; then the moves."""
@@ -213,12 +220,29 @@ class Hub:
             channel.joined -= 1
             channel.idle_since = monotonic()
 
-    def admit(self, channel: Channel, watcher: Watcher, *, last_event_id: str | None) -> None:
-        """Let the screen hear the channel, until :meth:`leave`."""
-        channel.admit(watcher, self._encoder, last_event_id=last_event_id, now=self._clock())
+    def admit(
+        self,
+        channel: Channel,
+        watcher: Watcher,
+        *,
+        last_event_id: str | None,
+        digest: bytes | None = None,
+    ) -> None:
+        """Let the screen hear the channel, until :meth:`leave`.
+
+        ``digest`` is of the session or API token that the screen was let in with: when that ends,
+        the screen is dropped before anything more is sent. Without one, nobody asks.
+        """
+        channel.admit(
+            watcher,
+            self._encoder,
+            digest=digest,
+            last_event_id=last_event_id,
+            now=self._clock(),
+        )
 
     def leave(self, channel: Channel, watcher: Watcher) -> None:
-        channel.watchers.discard(watcher)
+        channel.watchers.pop(watcher, None)
 
     def hint(self, company_id: UUID) -> None:
         """Something was stored; do not wait for the second to be full if nothing was sent in it."""
@@ -279,6 +303,7 @@ class Hub:
         until = monotonic() + SEND_S_MAX
         async with self.barrier(self._pool, channel.company_id) as conn:
             sights, crews = await service.judged(conn, channel.company_id, glimpsed, now=now)
+            await _drop_shut_out(conn, channel, now)
             if channel.picture is None:
                 channel.picture = picture_of(sights, crews)
                 return False
@@ -292,6 +317,20 @@ class Hub:
             channel.picture = told.after
             await _hand_over(channel, frame, until)
         return bool(told.moves)
+
+
+async def _drop_shut_out(conn: Connection, channel: Channel, now: datetime) -> None:
+    """Drop every screen whose session, role or token has ended.
+
+    Inside the barrier: who ends one passes it before they are answered, so nothing is sent after.
+    """
+    asked: set[bytes] = set()
+    still_in: set[bytes] = set()
+    # Again for who came while the answer was awaited: the frame would go to them as well.
+    while new := {one for one in channel.watchers.values() if one is not None} - asked:
+        still_in |= await service.let_in(conn, channel.company_id, new, now=now)
+        asked |= new
+    _drop(channel, [one for one, digest in channel.watchers.items() if digest in asked - still_in])
 
 
 async def _hand_over(channel: Channel, frame: bytes, until: float) -> None:
@@ -309,19 +348,9 @@ async def _hand_over(channel: Channel, frame: bytes, until: float) -> None:
         _drop(channel, [watcher for watcher in sent_to if watcher.unsent_bytes()])
 
 
-async def flushed(watchers: Collection[Watcher], until: float) -> None:
-    """Wait until the kernel took everything, at most until that time of :func:`time.monotonic`."""
-    # The event loop may write only at the end of its round.
-    await asyncio.sleep(0)
-    while (  # noqa: ASYNC110 - a transport has no event for "everything is out"
-        any(watcher.unsent_bytes() for watcher in watchers) and monotonic() < until
-    ):
-        await asyncio.sleep(FLUSH_POLL_S)
-
-
 def _drop(channel: Channel, watchers: Collection[Watcher]) -> None:
     for watcher in tuple(watchers):
-        channel.watchers.discard(watcher)
+        channel.watchers.pop(watcher, None)
         watcher.drop()
 
 

@@ -4,13 +4,16 @@ Positions are opened before the company's barrier is held, and judged again insi
 act which closes a gate never waits for decrypting.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
+from server.accounts import credentials
 from server.accounts import service as accounts
-from server.accounts.model import Vehicle
+from server.accounts.access import staff
+from server.accounts.model import Scope, Vehicle
 from server.consent import service as consent
 from server.gate import service as gate
 from server.kit import db
@@ -20,6 +23,9 @@ from server.routes import service as routes
 from server.routes.model import Assignment
 from server.tracking import service as tracking
 from server.vault.service import Vault
+
+LIVE: Final = staff(Scope.LIVE_READ)
+"""Who may look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,14 @@ async def judged(
     crews = await _crews(conn, company_id, now)
     sights = sights_of(gates, crews, glimpsed.fixes, glimpsed.assigned, now=now)
     return sights, crews
+
+
+async def let_in(
+    conn: Connection, company_id: UUID, digests: Collection[bytes], *, now: datetime
+) -> frozenset[bytes]:
+    """Return which of these sessions and API tokens may look at this moment."""
+    callers = await credentials.callers_of_screens(conn, company_id, digests, now=now)
+    return frozenset(digest for digest, caller in callers.items() if LIVE.permits(caller))
 
 
 async def names(conn: Connection, vault: Vault, company_id: UUID) -> Names:

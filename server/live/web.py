@@ -13,16 +13,16 @@ import structlog
 from aiohttp import HttpVersion11, web
 from pydantic import Field
 
-from server.accounts.access import VAULT, authorize, staff
-from server.accounts.model import Scope, Vehicle
+from server.accounts.access import VAULT, authorize, presented
+from server.accounts.model import NotAuthenticated, Vehicle
 from server.kit.api import Media, endpoint
 from server.kit.errors import DomainError
 from server.kit.problem import where
+from server.kit.sending import Connection, flushed
 from server.kit.web import CLOCK, COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Latitude, Longitude, Wire
 from server.live import service
-from server.live.connection import Connection
-from server.live.hub import HEARTBEAT_S, SEND_S_MAX, TICK_S, Hub, flushed, listen
+from server.live.hub import HEARTBEAT_S, SEND_S_MAX, TICK_S, Hub, listen
 from server.live.model import (
     Erasure,
     ErasureWord,
@@ -35,12 +35,11 @@ from server.live.model import (
     WatchersFull,
     Work,
 )
-from server.live.service import Names
+from server.live.service import LIVE, Names
 
 log = structlog.get_logger(__name__)
 
 HUB: web.AppKey[Hub] = web.AppKey("HUB")
-LIVE: Final = staff(Scope.LIVE_READ)
 _EVENT: Final = {
     "description": "Each event of the stream; its data are JSON.",
     "type": "object",
@@ -257,6 +256,9 @@ async def stream_live(request: web.Request) -> web.StreamResponse:
     A `pos` whose `epoch` is at or below the driver's last `gone` is to be dropped.
     """
     hub = request.app[HUB]
+    token = presented(request)
+    if token is None:  # authorize() has read the same header before
+        raise NotAuthenticated
     async with hub.joined(request[COMPANY]) as channel:
         response = web.StreamResponse(status=HTTPStatus.OK, headers=_STREAM_HEADERS)
         response.content_type = "text/event-stream"
@@ -264,7 +266,12 @@ async def stream_live(request: web.Request) -> web.StreamResponse:
         await response.prepare(request)
         await response.write(b": jolda\n\n")
         connection = _connection(request)
-        hub.admit(channel, connection, last_event_id=request.headers.get("Last-Event-ID"))
+        hub.admit(
+            channel,
+            connection,
+            last_event_id=request.headers.get("Last-Event-ID"),
+            digest=token.digest,
+        )
         try:
             await _keep_open(request, hub, connection)
         finally:

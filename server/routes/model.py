@@ -38,9 +38,8 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is sealed of a route: its name, its stops in order, and its line as [lon, lat]."""
+    """The journey itself: stops in order, and the line as [lon, lat] (None: straight legs)."""
 
-    name: str
     stops: tuple[Stop, ...]
     line: tuple[tuple[float, float], ...] | None
 
@@ -61,8 +60,24 @@ class RouteHead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class SealedRoute:
+    """A route as it is stored. Its name is sealed apart: lists need no plan."""
+
     head: RouteHead
+    name_sealed: bytes
+    plan_sealed: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedRoute:
+    """A route as lists show it."""
+
+    head: RouteHead
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route(NamedRoute):
     plan: Plan
 
 
@@ -203,7 +218,6 @@ def from_bytes(raw: bytes) -> Plan:
     found = json.loads(raw)
     line = found["line"]
     return Plan(
-        name=found["name"],
         stops=tuple(_stop(stop) for stop in found["stops"]),
         line=None if line is None else tuple((lon, lat) for lon, lat in line),
     )

@@ -1,8 +1,8 @@
 """Planning routes, and comparing a plan with what happened. The caller owns the transaction."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
 from uuid import UUID
@@ -10,13 +10,15 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from geo.lines import DrivenLine, driven_lines
-from geo.plan_fact import PlanFact, plan_versus_fact
+from geo.lines import driven_lines
+from geo.plan_fact import plan_versus_fact
 from geo.plane import Plane, segment_lengths_m
 from geo.types import Floats
 from geo.values import Plan as GeoPlan
 from geo.values import Track
 from server.accounts import service as accounts
+from server.accounts.model import MemberMissing, MemberState
+from server.gate.model import GateMissing
 from server.kit.db import Connection
 from server.kit.ids import uuid7
 from server.routes import store
@@ -26,12 +28,14 @@ from server.routes.model import (
     AssigneeUnknown,
     Assignment,
     Availability,
+    NamedRoute,
     Plan,
     PlanFactReport,
     PlanUnmeasurable,
     Route,
     RouteHead,
     RouteNotFound,
+    SealedRoute,
     Stop,
     fact_span,
     from_bytes,
@@ -40,11 +44,13 @@ from server.routes.model import (
     to_bytes,
 )
 from server.tracking import service as tracking
-from server.tracking.model import ACCURACY_M, ReadPurpose
+from server.tracking.model import ReadPurpose
+from server.tracking.service import SealedTrack
 from server.vault.model import Category, DataKey, key_id_of
 from server.vault.service import Vault
 
 PLAN_SCHEMA: Final = "route.plan"
+NAME_SCHEMA: Final = "route.name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +66,42 @@ class NewRoute:
     line: Sequence[tuple[float, float]] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A plan that was found to be one, before anything is stored."""
+
+    new: NewRoute
+    plan: Plan
+    plan_bytes: bytes
+    planned_m: float
+
+
+async def drafted(new: NewRoute) -> Draft:
+    """Measure a plan, in a thread: a long line takes a second, and uploads must not wait.
+
+    Raises
+    ------
+    WindowBackwards, PlanUnmeasurable
+    """
+    return await asyncio.to_thread(_drafted, new)
+
+
+def _drafted(new: NewRoute) -> Draft:
+    refuse_backward_windows(new.stops)
+    plan = Plan(stops=tuple(new.stops), line=None if new.line is None else tuple(new.line))
+    return Draft(new=new, plan=plan, plan_bytes=to_bytes(plan), planned_m=_planned_m(plan))
+
+
 async def create(
-    conn: Connection, vault: Vault, company_id: UUID, new: NewRoute, *, now: datetime
+    conn: Connection, vault: Vault, company_id: UUID, draft: Draft, *, now: datetime
 ) -> Route:
     """Plan a route; it is version 1 of its plan.
 
     Raises
     ------
-    WindowBackwards, PlanTooLong, PlanUnmeasurable, AssigneeUnknown
+    PlanTooLong, AssigneeUnknown
     """
-    refuse_backward_windows(new.stops)
+    new = draft.new
     company = await accounts.company(conn, company_id)
     starts_at, ends_at = span_of(
         new.stops,
@@ -78,11 +110,6 @@ async def create(
         zone=ZoneInfo(company.time_zone),
     )
     await _refuse_unknown_assignees(conn, company_id, new)
-    plan = Plan(
-        name=new.name,
-        stops=tuple(new.stops),
-        line=None if new.line is None else tuple(new.line),
-    )
     head = RouteHead(
         route_id=uuid7(),
         date=new.day,
@@ -91,26 +118,51 @@ async def create(
         driver_id=new.driver_id,
         vehicle_id=new.vehicle_id,
         plan_version=1,
-        stop_count=len(plan.stops),
-        planned_m=_planned_m(plan),
+        stop_count=len(draft.plan.stops),
+        planned_m=draft.planned_m,
     )
     key = await vault.key(company_id, company_id, Category.PLAN, at=now)
-    sealed = key.seal(to_bytes(plan), row_id=head.route_id.bytes, schema=PLAN_SCHEMA)
-    await store.insert(conn, company_id, head, plan_sealed=sealed, now=now)
-    return Route(head=head, plan=plan)
+    row_id = head.route_id.bytes
+    sealed = SealedRoute(
+        head=head,
+        name_sealed=key.seal(new.name.encode(), row_id=row_id, schema=NAME_SCHEMA),
+        plan_sealed=key.seal(draft.plan_bytes, row_id=row_id, schema=PLAN_SCHEMA),
+    )
+    await store.insert(conn, company_id, sealed, now=now)
+    return Route(head=head, name=new.name, plan=draft.plan)
 
 
-async def get(conn: Connection, vault: Vault, company_id: UUID, route_id: UUID) -> Route:
-    """Return a route with its plan.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundRoute:
+    """A route that was read, and what opens it: that needs no database."""
+
+    sealed: SealedRoute
+    keys: Mapping[UUID, DataKey] = field(repr=False)
+
+
+async def find(conn: Connection, vault: Vault, company_id: UUID, route_id: UUID) -> FoundRoute:
+    """Read a route; :func:`opened` opens it.
 
     Raises
     ------
     RouteNotFound
     """
-    found = await store.get(conn, company_id, route_id)
-    if found is None:
+    sealed = await store.get(conn, company_id, route_id)
+    if sealed is None:
         raise RouteNotFound
-    return (await _opened(vault, company_id, [found]))[0]
+    key_ids = {key_id_of(sealed.name_sealed), key_id_of(sealed.plan_sealed)}
+    return FoundRoute(sealed=sealed, keys=await vault.keys(company_id, key_ids))
+
+
+def opened(found: FoundRoute) -> Route:
+    """Open a route. A long line takes its time: it belongs in a thread."""
+    head, sealed = found.sealed.head, found.sealed.plan_sealed
+    key = found.keys[key_id_of(sealed)]
+    return Route(
+        head=head,
+        name=_name(found.keys, head, found.sealed.name_sealed),
+        plan=from_bytes(key.open(sealed, row_id=head.route_id.bytes, schema=PLAN_SCHEMA)),
+    )
 
 
 async def page(
@@ -122,12 +174,13 @@ async def page(
     driver_id: UUID | None,
     after: UUID | None,
     limit: int,
-) -> list[Route]:
+) -> list[NamedRoute]:
     """Return up to ``limit`` routes, newest first, beginning after the one named."""
     found = await store.page(
         conn, company_id, day=day, driver_id=driver_id, after=after, limit=limit
     )
-    return await _opened(vault, company_id, found)
+    keys = await vault.keys(company_id, (key_id_of(sealed) for _, sealed in found))
+    return [NamedRoute(head=head, name=_name(keys, head, sealed)) for head, sealed in found]
 
 
 async def assigned(conn: Connection, company_id: UUID, *, now: datetime) -> dict[UUID, Assignment]:
@@ -142,72 +195,86 @@ async def assigned(conn: Connection, company_id: UUID, *, now: datetime) -> dict
     }
 
 
-async def plan_fact(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """All that a report is made of: comparing needs no database."""
+
+    route: FoundRoute
+    time_zone: str
+    computed_at: datetime
+    until: datetime
+    availability: Availability
+    """Of the fact, as far as it is known before the track is opened."""
+    track: SealedTrack | None
+    """None: the route has no driver, or no time of it has passed."""
+
+
+async def gather(
     conn: Connection, vault: Vault, company_id: UUID, route_id: UUID, *, now: datetime
-) -> PlanFactReport:
-    """Compare a route's plan with what is known of it at ``now``, for the company's staff.
+) -> Gathered:
+    """Read what is known of a route at ``now``, for the company's staff.
 
     Raises
     ------
-    RouteNotFound
+    RouteNotFound, TrackTooLong
     """
-    route = await get(conn, vault, company_id, route_id)
+    route = await find(conn, vault, company_id, route_id)
+    head = route.sealed.head
     company = await accounts.company(conn, company_id)
-    availability, track, shared_s, until = await _fact(conn, vault, company_id, route, now=now)
-    # Numbers only from here on: another thread keeps the loop free for uploads.
-    fact, driven = await asyncio.to_thread(_compare, route.plan, track, shared_s, until)
-    return PlanFactReport(
-        route=route,
-        availability=availability,
-        computed_at=now,
-        time_zone=company.time_zone,
-        fact=fact,
-        driven=tuple(driven),
-    )
-
-
-async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
-    """Take the driver off every route; the routes themselves go on. Return how many."""
-    return await store.unassign_driver(conn, company_id, member_id)
-
-
-async def _fact(
-    conn: Connection, vault: Vault, company_id: UUID, route: Route, *, now: datetime
-) -> tuple[Availability, Track, Floats, datetime]:
-    head = route.head
     begin, end = fact_span(
         head,
         previous=await store.previous(conn, company_id, head),
         following=await store.following(conn, company_id, head),
     )
     until = min(end, now)
+    availability, track = Availability.NO_POSITIONS, None
     if head.driver_id is None:
-        return Availability.NO_DRIVER, _no_track(), np.zeros((0, 2)), until
-    if not begin < until:
-        return Availability.NO_POSITIONS, _no_track(), np.zeros((0, 2)), until
-    found = await tracking.track(
-        conn, vault, company_id, head.driver_id, begin, until, purpose=ReadPurpose.PLAN_FACT
+        availability = Availability.NO_DRIVER
+    elif begin < until:
+        try:
+            track = await tracking.gather(
+                conn, vault, company_id, head.driver_id, begin, until, purpose=ReadPurpose.PLAN_FACT
+            )
+        except GateMissing:  # erased just now
+            availability = Availability.NO_DRIVER
+    return Gathered(
+        route=route,
+        time_zone=company.time_zone,
+        computed_at=now,
+        until=until,
+        availability=availability,
+        track=track,
     )
-    shared_s = np.array(
-        [(window.opened_at.timestamp(), window.end.timestamp()) for window in found.windows],
-        dtype=np.float64,
-    ).reshape(-1, 2)
-    track = Track(
-        time_s=found.time_s,
-        lon_lat=found.lon_lat,
-        accuracy_m=found.values[ACCURACY_M],
-    )
-    return Availability(found.availability.value), track, shared_s, until
 
 
-def _compare(
-    plan: Plan, track: Track, shared_s: Floats, until: datetime
-) -> tuple[PlanFact, list[DrivenLine]]:
-    geo_plan = _geo_plan(plan)
-    until_s = until.timestamp()
-    fact = plan_versus_fact(track, geo_plan, shared_s=shared_s, until_s=until_s)
-    plane = Plane.around(geo_plan.lon_lat)
-    return fact, driven_lines(track, plane, shared_s=shared_s, until_s=until_s)
+def compared(found: Gathered) -> PlanFactReport:
+    """Compare the plan with what was gathered. Numbers only, and many: it belongs in a thread."""
+    route = opened(found.route)
+    availability, track, shared_s = found.availability, _no_track(), np.zeros((0, 2))
+    if found.track is not None:
+        fixes = tracking.opened(found.track)
+        availability = Availability(fixes.availability.value)
+        track = Track(time_s=fixes.time_s, lon_lat=fixes.lon_lat, accuracy_m=fixes.accuracy_m)
+        shared_s = np.array(
+            [(window.opened_at.timestamp(), window.end.timestamp()) for window in fixes.windows],
+            dtype=np.float64,
+        ).reshape(-1, 2)
+    geo_plan, until_s = _geo_plan(route.plan), found.until.timestamp()
+    return PlanFactReport(
+        route=route,
+        availability=availability,
+        computed_at=found.computed_at,
+        time_zone=found.time_zone,
+        fact=plan_versus_fact(track, geo_plan, shared_s=shared_s, until_s=until_s),
+        driven=tuple(
+            driven_lines(track, Plane.around(geo_plan.lon_lat), shared_s=shared_s, until_s=until_s)
+        ),
+    )
+
+
+async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
+    """Take the driver off every route; the routes themselves go on. Return how many."""
+    return await store.unassign_driver(conn, company_id, member_id)
 
 
 def _geo_plan(plan: Plan) -> GeoPlan:
@@ -236,7 +303,7 @@ def _planned_m(plan: Plan) -> float:
 
 
 async def _refuse_unknown_assignees(conn: Connection, company_id: UUID, new: NewRoute) -> None:
-    if new.driver_id is not None and not await accounts.is_driver(conn, company_id, new.driver_id):
+    if new.driver_id is not None and not await _may_drive(conn, company_id, new.driver_id):
         raise AssigneeUnknown("driver_id")
     if new.vehicle_id is not None and not await accounts.is_vehicle(
         conn, company_id, new.vehicle_id
@@ -244,18 +311,19 @@ async def _refuse_unknown_assignees(conn: Connection, company_id: UUID, new: New
         raise AssigneeUnknown("vehicle_id")
 
 
-async def _opened(
-    vault: Vault, company_id: UUID, found: Sequence[tuple[RouteHead, bytes]]
-) -> list[Route]:
-    keys = await vault.keys(company_id, (key_id_of(sealed) for _, sealed in found))
-    return [
-        Route(head=head, plan=_plan(keys[key_id_of(sealed)], head, sealed))
-        for head, sealed in found
-    ]
+async def _may_drive(conn: Connection, company_id: UUID, driver_id: UUID) -> bool:
+    try:
+        # Locked: an erasure that begins now waits, and then finds this route.
+        state = await accounts.state_of(conn, company_id, driver_id)
+    except MemberMissing:
+        return False
+    may = state in (MemberState.ACTIVE, MemberState.INVITED)
+    return may and await accounts.is_driver(conn, company_id, driver_id)
 
 
-def _plan(key: DataKey, head: RouteHead, sealed: bytes) -> Plan:
-    return from_bytes(key.open(sealed, row_id=head.route_id.bytes, schema=PLAN_SCHEMA))
+def _name(keys: Mapping[UUID, DataKey], head: RouteHead, sealed: bytes) -> str:
+    key = keys[key_id_of(sealed)]
+    return key.open(sealed, row_id=head.route_id.bytes, schema=NAME_SCHEMA).decode()
 
 
 def _no_track() -> Track:

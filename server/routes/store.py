@@ -4,17 +4,17 @@ from datetime import date, datetime
 from uuid import UUID
 
 from server.kit.db import Connection, Record
-from server.routes.model import RouteHead
+from server.routes.model import RouteHead, SealedRoute
 
 
-async def insert(
-    conn: Connection, company_id: UUID, head: RouteHead, *, plan_sealed: bytes, now: datetime
-) -> None:
+async def insert(conn: Connection, company_id: UUID, sealed: SealedRoute, *, now: datetime) -> None:
+    head = sealed.head
     await conn.execute(
         """
         INSERT INTO route (company_id, route_id, date, starts_at, ends_at, driver_id, vehicle_id,
-                           plan_version, stop_count, planned_m, plan_sealed, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                           plan_version, stop_count, planned_m, name_sealed, plan_sealed,
+                           created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
         """,
         company_id,
         head.route_id,
@@ -26,23 +26,28 @@ async def insert(
         head.plan_version,
         head.stop_count,
         head.planned_m,
-        plan_sealed,
+        sealed.name_sealed,
+        sealed.plan_sealed,
         now,
     )
 
 
-async def get(conn: Connection, company_id: UUID, route_id: UUID) -> tuple[RouteHead, bytes] | None:
+async def get(conn: Connection, company_id: UUID, route_id: UUID) -> SealedRoute | None:
     row = await conn.fetchrow(
         """
         SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m, plan_sealed
+               stop_count, planned_m, name_sealed, plan_sealed
           FROM route
          WHERE company_id = $1 AND route_id = $2
         """,
         company_id,
         route_id,
     )
-    return None if row is None else (_head(row), row["plan_sealed"])
+    if row is None:
+        return None
+    return SealedRoute(
+        head=_head(row), name_sealed=row["name_sealed"], plan_sealed=row["plan_sealed"]
+    )
 
 
 async def page(
@@ -54,11 +59,11 @@ async def page(
     after: UUID | None,
     limit: int,
 ) -> list[tuple[RouteHead, bytes]]:
-    """Return routes, newest made first (ids are sortable by time), beginning after one."""
+    """Return routes and their sealed names, newest made first (ids are sortable by time)."""
     rows = await conn.fetch(
         """
         SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m, plan_sealed
+               stop_count, planned_m, name_sealed
           FROM route
          WHERE company_id = $1
            AND ($2::date IS NULL OR date = $2)
@@ -73,7 +78,7 @@ async def page(
         after,
         limit,
     )
-    return [(_head(row), row["plan_sealed"]) for row in rows]
+    return [(_head(row), row["name_sealed"]) for row in rows]
 
 
 async def previous(conn: Connection, company_id: UUID, head: RouteHead) -> RouteHead | None:

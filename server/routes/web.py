@@ -1,5 +1,6 @@
 """Routes over HTTP: planning, reading, plan versus fact."""
 
+import asyncio
 from dataclasses import asdict
 from datetime import date
 from http import HTTPStatus
@@ -11,6 +12,9 @@ from pydantic import Field
 
 from server.accounts.access import VAULT, staff
 from server.accounts.model import Scope
+from server.gate import handover
+from server.gate.handover import Drawn, ReadsBusy
+from server.gate.model import Purpose
 from server.kit.api import endpoint
 from server.kit.ids import uuid7
 from server.kit.web import COMPANY, now, transaction
@@ -20,6 +24,8 @@ from server.routes.model import (
     LINE_POINTS_MAX,
     STOPS_MAX,
     AssigneeUnknown,
+    Availability,
+    NamedRoute,
     PlanTooLong,
     PlanUnmeasurable,
     Route,
@@ -28,7 +34,8 @@ from server.routes.model import (
     WindowBackwards,
 )
 from server.routes.report import PlanFactView, rendered
-from server.routes.service import NewRoute
+from server.routes.service import Gathered, NewRoute
+from server.tracking.model import TrackTooLong
 
 ROUTE_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 Point = Annotated[tuple[Longitude, Latitude], Field(description="[longitude, latitude]")]
@@ -119,11 +126,12 @@ async def create_route(request: web.Request, body: RoutePlan) -> RouteView:
         stops=[Stop(stop_id=uuid7(), **dict(stop)) for stop in body.stops],
         line=body.line,
     )
+    draft = await service.drafted(new)
     async with transaction(request) as conn:
         route = await service.create(
-            conn, request.app[VAULT], request[COMPANY], new, now=now(request)
+            conn, request.app[VAULT], request[COMPANY], draft, now=now(request)
         )
-    return _view(route)
+    return await asyncio.to_thread(_view, route)
 
 
 @endpoint("GET", "/v1/routes", access=staff(Scope.ROUTES_READ))
@@ -150,34 +158,49 @@ async def list_routes(request: web.Request, query: RouteQuery) -> Page[RouteSumm
 async def get_route(request: web.Request, route_id: UUID) -> RouteView:
     """Read a route with its stops and its line."""
     async with transaction(request, readonly=True) as conn:
-        route = await service.get(conn, request.app[VAULT], request[COMPANY], route_id)
-    return _view(route)
+        found = await service.find(conn, request.app[VAULT], request[COMPANY], route_id)
+    return await asyncio.to_thread(lambda: _view(service.opened(found)))
 
 
 @endpoint(
     "GET",
     "/v1/routes/{route_id}/plan-fact",
     access=staff(Scope.TRACKS_READ),
-    raises=(RouteNotFound,),
+    answer=PlanFactView,
+    raises=(RouteNotFound, TrackTooLong, ReadsBusy),
 )
-async def get_plan_fact(request: web.Request, route_id: UUID) -> PlanFactView:
+async def get_plan_fact(request: web.Request, route_id: UUID) -> web.StreamResponse:
     """Compare a route's plan with what happened, as far as it is known now.
 
     Positions are read for the purpose `plan_fact`: without the driver's consent to it the
     report has no fact, and never says why.
     """
-    async with transaction(request, readonly=True) as conn:
-        report = await service.plan_fact(
-            conn, request.app[VAULT], request[COMPANY], route_id, now=now(request)
-        )
-    return rendered(report)
+
+    async def draw() -> Drawn:
+        async with transaction(request, readonly=True) as conn:
+            found = await service.gather(
+                conn, request.app[VAULT], request[COMPANY], route_id, now=now(request)
+            )
+        # The connection is back by here: uploads and withdrawals wait for no report.
+        return await asyncio.to_thread(_drawn, found)
+
+    return await handover.answer(request, Purpose.PLAN_FACT, draw)
 
 
-def _summary(route: Route) -> RouteSummary:
+def _drawn(found: Gathered) -> Drawn:
+    report = service.compared(found)
+    shows_positions = report.availability is Availability.FULL and found.track is not None
+    return Drawn(
+        body=rendered(report).model_dump_json().encode(),
+        gate=found.track.gate if shows_positions and found.track is not None else None,
+    )
+
+
+def _summary(route: NamedRoute) -> RouteSummary:
     head = route.head
     return RouteSummary(
         route_id=head.route_id,
-        name=route.plan.name,
+        name=route.name,
         date=head.date,
         starts_at=head.starts_at,
         ends_at=head.ends_at,

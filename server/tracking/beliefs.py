@@ -4,6 +4,7 @@ Nothing here needs to be right: the storing statement compares it with the gate.
 refused on a belief is checked first, since the statement never sees it.
 """
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict
@@ -28,6 +29,11 @@ from server.tracking.model import ConsentAnswer, to_ms
 
 BELIEFS_MAX: Final = 20_000
 BELIEVED_S_MAX: Final = 60.0
+UNKNOWN_MAX: Final = 10_000
+UNKNOWN_S_MAX: Final = 5.0
+"""A token that was unknown stays so: new ones are drawn at random, none comes back to life."""
+READS_MAX: Final = 6
+"""Connections that uploads may read with at once: the acts of people need some too."""
 WINDOWS_AHEAD: Final = timedelta(days=1)
 
 
@@ -82,12 +88,16 @@ class Beliefs:
         pool: Pool,
         *,
         beliefs_max: int = BELIEFS_MAX,
+        unknown_max: int = UNKNOWN_MAX,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._beliefs_max = beliefs_max
+        self._unknown_max = unknown_max
         self._monotonic = monotonic
         self._held: OrderedDict[tuple[UUID, bytes], Belief] = OrderedDict()
+        self._unknown_until: OrderedDict[tuple[UUID, bytes], float] = OrderedDict()
+        self._reads = asyncio.Semaphore(READS_MAX)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -109,13 +119,19 @@ class Beliefs:
         Raises
         ------
         NotAuthenticated
-            No living device has this token.
+            No living device has this token, or had a few seconds ago.
         """
         place = (token.company_id, token.digest)
         self._held.pop(place, None)
-        async with db.tenant(self._pool, token.company_id, readonly=True) as conn:
-            await store.one_snapshot(conn)
-            belief = await self._read(conn, token, now)
+        async with self._reads:
+            self._refuse_unknown(place)  # here: the one before us in the queue may have found out
+            try:
+                async with db.tenant(self._pool, token.company_id, readonly=True) as conn:
+                    await store.one_snapshot(conn)
+                    belief = await self._read(conn, token, now)
+            except NotAuthenticated:
+                self._remember_unknown(place)
+                raise
         self._held[place] = belief
         if len(self._held) > self._beliefs_max:
             self._held.popitem(last=False)
@@ -129,11 +145,25 @@ class Beliefs:
         NotAuthenticated
         """
         try:
-            async with db.tenant(self._pool, token.company_id, readonly=True) as conn:
+            async with (
+                self._reads,
+                db.tenant(self._pool, token.company_id, readonly=True) as conn,
+            ):
                 gate = await gates.read(conn, belief.company_id, belief.driver_id)
         except GateMissing:
             raise NotAuthenticated from None
         return belief if gate == belief.gate else await self.load(token, now)
+
+    def _refuse_unknown(self, place: tuple[UUID, bytes]) -> None:
+        until = self._unknown_until.get(place)
+        if until is not None and until >= self._monotonic():
+            raise NotAuthenticated
+
+    def _remember_unknown(self, place: tuple[UUID, bytes]) -> None:
+        self._unknown_until.pop(place, None)
+        self._unknown_until[place] = self._monotonic() + UNKNOWN_S_MAX
+        if len(self._unknown_until) > self._unknown_max:
+            self._unknown_until.popitem(last=False)
 
     async def _read(self, conn: Connection, token: Token, now: datetime) -> Belief:
         company_id = token.company_id

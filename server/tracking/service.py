@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
 from uuid import UUID
 
 import numpy as np
@@ -42,9 +42,6 @@ from server.vault.service import Vault
 
 log = structlog.get_logger(__name__)
 
-ASIDE_MIN: Final = 200
-"""From so many chunks on they are opened in a thread: uploads must not wait for a reader."""
-
 
 def purpose_of(caller: Caller, driver_id: UUID) -> ReadPurpose:
     """Return what the caller may read the driver's track for.
@@ -61,7 +58,23 @@ def purpose_of(caller: Caller, driver_id: UUID) -> ReadPurpose:
     return ReadPurpose.SUBJECT_ACCESS
 
 
-async def track(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedTrack:
+    """What was read of a track, still sealed: opening it needs no database."""
+
+    gate: Gate
+    """As it was read before anything else."""
+    since: datetime
+    until: datetime
+    fenced: bool
+    availability: Availability
+    """``full`` unless it is known already that there is nothing."""
+    windows: Windows = ()
+    chunks: Sequence[SealedChunk] = field(default=(), repr=False)
+    keys: Mapping[UUID, DataKey] = field(default_factory=dict, repr=False)
+
+
+async def gather(
     conn: Connection,
     vault: Vault,
     company_id: UUID,
@@ -70,8 +83,8 @@ async def track(
     until: datetime,
     *,
     purpose: ReadPurpose,
-) -> Track:
-    """Return the driver's positions of ``[since, until)``, as far as the purpose covers them.
+) -> SealedTrack:
+    """Read the driver's positions of ``[since, until)``, as far as the purpose covers them.
 
     For a purpose of the company: only what was recorded after the present consents to location
     and to that purpose, inside windows; nothing (``not_shared``) when one is not given. The
@@ -86,28 +99,68 @@ async def track(
     if not timedelta(0) < until - since <= timedelta(days=TRACK_SPAN_DAYS_MAX):
         raise TrackSpanInvalid(f"Ask for more than nothing and at most {TRACK_SPAN_DAYS_MAX} days.")
     gate = await gates.read(conn, company_id, driver_id)
-    fenced = purpose is not ReadPurpose.SUBJECT_ACCESS
-    if fenced:
-        given = gate.since(Purpose(purpose.value))
-        if given is None:
-            return _nothing(Availability.NOT_SHARED)
-        since = max(since, given)
+    found = SealedTrack(
+        gate=gate,
+        since=since,
+        until=until,
+        fenced=purpose is not ReadPurpose.SUBJECT_ACCESS,
+        availability=Availability.NO_POSITIONS,
+    )
+    given = gate.since(Purpose(purpose.value)) if found.fenced else None
+    if found.fenced and given is None:
+        return replace(found, availability=Availability.NOT_SHARED)
+    since = max(since, given or since)
     if not since < until:
-        return _nothing(Availability.NO_POSITIONS)
+        return found
     windows = await gates.windows(conn, company_id, driver_id, since=since, until=until)
+    if given is not None:
+        # A window that was open before the consent was shared from the consent on.
+        windows = tuple(
+            replace(window, opened_at=max(window.opened_at, given)) for window in windows
+        )
     span = {"since": since, "until": until}
     if await store.count_positions(conn, company_id, driver_id, **span) > TRACK_POSITIONS_MAX:
         raise TrackTooLong
-    sealed = await store.chunks(conn, company_id, driver_id, **span)
-    keys = await vault.keys(company_id, (chunk.key_id for chunk in sealed))
-    if len(sealed) < ASIDE_MIN:
-        whole = _open_track(sealed, keys, windows)
-    else:
-        whole = await asyncio.to_thread(_open_track, sealed, keys, windows)
-    inside = (whole.time_ms >= ceil_ms(since)) & (whole.time_ms < ceil_ms(until))
-    if fenced:
-        inside &= in_windows(whole.time_ms, *window_columns(windows))
+    chunks = await store.chunks(conn, company_id, driver_id, **span)
+    return replace(
+        found,
+        since=since,
+        availability=Availability.FULL,
+        windows=windows,
+        chunks=chunks,
+        keys=await vault.keys(company_id, (chunk.key_id for chunk in chunks)),
+    )
+
+
+def opened(found: SealedTrack) -> Track:
+    """Open what was gathered. Takes its time: a long one belongs in a thread."""
+    if found.availability is not Availability.FULL:
+        return _nothing(found.availability)
+    whole = _open_track(found.chunks, found.keys, found.windows)
+    inside = (whole.time_ms >= ceil_ms(found.since)) & (whole.time_ms < ceil_ms(found.until))
+    if found.fenced:
+        inside &= in_windows(whole.time_ms, *window_columns(found.windows))
     return whole.where(inside)
+
+
+async def track(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    driver_id: UUID,
+    since: datetime,
+    until: datetime,
+    *,
+    purpose: ReadPurpose,
+) -> Track:
+    """Gather and open in one go, for a caller with time and a connection of its own.
+
+    Raises
+    ------
+    GateMissing, TrackSpanInvalid, TrackTooLong
+    """
+    found = await gather(conn, vault, company_id, driver_id, since, until, purpose=purpose)
+    return await asyncio.to_thread(opened, found)
 
 
 def _open_track(

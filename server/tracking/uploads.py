@@ -4,17 +4,13 @@ import asyncio
 from datetime import datetime
 from typing import Final
 
-import structlog
-
 from server.accounts.model import NotAuthenticated
 from server.gate.model import GateBusy
-from server.kit import db
 from server.kit.db import Pool
 from server.kit.tokens import Token
-from server.tracking import codec, store
+from server.tracking import codec
 from server.tracking.acceptance import (
     SortedOut,
-    count_by_reason,
     keeps_track,
     month_starts,
     refuse_all,
@@ -37,14 +33,16 @@ from server.tracking.model import (
     from_ms,
     to_ms,
 )
+from server.tracking.refusals import RefusalCounts
 from server.vault.model import Category, SubjectErased
 from server.vault.service import Vault
-
-log = structlog.get_logger(__name__)
 
 TRIES_MAX: Final = 6
 FIRST_PAUSE_S: Final = 0.02
 """Doubled each time: 1.3 s in all, far longer than a consent takes to change."""
+
+PARSING_MAX: Final = 2
+"""Large bodies parsed at once: each holds some 10 MB meanwhile."""
 
 BELIEVED: Final = frozenset(
     {
@@ -61,11 +59,24 @@ class Uploads:
     """Takes uploads for one process."""
 
     def __init__(self, pool: Pool, vault: Vault, committer: Committer) -> None:
-        self._pool = pool
         self._vault = vault
         self._committer = committer
         self._beliefs = Beliefs(pool)
+        self._refusals = RefusalCounts(pool)
         self.tokens = ParsedTokens()
+        self.parsing = asyncio.Semaphore(PARSING_MAX)
+        """Held while a large body is parsed in a thread."""
+
+    async def admit(self, token: Token, *, now: datetime) -> None:
+        """Let nobody in whose body need not be read.
+
+        Raises
+        ------
+        NotAuthenticated
+            No living device has this token, as far as this process knows.
+        """
+        if self._beliefs.held(token) is None:
+            await self._beliefs.load(token, now)
 
     async def take(self, token: Token, upload: Upload, *, now: datetime) -> UploadAnswer:
         """Store what may be stored and tell what became of each position.
@@ -89,8 +100,7 @@ class Uploads:
                 belief, sure = await self._renewed(token, belief, now), True
                 continue
             sorted_out = _sorted_out(belief, upload, now)
-            if not sure and any(one.reason in BELIEVED for one in sorted_out.refused):
-                # The storing statement never sees what is refused: ask the gate itself.
+            if not sure and _is_unseen(sorted_out):
                 belief, sure = await self._beliefs.confirm(token, belief, now), True
                 continue
             if sorted_out.kept is None:
@@ -194,7 +204,7 @@ class Uploads:
         now: datetime,
     ) -> UploadAnswer:
         if refused:
-            await self._count(belief, refused, now)
+            await self._refusals.add(belief.company_id, belief.driver_id, now.date(), refused)
         return UploadAnswer(
             accepted=accepted,
             duplicate=duplicate,
@@ -204,15 +214,13 @@ class Uploads:
             purge=belief.consent is ConsentAnswer.WITHDRAWN,
         )
 
-    async def _count(self, belief: Belief, refused: tuple[Refusal, ...], now: datetime) -> None:
-        counts = {reason.value: n for reason, n in count_by_reason(refused).items()}
-        try:
-            async with db.tenant(self._pool, belief.company_id) as conn:
-                await store.count_refusals(
-                    conn, belief.company_id, belief.driver_id, now.date(), counts
-                )
-        except Exception as error:  # noqa: BLE001 - a counter must not undo what was acknowledged
-            log.warning("refusals_not_counted", error=type(error).__name__)
+
+def _is_unseen(sorted_out: SortedOut) -> bool:
+    """Tell whether the storing statement would not see what was decided on a belief.
+
+    Then the gate itself is asked: the consent may be given by now, or the device revoked.
+    """
+    return sorted_out.kept is None or any(one.reason in BELIEVED for one in sorted_out.refused)
 
 
 def _sorted_out(belief: Belief, upload: Upload, now: datetime) -> SortedOut:

@@ -13,7 +13,9 @@ from typing_extensions import TypedDict  # pydantic refuses the one of typing be
 
 from server.accounts.access import CALLER, DEVICE, VAULT, everyone
 from server.accounts.model import NotAuthenticated, Scope
-from server.gate.model import GateBusy, GateMissing
+from server.gate import handover
+from server.gate.handover import Drawn, ReadsBusy
+from server.gate.model import GateBusy, GateMissing, Purpose
 from server.kit.api import Endpoint, Media, endpoint, validated
 from server.kit.body import JsonKeyTwice, read_json, refuse_doubled_keys
 from server.kit.problem import FieldFault, InvalidFields
@@ -43,8 +45,8 @@ from server.tracking.uploads import Uploads
 UPLOADS: web.AppKey[Uploads] = web.AppKey("UPLOADS")
 
 UPLOAD_BYTES_MAX: Final = 2 * 1024 * 1024
-RENDER_ASIDE_MIN: Final = 2_000
-"""From so many positions on they are rendered in a thread: uploads must not wait for a reader."""
+PARSE_ASIDE_BYTES_MIN: Final = 64 * 1024
+"""From so many bytes on a body is parsed in a thread: the other uploads must not wait for it."""
 
 _STRICT: Final = ConfigDict(
     extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
@@ -125,7 +127,8 @@ _SOURCE_CODES: Final = {None: 0} | {name: 1 + place for place, name in enumerate
 _MOCK_CODES: Final = {None: 0, False: MOCK_KNOWN, True: MOCK_KNOWN | MOCK}
 
 
-class RefusalView(Wire):
+@with_config(_STRICT)
+class RefusalView(TypedDict):
     index: int
     reason: RefusalReason
 
@@ -189,8 +192,15 @@ async def upload_positions(request: web.Request) -> UploadView:
     token = uploads.tokens.parsed(secret) if scheme.lower() == "bearer" else None
     if token is None:
         raise NotAuthenticated
+    # Before the body is read: a forged token must not cost what reading one costs.
+    await uploads.admit(token, now=now(request))
     body = await read_json(request, bytes_max=UPLOAD_BYTES_MAX)
-    return _view(await uploads.take(token, parse_upload(body), now=now(request)))
+    if len(body) < PARSE_ASIDE_BYTES_MIN:
+        upload = parse_upload(body)
+    else:
+        async with uploads.parsing:
+            upload = await asyncio.to_thread(parse_upload, body)
+    return _view(await uploads.take(token, upload, now=now(request)))
 
 
 def parse_upload(body: bytes) -> Upload:
@@ -298,25 +308,39 @@ def _view(answer: UploadAnswer) -> UploadView:
         Media(content_type="application/geo+json", schema={"type": "object"}),
         Media(content_type="application/gpx+xml"),
     ),
-    raises=(GateMissing, TrackSpanInvalid, TrackTooLong),
+    raises=(GateMissing, TrackSpanInvalid, TrackTooLong, ReadsBusy),
 )
-async def read_track(request: web.Request, *, driver_id: UUID, query: TrackQuery) -> web.Response:
+async def read_track(
+    request: web.Request, *, driver_id: UUID, query: TrackQuery
+) -> web.StreamResponse:
     """Read where a driver went.
 
     Staff see what was recorded under the present consent to plan versus fact; drivers see
     everything that is kept of themselves.
     """
     purpose = service.purpose_of(request[CALLER], driver_id)
-    async with transaction(request, readonly=True) as conn:
-        track = await service.track(
-            conn,
-            request.app[VAULT],
-            request[COMPANY],
-            driver_id,
-            query.since,
-            query.until,
-            purpose=purpose,
-        )
+
+    async def draw() -> Drawn:
+        async with transaction(request, readonly=True) as conn:
+            found = await service.gather(
+                conn,
+                request.app[VAULT],
+                request[COMPANY],
+                driver_id,
+                query.since,
+                query.until,
+                purpose=purpose,
+            )
+        # The connection is back by here: uploads and withdrawals wait for no reader.
+        return await asyncio.to_thread(_drawn, found, driver_id, query, purpose)
+
+    return await handover.answer(request, Purpose.PLAN_FACT, draw)
+
+
+def _drawn(
+    found: service.SealedTrack, driver_id: UUID, query: TrackQuery, purpose: ReadPurpose
+) -> Drawn:
+    track = service.opened(found)
     head = {
         "driver_id": str(driver_id),
         "from": rfc3339(query.since),
@@ -325,12 +349,11 @@ async def read_track(request: web.Request, *, driver_id: UUID, query: TrackQuery
         "availability": track.availability.value,
     }
     content_type, write = _FORMATS[query.format]
-    if len(track) < RENDER_ASIDE_MIN:
-        body = write(track, head)
-    else:
-        body = await asyncio.to_thread(write, track, head)
-    headers = {"Cache-Control": "no-store"}
-    return web.Response(body=body, content_type=content_type, headers=headers)
+    return Drawn(
+        body=write(track, head),
+        content_type=content_type,
+        gate=found.gate if found.fenced and len(track) else None,
+    )
 
 
 _FORMATS: Final[Mapping[str, tuple[str, Callable[[Track, dict[str, Any]], bytes]]]] = {

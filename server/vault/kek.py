@@ -43,14 +43,18 @@ class Kek:
             raise KekUnusable("The key database was made with another KEK file.") from None
 
 
-def load(path: Path) -> Kek:
-    """Read the KEK, making it (0600) where there is none.
+def load(path: Path, *, may_make: bool = True) -> Kek:
+    """Read the KEK, making it (0600) where there is none and ``may_make`` allows it.
 
     Raises
     ------
     KekUnusable
     """
     if not path.exists():
+        if not may_make:
+            raise KekUnusable(
+                f"The KEK file {path} is missing, but the key database was made with one."
+            )
         _create(path)
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
@@ -62,6 +66,7 @@ def load(path: Path) -> Kek:
 
 
 def _create(path: Path) -> None:
+    folders = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Written whole, then linked to its name: a crash leaves no half key, a race makes one key.
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -77,6 +82,17 @@ def _create(path: Path) -> None:
         pass
     finally:
         draft.unlink()
+    # Keys that only this one opens are stored next: its name has to outlive a loss of power.
+    for folder in (path.parent, *(made.parent for made in folders)):
+        _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def seal_bytes(cipher: AESGCM, plain: bytes, *, aad: bytes) -> bytes:

@@ -31,7 +31,7 @@ def period_of(category: Category, at: datetime) -> str:
     """Return the period whose key seals something of the time ``at`` (UTC)."""
     match category:
         case Category.TRACK:
-            return at.strftime("%Y-%m")
+            return f"{at.year:04}-{at.month:02}"  # strftime takes four times as long
         case Category.LIVE:
             return at.strftime("%Y-%m-%d")
         case _:

@@ -4,10 +4,12 @@ The key database is a server of its own, so the vault opens its own transactions
 held unwrapped for at most 60 s.
 """
 
+import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -25,6 +27,9 @@ from server.vault.model import Category, DataKey, SealedText, SubjectErased, per
 from server.vault.store import WrappedKey
 
 UNWRAPPED_S_MAX: Final = 60.0
+EVICT_EVERY_S: Final = 2.0
+# The sweep that drops a key comes up to its interval later; the other interval is for a busy loop.
+USED_S_MAX: Final = UNWRAPPED_S_MAX - 2 * EVICT_EVERY_S
 KEYS_HELD_MAX: Final = 50_000
 _PEPPER_AAD: Final = b"jolda pepper v1"
 
@@ -128,6 +133,17 @@ class Vault:
         keys = await self.keys(company_id, (item.key_id for item in items if item is not None))
         return [None if item is None else _open_text(keys.get(item.key_id), item) for item in items]
 
+    async def destroy_live(self, company_id: UUID, now: datetime) -> int:
+        """Destroy the keys of live positions of the days before yesterday; return how many."""
+        first_kept = period_of(Category.LIVE, now - timedelta(days=1))
+        async with db.tenant(self._pool, company_id) as conn:
+            destroyed = await store.delete_keys_before(
+                conn, company_id, category=Category.LIVE, period=first_kept
+            )
+        for key_id in destroyed:
+            self._drop(company_id, key_id)
+        return len(destroyed)
+
     async def destroy(self, company_id: UUID, subject_id: UUID, now: datetime) -> int:
         """Destroy every key of a subject for good; return how many there were. Idempotent."""
         async with db.tenant(self._pool, company_id) as conn:
@@ -139,11 +155,19 @@ class Vault:
 
     def forget(self, company_id: UUID, subject_id: UUID) -> None:
         """Drop a subject's unwrapped keys from memory."""
-        for place in [place for place in self._by_period if place[:2] == (company_id, subject_id)]:
-            del self._by_period[place]
-        for key_place, (_, key) in list(self._by_id.items()):
+        for _, key in list(self._by_id.values()):
             if key.company_id == company_id and key.subject_id == subject_id:
-                del self._by_id[key_place]
+                self._drop(company_id, key.key_id)
+
+    def evict(self) -> None:
+        """Drop the unwrapped keys whose time is over from memory."""
+        at = self._monotonic()
+        # Held in the order of their ends, so the first that stays ends the search.
+        while self._by_id:
+            (company_id, key_id), (until, _) = next(iter(self._by_id.items()))
+            if until > at:
+                break
+            self._drop(company_id, key_id)
 
     async def _make(
         self,
@@ -178,13 +202,44 @@ class Vault:
         return AESGCM(self._kek.unwrap(wrapped, aad=_company_aad(company_id)))
 
     def _hold(self, company_id: UUID, key: DataKey) -> DataKey:
+        self.evict()
         if len(self._by_id) >= KEYS_HELD_MAX:
             self._by_id.clear()
             self._by_period.clear()
-        until = self._monotonic() + UNWRAPPED_S_MAX
+        self._drop(company_id, key.key_id)
+        until = self._monotonic() + USED_S_MAX
         self._by_id[company_id, key.key_id] = (until, key)
         self._by_period[company_id, key.subject_id, key.category, key.period] = (until, key)
         return key
+
+    def _drop(self, company_id: UUID, key_id: UUID) -> None:
+        _, key = self._by_id.pop((company_id, key_id), (0.0, None))
+        if key is not None:
+            self._by_period.pop((company_id, key.subject_id, key.category, key.period), None)
+
+
+@asynccontextmanager
+async def evicting(vault: Vault, *, every_s: float = EVICT_EVERY_S) -> AsyncGenerator[None]:
+    """Drop unwrapped keys in time for as long as the block lasts, also when nobody uses them."""
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            vault.evict()
+
+    task = asyncio.create_task(sweep())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def was_opened(pool: Pool) -> bool:
+    """Tell whether the key database was ever opened: then there is a KEK that it needs."""
+    async with pool.acquire() as conn:
+        return bool(await store.peppers(conn))
 
 
 async def open_vault(pool: Pool, kek: Kek, now: datetime) -> Vault:

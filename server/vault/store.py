@@ -111,6 +111,23 @@ async def delete_keys(conn: Connection, company_id: UUID, subject_id: UUID) -> i
     return len(rows)
 
 
+async def delete_keys_before(
+    conn: Connection, company_id: UUID, *, category: str, period: str
+) -> list[UUID]:
+    """Delete a category's keys of every period before this one; return their ids."""
+    rows = await conn.fetch(
+        """
+        DELETE FROM data_key
+         WHERE company_id = $1 AND category = $2 AND period < $3 COLLATE "C"
+        RETURNING key_id
+        """,
+        company_id,
+        category,
+        period,
+    )
+    return [row["key_id"] for row in rows]
+
+
 async def insert_key(conn: Connection, company_id: UUID, key: WrappedKey, now: datetime) -> None:
     """Add a key unless one of this subject, category and period is there already."""
     await conn.execute(

@@ -259,6 +259,16 @@ async def test_a_cookie_reads_from_anywhere_but_acts_only_from_our_own_pages(
         assert await code_of(answer) == (403, "origin-foreign"), headers
 
 
+async def test_without_a_public_origin_only_the_servers_own_pages_act(world: World) -> None:
+    cookie = {"Cookie": f"{COOKIE}={await world.session('dispatcher')}"}
+    async with serve(world, (act,)) as plain:
+        own = str(plain._base_url).rstrip("/")  # noqa: SLF001 - where the test's server listens
+        assert (await plain.post("/act", headers={**cookie, "Origin": own})).status == 200
+        for headers in ({}, {"Origin": ""}, {"Origin": "null"}, {"Origin": ORIGIN}):
+            answer = await plain.post("/act", headers={**cookie, **headers})
+            assert await code_of(answer) == (403, "origin-foreign"), headers
+
+
 async def test_a_bearer_token_needs_no_origin(client: ClientSession, world: World) -> None:
     headers = {**bearer(await world.session("dispatcher")), "Origin": "https://evil.example"}
 

@@ -1,10 +1,14 @@
 """Invitations: once, for seven days, replaced by a newer one."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
+from time import monotonic
 
 import pytest
 
+from server.accounts.model import Scope
+from server.accounts.passwords import Passwords, PasswordTooCommon
 from server.kit import tokens
 from server.kit.ids import uuid7
 from tests.accounts.people import (
@@ -81,3 +85,44 @@ async def test_a_short_password_is_refused_and_the_code_still_works(world: World
             "fields-invalid",
         )
         assert (await accept(client, code)).status == 200
+
+
+@pytest.mark.parametrize(
+    "password", ["password12", "1234567890", "qwertyuiop", "P@ssw0rd123", "a" * 128, "77011234567"]
+)
+async def test_a_password_that_everybody_tries_is_refused_and_the_code_still_works(
+    world: World, password: str
+) -> None:
+    async with accounts(world) as client:
+        added = await add(client, "/v1/drivers", await world.session("dispatcher"), new_driver())
+        code = added["invitation"]["code"]
+
+        refused = await accept(client, code, password=password)
+
+        assert await code_of(refused) == (422, "password-too-common")
+        assert (await accept(client, code)).status == 200
+
+
+async def test_the_longest_and_strangest_password_is_looked_at_quickly() -> None:
+    passwords = Passwords()
+    started = monotonic()
+    for password in ("@4631!|0$5+7%2" * 9, "4@$$w0rd" * 16, "1qaz" * 32, "aB3$" * 32):
+        with suppress(PasswordTooCommon):
+            await passwords.hash(password[:128])
+    passwords.close()
+
+    assert monotonic() - started < 4
+
+
+async def test_an_integration_never_gets_an_invitation(world: World) -> None:
+    async with accounts(world) as client:
+        staff = await world.session("main_user")
+        added = await add(client, "/v1/drivers", staff, new_driver())
+        scopes = [scope.value for scope in Scope]
+        made = await add(client, "/v1/api-tokens", staff, {"name": "TMS", "scopes": scopes})
+        headers = bearer(made["token"])
+
+        again = f"/v1/drivers/{added['driver']['driver_id']}/invitation"
+        other = new_driver(phone="87010000001")
+        assert (await client.post("/v1/drivers", json=other, headers=headers)).status == 403
+        assert (await client.post(again, headers=headers)).status == 403

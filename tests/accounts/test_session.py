@@ -4,23 +4,27 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from http.cookies import SimpleCookie
+from uuid import UUID
 
 import pytest
 from aiohttp import web
 from limits import RateLimitItemPerSecond
 
 from server.accounts.access import COOKIE
-from server.accounts.log_in import (
-    PER_LOGIN,
-    VERIFICATIONS_MIN,
-    WAITING_MAX,
+from server.accounts.attempts import (
+    FORGOTTEN_S,
+    FREE_ATTEMPTS,
+    WAIT_S_MAX,
     Attempts,
-    Passwords,
     network_of,
 )
+from server.accounts.log_in import COMPANIES_MAX, VERIFICATIONS_MIN
+from server.accounts.logins import canonical_login
 from server.accounts.model import LogInBusy, TooManyAttempts
+from server.accounts.passwords import WAITING_MAX, Passwords
 from server.accounts.session_web import PASSWORDS
 from server.accounts.web import ENDPOINTS, logging_in
+from server.kit.ids import uuid7
 from tests.accounts.people import (
     EMAIL,
     PASSWORD,
@@ -31,6 +35,7 @@ from tests.accounts.people import (
     code_of,
     join,
     log_in,
+    new_driver,
     new_staff,
     token_of,
 )
@@ -179,6 +184,20 @@ async def test_a_person_of_two_companies_chooses_after_the_password(world: World
         assert (await chosen.json())["company"]["company_id"] == str(other)
 
 
+async def test_a_named_company_is_found_however_many_know_the_person(world: World) -> None:
+    login_hash = world.vault.blind_index(*canonical_login(PHONE))
+    async with accounts(world) as client:
+        await join(client, await world.session("dispatcher"))
+        # Companies whose ids come first, which would fill the list.
+        await world.owner.executemany(
+            "INSERT INTO login_directory (login_hash, company_id) VALUES ($1, $2)",
+            [(login_hash, UUID(int=number)) for number in range(1, COMPANIES_MAX + 1)],
+        )
+
+        assert (await log_in(client)).status == 401
+        assert (await log_in(client, company_id=str(world.company_id))).status == 200
+
+
 async def test_a_password_is_asked_by_every_company_itself(world: World) -> None:
     other = await add_company(world.vault, world.owner)
     chief = await add_member(world.vault, world.pool, other, role="main_user")
@@ -213,52 +232,131 @@ async def test_staff_who_are_not_active_cannot_log_in(world: World, state: str) 
 
 
 @pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("named", [True, False])
 async def test_after_too_many_attempts_even_the_right_password_waits(
     world: World,
     known: bool,  # noqa: FBT001 - a parameter of the test
+    named: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
+    company = {"company_id": str(world.company_id)} if named else {}
     async with accounts(world) as client:
         await join(client, await world.session("dispatcher"))
         login = PHONE if known else "87019999999"
-        for _ in range(PER_LOGIN.amount):
-            answer = await log_in(client, login, password="wrong password")  # noqa: S106
+        for _ in range(FREE_ATTEMPTS):
+            answer = await log_in(client, login, password="wrong password", **company)  # noqa: S106
             assert answer.status == 401
-        answer = await log_in(client, login)
+        answer = await log_in(client, login, **company)
         body = await answer.json()
 
         assert (answer.status, body["code"]) == (429, "too-many-attempts")
-        assert 1 <= body["retry_after_s"] <= 300
+        assert body["retry_after_s"] == 1
         assert int(answer.headers["Retry-After"]) >= body["retry_after_s"]
         assert (await log_in(client, "nobody@aral.example")).status == 401
 
 
-async def test_attempts_count_per_login_and_per_address_and_end_with_the_window() -> None:
-    one_a_second = RateLimitItemPerSecond(1, 1)
-    attempts = Attempts(one_a_second, RateLimitItemPerSecond(2, 1))
+async def test_another_companys_password_forgives_no_attempts_here(world: World) -> None:
+    """Whoever runs a company can invite any phone there, and knows the password of that."""
+    other = await add_company(world.vault, world.owner)
+    chief = await add_member(world.vault, world.pool, other, role="main_user")
+    theirs = "a password of their own"
+    async with accounts(world) as client:
+        await join(client, await world.session("dispatcher"))
+        added = await add(
+            client, "/v1/drivers", await open_session(world.pool, other, chief), new_driver()
+        )
+        assert (await accept(client, added["invitation"]["code"], password=theirs)).status == 200
 
-    await attempts.take(b"a", "192.0.2.1")
+        for company in ({}, {"company_id": str(world.company_id)}):
+            statuses = set()
+            for _ in range(FREE_ATTEMPTS // 2 + 1):
+                guess = await log_in(client, password="wrong password", **company)  # noqa: S106
+                own = await log_in(client, password=theirs, company_id=str(other))
+                anywhere = await log_in(client, password=theirs)
+                statuses |= {guess.status, anywhere.status}
+                assert own.status == 200
+
+            assert 429 in statuses
+            if company:
+                # Their own attempts without a company are counted as well, but not here.
+                assert (await log_in(client, **company)).status == 200
+
+
+class Seconds:
+    def __init__(self) -> None:
+        self.at = 1_000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+async def test_who_goes_on_waits_longer_but_never_more_than_a_minute() -> None:
+    seconds = Seconds()
+    attempts = Attempts(clock_s=seconds)
+    for _ in range(FREE_ATTEMPTS):
+        await attempts.take(None, b"a", "192.0.2.1")
+    waits = []
+    for number in range(9):
+        with pytest.raises(TooManyAttempts) as refused:
+            await attempts.take(None, b"a", f"192.0.2.{number}")
+        waits.append(refused.value.retry_after_s or 0.0)
+        await attempts.take(None, b"b", f"192.0.2.{number}")
+        seconds.at += waits[-1]
+        await attempts.take(None, b"a", f"192.0.2.{number}")
+
+    assert waits == [1, 2, 4, 8, 16, 32, WAIT_S_MAX, WAIT_S_MAX, WAIT_S_MAX]
+    seconds.at += FORGOTTEN_S
+    for _ in range(FREE_ATTEMPTS):
+        await attempts.take(None, b"a", "192.0.2.1")
+
+
+async def test_a_right_password_forgives_at_its_company_only() -> None:
+    attempts = Attempts(clock_s=Seconds())
+    here, there = uuid7(), uuid7()
+    for company_id in (here, there, None):
+        for _ in range(FREE_ATTEMPTS):
+            await attempts.take(company_id, b"a", "192.0.2.1")
+
+    attempts.forgive(here, b"a")
+
+    await attempts.take(here, b"a", "192.0.2.1")
+    for company_id in (there, None):
+        with pytest.raises(TooManyAttempts):
+            await attempts.take(company_id, b"a", "192.0.2.1")
+
+
+async def test_an_address_is_refused_until_its_window_ends() -> None:
+    attempts = Attempts(RateLimitItemPerSecond(2, 1))
+
+    await attempts.take(None, b"a", "192.0.2.1")
+    await attempts.take(None, b"b", "192.0.2.1")
     with pytest.raises(TooManyAttempts):
-        await attempts.take(b"a", "192.0.2.2")
-    await attempts.take(b"b", "192.0.2.1")
-    with pytest.raises(TooManyAttempts):
-        await attempts.take(b"c", "192.0.2.1")
+        await attempts.take(None, b"c", "192.0.2.1")
+    await attempts.take(None, b"c", "192.0.2.2")
     await asyncio.sleep(1.1)
-    await attempts.take(b"a", "192.0.2.1")
-    await attempts.forgive(b"a")
-    await attempts.take(b"a", "192.0.2.1")
+    await attempts.take(None, b"c", "192.0.2.1")
+
+
+async def test_what_nobody_tried_for_long_leaves_memory() -> None:
+    seconds = Seconds()
+    attempts = Attempts(clock_s=seconds)
+    for number in range(50):
+        await attempts.take(None, number.to_bytes(2), "192.0.2.1")
+    seconds.at += FORGOTTEN_S
+    await attempts.take(None, b"new", "192.0.2.1")
+
+    assert len(attempts._tried) == 1  # noqa: SLF001 - memory is not seen from outside
 
 
 async def test_a_blocked_address_adds_nothing_to_memory() -> None:
-    attempts = Attempts(per_address=RateLimitItemPerSecond(5, 60))
+    attempts = Attempts(RateLimitItemPerSecond(5, 60))
 
     for number in range(100):
         try:
-            await attempts.take(number.to_bytes(2), "192.0.2.1")
+            await attempts.take(None, number.to_bytes(2), "192.0.2.1")
         except TooManyAttempts:
             continue
 
-    storage = attempts._limiter.storage.storage  # type: ignore[attr-defined]  # noqa: SLF001
-    assert len(storage) == 1 + 5
+    assert len(attempts._tried) == 5  # noqa: SLF001 - memory is not seen from outside
 
 
 @pytest.mark.parametrize(

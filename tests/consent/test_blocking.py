@@ -8,6 +8,7 @@ from aiohttp import ClientSession
 from server.accounts.web import ENDPOINTS as ACCOUNTS
 from server.accounts.web import logging_in
 from server.consent.web import ENDPOINTS as CONSENT
+from server.erasure.web import ENDPOINTS as ERASURE
 from tests.accounts.people import gate_of, state_of
 from tests.http import bearer, serve
 from tests.world import NOW, World
@@ -16,7 +17,7 @@ from tests.world import NOW, World
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[ClientSession]:
     async with serve(
-        world, ACCOUNTS, CONSENT, prepare=lambda app: app.cleanup_ctx.append(logging_in)
+        world, ACCOUNTS, CONSENT, ERASURE, prepare=lambda app: app.cleanup_ctx.append(logging_in)
     ) as opened:
         yield opened
 

@@ -111,7 +111,8 @@ async def _plan_route(conn: db.Connection, world: World, driver_id: UUID) -> Non
         stops=[stop, stop],
         line=None,
     )
-    await routes.create(conn, world.vault, world.company_id, new, now=NOW)
+    draft = await routes.drafted(new)
+    await routes.create(conn, world.vault, world.company_id, draft, now=NOW)
 
 
 async def _track(world: World, driver_id: UUID) -> tuple[UUID, bytes]:

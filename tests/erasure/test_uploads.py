@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from server.consent import web as consent
 from server.erasure import saga, web
 from server.kit.wire import rfc3339
 from server.tracking import web as tracking
@@ -21,6 +22,7 @@ async def client(world: World, databases: Databases) -> AsyncIterator[ClientSess
     async with serve(
         world,
         web.ENDPOINTS,
+        consent.ENDPOINTS,
         tracking.ENDPOINTS,
         prepare=lambda app: app.cleanup_ctx.append(tracking.uploading(databases.main)),
     ) as client:
@@ -76,3 +78,38 @@ async def test_once_erasing_began_the_phone_is_not_known_any_more(
     assert await saga.run_due(world.pool, world.vault, world.company_id, NOW) == 1
     assert (await upload(client, driver, 3))[0] == 401
     assert await chunks(world) == 0
+
+
+async def test_blocking_and_unblocking_does_not_get_round_the_drivers_own_request(
+    world: World, client: ClientSession
+) -> None:
+    driver = await new_driver(world, *ALL, on_shift=True)
+    person, staff = await world.driver_session(driver), await world.session("dispatcher")
+
+    async def act(name: str, body: object = None) -> tuple[int, Any]:
+        answer = await client.post(
+            f"/v1/drivers/{driver.member_id}/{name}", json=body, headers=bearer(staff)
+        )
+        return answer.status, await answer.json()
+
+    await ask(client, person, driver)
+    assert (await act("block", {"reason_code": "other"}))[0] == 200
+
+    status, problem = await act("unblock")
+
+    assert (status, problem["code"]) == (409, "erasure-under-way")
+    given = await client.post(
+        "/v1/me/consents", json={"item": "location", "answer": "given"}, headers=bearer(person)
+    )
+    assert given.status == 409
+    status, refused = await upload(client, driver, 4)
+    assert (status, refused["accepted"], await chunks(world)) == (200, 0, 0)
+
+    requests = await client.get("/v1/erasure-requests", headers=bearer(staff))
+    request_id = (await requests.json())["items"][0]["request_id"]
+    refusal = {"outcome": "refuse", "ground": "legal_claim"}
+    answer = await client.post(
+        f"/v1/erasure-requests/{request_id}/decision", json=refusal, headers=bearer(staff)
+    )
+    assert answer.status == 200
+    assert (await act("unblock"))[0] == 200

@@ -3,14 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from aiohttp import ClientResponse, ClientSession, web
+from aiohttp import ClientError, ClientResponse, ClientSession, web
 
+from server.accounts import web as accounts
 from server.consent import web as consent
 from server.gate.model import GateItem
 from server.kit.wire import rfc3339
@@ -42,13 +43,14 @@ class Screen:
 
     async def read(self) -> None:
         lines: list[str] = []
-        async for raw in self.answer.content:
-            line = raw.decode().rstrip("\n")
-            if line:
-                lines.append(line)
-                continue
-            await self._take(lines)
-            lines = []
+        with suppress(ClientError):  # a screen may be cut off
+            async for raw in self.answer.content:
+                line = raw.decode().rstrip("\n")
+                if line:
+                    lines.append(line)
+                    continue
+                await self._take(lines)
+                lines = []
         async with self._more:
             self.ended = True
             self._more.notify_all()
@@ -150,6 +152,7 @@ async def serve_live(
         live.ENDPOINTS,
         consent.ENDPOINTS,
         tracking.ENDPOINTS,
+        accounts.ENDPOINTS,
         clock=clock,
         prepare=prepare,
     ) as client:

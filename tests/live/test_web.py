@@ -81,14 +81,16 @@ async def test_todays_route_and_its_vehicle_stand_beside_the_driver(
             conn,
             world.vault,
             world.company_id,
-            NewRoute(
-                name="North",
-                day=NOW.date(),
-                driver_id=world.driver.member_id,
-                vehicle_id=vehicle.vehicle_id,
-                planned_start=None,
-                stops=[stop, replace(stop, stop_id=uuid7(), lat=LAT + 0.1)],
-                line=None,
+            await routes.drafted(
+                NewRoute(
+                    name="North",
+                    day=NOW.date(),
+                    driver_id=world.driver.member_id,
+                    vehicle_id=vehicle.vehicle_id,
+                    planned_start=None,
+                    stops=[stop, replace(stop, stop_id=uuid7(), lat=LAT + 0.1)],
+                    line=None,
+                )
             ),
             now=NOW,
         )
@@ -219,6 +221,47 @@ async def test_the_stream_ends_with_the_session_or_the_role(
         await world.owner.execute(end, member)
 
         await shown.wait_for_end()
+
+
+@pytest.mark.parametrize("kind", ["session", "api token", "blocked", "expired"])
+async def test_no_position_comes_after_what_let_the_screen_in_has_ended(
+    client: ClientSession, world: World, clock: Clock, dispatcher: str, kind: str
+) -> None:
+    """The heartbeat, which asks as well, is 15 s away."""
+    member = await add_member(world.vault, world.pool, world.company_id, role="dispatcher")
+    token = await open_session(world.pool, world.company_id, member)
+    if kind == "api token":
+        token = await api_token(world, "live:read")
+    async with screen(client, token) as shown, screen(client, dispatcher) as other:
+        await upload(client, world.driver, clock.at)
+        await told(shown, world.driver)
+        match kind:
+            case "session":
+                answer = await client.delete("/v1/session", headers=bearer(token))
+                assert answer.status == 204
+            case "api token":
+                made = await world.owner.fetchval(
+                    "SELECT api_token_id FROM api_token WHERE company_id = $1", world.company_id
+                )
+                headers = bearer(await world.session("main_user"))
+                answer = await client.delete(f"/v1/api-tokens/{made}", headers=headers)
+                assert answer.status == 204
+            case "blocked":
+                await world.owner.execute(
+                    "UPDATE member SET state = 'blocked' WHERE member_id = $1", member
+                )
+            case _:
+                await world.owner.execute(
+                    "UPDATE session SET expires_at = created_at WHERE member_id = $1", member
+                )
+        ended = len(shown.events)
+        for place in range(1, 4):
+            clock.at += timedelta(seconds=1)
+            await upload(client, world.driver, clock.at, lat=LAT + place / 1000)
+            await other.wait_for("pos", lat=LAT + place / 1000)
+
+        await shown.wait_for_end()
+        assert len(shown.events) == ended
 
 
 async def test_missed_events_come_again_and_positions_never(

@@ -36,7 +36,7 @@ from server.gate import service as gate
 from server.gate.model import GateBusy, GateItem
 from server.kit import db, tokens
 from server.kit.db import Connection, Pool
-from server.live.connection import Connection as Screen
+from server.kit.sending import Connection as Screen
 from server.live.hub import Barrier, Hub
 from server.live.model import Sight, sharing_of
 from server.live.web import EventStream

@@ -15,5 +15,6 @@ async def test_no_position_is_stored_after_a_withdrawal_and_the_controls_find_so
         report = await withdrawal.prove(at, withdrawal.SIZES["smoke"])
 
     # How long a withdrawal takes is for the full run to say: tests share their machine.
-    assert [row.figure for row in report.unmet if row.figure != "withdrawal p99"] == []
+    slow = ("withdrawal p99", "withdrawal p99, uploads refused")
+    assert [row.figure for row in report.unmet if row.figure not in slow] == []
     assert report.publish(tmp_path).exists()

@@ -47,7 +47,7 @@ HEAD = RouteHead(
 
 def test_a_plan_reads_back_as_it_was_written() -> None:
     timed = replace(STOP, planned_arrival=NINE, window_start=NINE, window_end=NINE)
-    plan = Plan(name="North", stops=(STOP, timed), line=((76.9, 43.2), (76.8, 43.3)))
+    plan = Plan(stops=(STOP, timed), line=((76.9, 43.2), (76.8, 43.3)))
 
     assert from_bytes(to_bytes(plan)) == plan
     assert from_bytes(to_bytes(replace(plan, line=None))).line is None

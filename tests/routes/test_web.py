@@ -201,3 +201,38 @@ async def test_a_report_says_why_it_has_no_fact_and_nothing_more(
             conn, world.company_id, world.driver.member_id, GateItem.PLAN_FACT, None
         )
     assert await availability(silent) == "not_shared"
+
+
+@pytest.mark.parametrize("state", ["blocked", "offboarded", "grace", "erasing"])
+async def test_a_route_is_given_only_to_who_may_drive_it(
+    client: ClientSession, dispatcher: dict[str, str], world: World, state: str
+) -> None:
+    driver_id = world.driver.member_id
+    await world.owner.execute("UPDATE member SET state = $2 WHERE member_id = $1", driver_id, state)
+
+    status, problem = await create(client, dispatcher, driver_id=str(driver_id))
+
+    assert (status, problem["code"]) == (HTTPStatus.UNPROCESSABLE_ENTITY, "assignee-unknown")
+
+
+async def test_a_list_opens_names_and_never_plans(
+    client: ClientSession, dispatcher: dict[str, str], world: World
+) -> None:
+    await create(client, dispatcher)
+    await world.owner.execute("UPDATE route SET plan_sealed = 'unreadable'")
+
+    status, found = await read(client, "/v1/routes", dispatcher)
+
+    assert status == HTTPStatus.OK
+    assert [item["name"] for item in found["items"]] == [PLAN["name"]]
+
+
+async def test_a_report_on_an_erased_driver_has_no_driver(
+    client: ClientSession, dispatcher: dict[str, str], world: World
+) -> None:
+    _, made = await create(client, dispatcher, driver_id=str(world.driver.member_id))
+    await world.owner.execute("DELETE FROM gate WHERE driver_id = $1", world.driver.member_id)
+
+    status, report = await read(client, f"/v1/routes/{made['route_id']}/plan-fact", dispatcher)
+
+    assert (status, report["availability"]) == (HTTPStatus.OK, "no_driver")

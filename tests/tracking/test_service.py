@@ -238,3 +238,16 @@ async def test_latest_positions_are_swept_fifteen_minutes_after_the_fix(api: Api
     assert await swept(timedelta(minutes=15)) == 0
     assert await swept(timedelta(minutes=15, seconds=1)) == 1
     assert await latest(api, driver) == {}
+
+
+async def test_a_window_is_shared_from_the_consent_on(api: Api) -> None:
+    given = NOW - timedelta(hours=1)
+    driver = (api.world.company_id, api.world.driver.member_id)
+    async with db.tenant(api.world.pool, api.world.company_id) as conn:
+        await gates.set_consent(conn, *driver, GateItem.PLAN_FACT, given)
+
+    staff = await track(api)
+    own = await track(api, ReadPurpose.SUBJECT_ACCESS)
+
+    assert [window.opened_at for window in staff.windows] == [given]
+    assert [window.opened_at for window in own.windows] == [SHIFT_STARTED]

@@ -1,11 +1,23 @@
-"""The socket of one open screen: written at once or not at all, never buffered by us."""
+"""The socket of one caller, for what must be handed to the kernel at once or not at all."""
 
 import asyncio
+import fcntl
 import socket
-from typing import Final
+import struct
+import termios
+from collections.abc import Collection
+from time import monotonic
+from typing import Final, Protocol
 
 SEND_BUFFER_BYTES: Final = 512 * 1024
 """What the kernel should take at once; it may grant less."""
+FLUSH_POLL_S: Final = 0.002
+
+
+class Flushable(Protocol):
+    def unsent_bytes(self) -> int:
+        """Return how much has not been handed to the kernel yet."""
+        ...
 
 
 class Connection:
@@ -30,6 +42,19 @@ class Connection:
             return 0
         return self._transport.get_write_buffer_size()
 
+    def unread_bytes(self) -> int:
+        """Return how much the kernel holds that the caller has not received yet."""
+        if self._transport is None or self.is_gone():
+            return 0
+        found = self._transport.get_extra_info("socket")
+        if found is None:
+            return 0
+        try:
+            held = fcntl.ioctl(found.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
+        except OSError:  # closed just now
+            return 0
+        return int(struct.unpack("i", held)[0])
+
     def drop(self) -> None:
         """Cut the connection; what the kernel has not taken is never sent."""
         if self._transport is not None and not self.ended.is_set():
@@ -38,6 +63,16 @@ class Connection:
 
     def is_gone(self) -> bool:
         return self.ended.is_set() or self._transport is None or self._transport.is_closing()
+
+
+async def flushed(connections: Collection[Flushable], until: float) -> None:
+    """Wait until the kernel took everything, at most until that time of :func:`time.monotonic`."""
+    # The event loop may write only at the end of its round.
+    await asyncio.sleep(0)
+    while (  # noqa: ASYNC110 - a transport has no event for "everything is out"
+        any(one.unsent_bytes() for one in connections) and monotonic() < until
+    ):
+        await asyncio.sleep(FLUSH_POLL_S)
 
 
 def _widen(transport: asyncio.Transport) -> None:

@@ -1,0 +1,197 @@
+"""Answers that hold a driver's past positions: made in turns, handed over inside the barrier.
+
+A track or a report takes longer to make than a withdrawal to be answered. So its gate is read
+again once it is made, inside the company's barrier, and again for each piece that is written:
+after the answer to a withdrawal nothing of it leaves any more.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Final
+from uuid import UUID
+
+from aiohttp import HttpVersion11, web
+
+from server.gate.model import Gate, GateMissing, Purpose
+from server.gate.service import FRAME_LEASE_MS, FRAME_MARGIN_MS, frames, read
+from server.kit.db import Connection as Db
+from server.kit.errors import Unavailable
+from server.kit.sending import FLUSH_POLL_S, Connection, flushed
+from server.kit.web import COMPANY, POOL
+
+# Within the lease of frames: whoever closes a gate waits no longer than that.
+SEND_S_MAX: Final = (FRAME_LEASE_MS - FRAME_MARGIN_MS) / 1000
+PIECE_BYTES: Final = 128 * 1024
+"""What a kernel takes at once even when it grants a small buffer."""
+UNREAD_BYTES_MAX: Final = 16 * 1024
+"""So little of the piece before may be on its way when the next one asks for the barrier."""
+UNREAD_S_MAX: Final = 30.0
+"""How long a caller may take for one piece."""
+DRAWINGS_MAX: Final = 2
+DRAWINGS_WAITING_MAX: Final = 20
+DRAW_TRIES_MAX: Final = 3
+LEASE_TRIES_MAX: Final = 5
+"""The barrier may come too late on a busy machine; nothing was written then."""
+
+
+class ReadsBusy(Unavailable):
+    slug = "reads-busy"
+    title = "Tracks and reports cannot be read just now"
+    retry_after_s = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A finished answer."""
+
+    body: bytes = field(repr=False)
+    content_type: str = "application/json"
+    gate: Gate | None
+    """The gate it was read under; None: nothing in it is fenced from the caller."""
+
+
+class _GateChanged(Exception):
+    """Consents or windows are not those the answer was made under."""
+
+
+class _Turns:
+    """Lets a few through at a time, keeps some waiting, and refuses the rest."""
+
+    def __init__(self, at_once: int, *, waiting_max: int) -> None:
+        self._free = asyncio.Semaphore(at_once)
+        self._inside_max = at_once + waiting_max
+        self._inside = 0
+
+    @asynccontextmanager
+    async def one(self) -> AsyncGenerator[None]:
+        if self._inside >= self._inside_max:
+            raise ReadsBusy
+        self._inside += 1
+        try:
+            async with self._free:
+                yield
+        finally:
+            self._inside -= 1
+
+
+# Of the process, not of an application: they share its cores and its threads.
+_turns: Final = _Turns(DRAWINGS_MAX, waiting_max=DRAWINGS_WAITING_MAX)
+
+
+async def answer(
+    request: web.Request, purpose: Purpose, draw: Callable[[], Awaitable[Drawn]]
+) -> web.StreamResponse:
+    """Answer with what ``draw`` makes, as long as the gate it read it under still stands.
+
+    If the gate changed meanwhile, it is drawn again, and shows what may be shown then.
+
+    Raises
+    ------
+    ReadsBusy
+        Too many are being drawn, or the gate kept changing, or the barrier could not be had.
+    """
+    for _ in range(DRAW_TRIES_MAX):
+        async with _turns.one():
+            drawn = await draw()
+        if drawn.gate is None:
+            return web.Response(
+                body=drawn.body,
+                content_type=drawn.content_type,
+                headers={"Cache-Control": "no-store"},
+            )
+        try:
+            return await _hand_over(request, drawn, drawn.gate, purpose)
+        except _GateChanged:
+            continue
+    raise ReadsBusy
+
+
+async def _hand_over(
+    request: web.Request, drawn: Drawn, believed: Gate, purpose: Purpose
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Cache-Control": "no-store"})
+    response.content_type = drawn.content_type
+    response.content_length = len(drawn.body)
+    connection = Connection(request.transport, chunked=request.version >= HttpVersion11)
+    try:
+        for start in range(0, len(drawn.body), PIECE_BYTES):
+            await _room(connection)
+            async with _judged(request, connection, believed, purpose) as until:
+                if not response.prepared:
+                    await response.prepare(request)
+                await response.write(drawn.body[start : start + PIECE_BYTES])
+                await flushed((connection,), until)
+        await response.write_eof()
+    except (_GateChanged, TimeoutError, ConnectionError) as error:
+        if not response.prepared:
+            if isinstance(error, TimeoutError | ConnectionError):
+                raise ReadsBusy from None
+            raise
+        # Once it was begun, nothing else can be said on this connection.
+        connection.drop()
+    except BaseException:
+        if response.prepared:
+            connection.drop()
+        raise
+    return response
+
+
+async def _room(connection: Connection) -> None:
+    """Wait, outside the barrier, until the caller received nearly all of the piece before.
+
+    Raises
+    ------
+    TimeoutError
+    """
+    async with asyncio.timeout(UNREAD_S_MAX):
+        while connection.unread_bytes() > UNREAD_BYTES_MAX:  # noqa: ASYNC110 - the kernel's own
+            await asyncio.sleep(FLUSH_POLL_S)
+
+
+@asynccontextmanager
+async def _judged(
+    request: web.Request, connection: Connection, believed: Gate, purpose: Purpose
+) -> AsyncGenerator[float]:
+    """Hold the barrier with the gate unchanged; give the time until which may be written.
+
+    What the kernel has not taken when the block ends is never sent.
+
+    Raises
+    ------
+    _GateChanged
+    TimeoutError
+        The lease ran out.
+    """
+    for tries_left in reversed(range(LEASE_TRIES_MAX)):
+        in_time = False
+        until = monotonic() + SEND_S_MAX
+        try:
+            async with frames(request.app[POOL], request[COMPANY]) as conn:
+                await _refuse_changed(conn, request[COMPANY], believed, purpose)
+                # The whole process may have been stopped in between.
+                in_time = monotonic() < until
+                if in_time:
+                    try:
+                        yield until
+                    finally:
+                        if connection.unsent_bytes():
+                            connection.drop()
+            if in_time:
+                return
+        except TimeoutError:
+            if in_time or not tries_left:
+                raise
+    raise TimeoutError
+
+
+async def _refuse_changed(conn: Db, company_id: UUID, believed: Gate, purpose: Purpose) -> None:
+    try:
+        found = await read(conn, company_id, believed.driver_id)
+    except GateMissing:
+        raise _GateChanged from None
+    same = (found.epoch, found.rev) == (believed.epoch, believed.rev)
+    if not same or found.since(purpose) is None:
+        raise _GateChanged

@@ -1,0 +1,137 @@
+"""Two companies on a served Jolda, a caller of every kind, and one of everything with an id."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from server.accounts import credentials
+from server.accounts.model import Role, Scope
+from server.demo import company as companies
+from server.demo.api import Api
+from server.demo.company import DemoCompany
+from server.kit import db
+from server.kit.api import Endpoint
+from server.kit.wire import rfc3339
+from tests.running import Demo
+
+NOBODY: Final = "nobody"
+DEVICE: Final = "device"
+# From the one who may least to the one who may most.
+CALLERS: Final = (NOBODY, DEVICE, *(role.value for role in reversed(tuple(Role))))
+INVITED_PHONES: Final = ("+77010000198", "+77010000199")
+STOPS: Final = ({"name": "Depot", "lat": 53.41, "lon": -2.97},)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """One company's callers by kind, and the id of one of each of its things."""
+
+    company_id: UUID
+    tokens: Mapping[str, str] = field(repr=False)
+    api_tokens: Mapping[Scope, str] = field(repr=False)
+    """One for each scope, with that scope alone."""
+    member_ids: Mapping[str, UUID]
+    things: Mapping[str, str]
+    """By the name of the path parameter or member that takes it."""
+
+
+def may_call(one: Endpoint, caller: str) -> bool:
+    """Tell whether the endpoint's access lets this kind of caller in."""
+    access: Any = one.access
+    if access.public:
+        return True
+    if caller == NOBODY:
+        return False
+    return bool(access.device) if caller == DEVICE else Role(caller) in access.roles
+
+
+async def people_of(served: Demo, company: DemoCompany) -> People:
+    """Log everybody in and make one of each thing, the way its users would."""
+    first, other, leaver = company.drivers[0], company.drivers[1], company.drivers[-1]
+    logins = {
+        Role.MAIN_USER: (company.main_user_login, company.main_user_password),
+        Role.DISPATCHER: (company.dispatcher_login, company.dispatcher_password),
+        Role.DRIVER: (first.phone, first.password),
+    }
+    opened = {role: await _log_in(served, *login) for role, login in logins.items()}
+    calling = {role: served.api.acting_with(token) for role, token in opened.items()}
+    main_user, dispatcher, driver = calling.values()
+    await _on_shift(served, driver, first.device_token)
+    route = await dispatcher.post(
+        "/v1/routes",
+        {
+            "name": "Round",
+            "date": served.clock().date().isoformat(),
+            "driver_id": first.driver_id,
+            "vehicle_id": first.vehicle_id,
+            "stops": list(STOPS),
+        },
+    )
+    leaving = await served.api.log_in(leaver.phone, leaver.password)
+    erasure = await leaving.post("/v1/erasure-requests", {"driver_id": leaver.driver_id})
+    coming, invited = [
+        await dispatcher.post("/v1/drivers", {"name": "Invited", "phone": phone, "locale": "ru"})
+        for phone in INVITED_PHONES
+    ]
+    devices = await driver.get("/v1/me/devices")
+    made = {
+        scope: await main_user.post("/v1/api-tokens", {"name": scope.value, "scopes": [scope]})
+        for scope in Scope
+    }
+    session = await driver.get("/v1/session")
+    ids = {
+        role.value: UUID((await api.get("/v1/me"))["member_id"]) for role, api in calling.items()
+    }
+    return People(
+        company_id=UUID(session["company"]["company_id"]),
+        tokens={DEVICE: first.device_token, **{str(role): one for role, one in opened.items()}},
+        api_tokens={scope: one["token"] for scope, one in made.items()},
+        member_ids=ids,
+        things={
+            "driver_id": first.driver_id,
+            "vehicle_id": first.vehicle_id,
+            "device_id": devices["items"][0]["device_id"],
+            "api_token_id": made[Scope.LIVE_READ]["api_token_id"],
+            "route_id": route["route_id"],
+            "request_id": erasure["request_id"],
+            "code": coming["invitation"]["code"],
+            "invited_driver_id": invited["driver"]["driver_id"],
+            "spare_driver_id": other.driver_id,
+        },
+    )
+
+
+async def _log_in(served: Demo, login: str, password: str) -> str:
+    asked = {"login": login, "password": password, "transport": "bearer"}
+    return str((await served.api.post("/v1/session", asked))["token"])
+
+
+async def _on_shift(served: Demo, driver: Api, device_token: str) -> None:
+    for item in ("location", "dispatch_tracking", "plan_fact"):
+        await driver.post("/v1/me/consents", {"item": item, "answer": "given"})
+    await driver.post("/v1/me/shift/start")
+    position = {"recorded_at": rfc3339(served.clock()), "lat": 53.41, "lon": -2.97}
+    await driver.acting_with(device_token).post("/v1/positions", {"positions": [position]})
+
+
+async def second_company(served: Demo) -> DemoCompany:
+    """Make a company whose people have the same names, phones and e-mails."""
+    return await companies.make(served.running.opened, served.api, now=served.clock())
+
+
+async def fresh_session(
+    served: Demo, people: People, role: str, *, lasts: timedelta = timedelta(hours=1)
+) -> str:
+    """Return a token of a new session, without the cost and the limits of a log-in."""
+    async with db.tenant(served.running.opened.pool, people.company_id) as conn:
+        session = await credentials.open_session(
+            conn,
+            people.company_id,
+            people.member_ids[role],
+            Role(role),
+            lasts=lasts,
+            now=served.clock(),
+        )
+    return session.token

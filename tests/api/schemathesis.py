@@ -1,0 +1,168 @@
+"""Proof: the served API does what its OpenAPI document says, for every kind of caller."""
+
+import asyncio
+import os
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from contextlib import AsyncExitStack
+from copy import deepcopy
+from pathlib import Path
+from typing import Final
+
+from server.accounts.credentials import Kind
+from server.accounts.model import Role
+from server.app import ENDPOINTS, api_document
+from server.kit import tokens
+from tests.api import hooks
+from tests.api.fuzzing import EFFORTS, Effort, Outcome, fuzz
+from tests.api.people import CALLERS, People, fresh_session, may_call, people_of
+from tests.conftest import DSN_KEY, Cluster
+from tests.proofs import FOLDER, Report, Row, size
+from tests.running import Demo, demo
+
+LOG_OUT: Final = "close_session"
+"""Tried with a session of its own: everything after it would only be a 401."""
+# Tried first and one by one, each from the state that the one before leaves behind.
+IN_ORDER: Final = (
+    *("pause_shift", "resume_shift", "end_shift", "start_shift"),
+    *("withdraw_consent", "decide_consent", "ask_for_erasure"),
+)
+KNOWN: Final = ("driver_id", "vehicle_id", "route_id", "request_id")
+BY_NAME: Final = {one.name: one for one in ENDPOINTS}
+CONTROL: Final = "get_route"
+
+
+def operations_of(caller: str, effort: Effort) -> list[str]:
+    """Return what this caller tries: everything, or what nobody lesser may call."""
+    lesser = CALLERS[: CALLERS.index(caller)]
+    return [
+        one.name
+        for one in ENDPOINTS
+        if effort.every_operation
+        or (may_call(one, caller) and not any(may_call(one, other) for other in lesser))
+    ]
+
+
+def introduce(served: Demo, people: People, caller: str) -> None:
+    """Tell the hooks which ids the caller may know, a login with its password, an invitation."""
+    hooks.things.update({name: [people.things[name]] for name in KNOWN})
+    if caller != Role.DRIVER:
+        others = (people.things["spare_driver_id"], people.things["invited_driver_id"])
+        hooks.things["driver_id"].extend(others)
+    hooks.invitation["code"] = people.things["code"]
+    login, password = served.company.dispatcher_login, served.company.dispatcher_password
+    hooks.log_in.update(login=login, password=password)
+
+
+async def try_all(served: Demo, people: People, caller: str, effort: Effort) -> Outcome:
+    """Try what the caller tries: first what depends on an order, logging out at last."""
+    names = operations_of(caller, effort)
+    first: list[list[str]] = [
+        [name] for name in IN_ORDER if name in names and caller == Role.DRIVER
+    ]
+    rest = [name for name in names if [name] not in first and name != LOG_OUT]
+    outcome = Outcome()
+    groups = [*first, rest]
+    for operations in groups:
+        token = people.tokens.get(caller)
+        outcome.add(await asyncio.to_thread(fuzz, served.url, token, effort, operations=operations))
+    if LOG_OUT in names:
+        token = people.tokens.get(caller)
+        if caller in people.member_ids:
+            token = await fresh_session(served, people, caller)
+        closing = await asyncio.to_thread(fuzz, served.url, token, effort, operations=[LOG_OUT])
+        closing.turned_away.clear()  # the first of its cases logged out
+        outcome.add(closing)
+    return outcome
+
+
+async def prove(served: Demo, effort: Effort) -> Report:
+    report = Report(name="schemathesis")
+    people = await people_of(served, served.company)
+    tried: set[str] = set()
+    succeeded: set[str] = set()
+    for caller in CALLERS:
+        introduce(served, people, caller)
+        outcome = await try_all(served, people, caller, effort)
+        tried |= outcome.operations
+        succeeded |= outcome.succeeded
+        _say(report, caller, outcome)
+    missing = sorted(BY_NAME.keys() - tried)
+    report.add(_none("operations not tried", len(missing), note=", ".join(missing)))
+    missing = sorted(BY_NAME.keys() - succeeded)
+    report.add(_none("operations that never answered 2xx", len(missing), note=", ".join(missing)))
+    await _controls(report, served, people, effort)
+    return report
+
+
+async def _controls(report: Report, served: Demo, people: People, effort: Effort) -> None:
+    """Show that a wrong document is found, and a caller whom nothing lets in."""
+    lying = deepcopy(dict(api_document()))
+    one = BY_NAME[CONTROL]
+    del lying["paths"][one.path][one.method.lower()]["responses"]["404"]
+    token = people.tokens["dispatcher"]
+    found = await asyncio.to_thread(
+        fuzz, served.url, token, effort, operations=[CONTROL], document=lying
+    )
+    report.add(_some("control: failures, 404 left out of the document", len(found.failures)))
+    nobody, _ = tokens.mint(Kind.SESSION, people.company_id)
+    found = await asyncio.to_thread(fuzz, served.url, nobody, effort, operations=[CONTROL])
+    report.add(_some("control: turned away, unknown session", found.turned_away.total()))
+
+
+def _say(report: Report, caller: str, outcome: Outcome) -> None:
+    classes: Counter[str] = Counter()
+    for (_, status), number in outcome.answers.items():
+        classes[f"{status // 100}xx"] += number
+    told = ", ".join(f"{number} {name}" for name, number in sorted(classes.items()))
+    report.add(Row(figure=f"cases as {caller}", value=outcome.cases, note=told))
+    report.add(_none(f"failures as {caller}", len(outcome.failures)))
+    # A caller who was logged out on the way proves nothing more.
+    away = sum(
+        number
+        for name, number in outcome.turned_away.items()
+        if BY_NAME[name].access.security() and may_call(BY_NAME[name], caller)
+    )
+    report.add(_none(f"turned away as {caller}", away))
+    for name, said in outcome.failures.items():
+        sys.stdout.write(f"\n## {caller}: {name}\n{said}\n")
+
+
+def _none(figure: str, value: int, *, note: str = "") -> Row:
+    return Row(figure=figure, value=value, target="= 0", met=value == 0, note=note)
+
+
+def _some(figure: str, value: int) -> Row:
+    return Row(figure=figure, value=value, target="> 0", met=value > 0, control=value)
+
+
+async def _served(dsn: str, effort: Effort) -> Report:
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jolda-api-")))
+        served = await stack.enter_async_context(demo(dsn, folder, driving=False, speed=1.0))
+        return await prove(served, effort)
+
+
+def main() -> int:
+    hooks.register()
+    # The server lives in this process and may use random while schemathesis draws.
+    warnings.filterwarnings("ignore", message="Do not use the `random` module")
+    cluster = None
+    if DSN_KEY in os.environ:  # of the tests that run this
+        dsn = os.environ[DSN_KEY]
+    else:
+        cluster = Cluster()
+        dsn = cluster.start()
+    try:
+        report = asyncio.run(_served(dsn, EFFORTS[size()]))
+    finally:
+        if cluster is not None:
+            cluster.stop()
+    report.publish(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    return 1 if report.unmet else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
