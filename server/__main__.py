@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import os
 import resource
@@ -38,6 +39,7 @@ TOLD: Final = (
     KekUnusable,
     CannotListen,
     ParserUnsafe,
+    show.TracksMissing,
     DomainError,
 )
 PR_SET_PDEATHSIG: Final = 1
@@ -135,9 +137,20 @@ async def _demo(chosen: argparse.Namespace, found: Settings, stop: asyncio.Event
 
 
 async def _clean(_chosen: argparse.Namespace, found: Settings, _stop: asyncio.Event) -> None:
+    if found.database_url is not None:
+        # The KEK in this folder may be the only one that opens that database.
+        raise SettingsInvalid("DATABASE_URL is set: clean removes embedded data only. Unset it.")
     localpg.remove(found.home / "postgres")
-    shutil.rmtree(found.home, ignore_errors=True)
-    say(f"Removed {found.home}.")
+    # Only what Jolda itself made: the folder may be one that holds other things.
+    (found.home / "keys" / "kek").unlink(missing_ok=True)
+    for log in found.home.glob("postgres.*"):
+        log.unlink()
+    for made in (found.home / "demo", found.home / "proofs"):
+        shutil.rmtree(made, ignore_errors=True)
+    for folder in (found.home / "keys", found.home):
+        with contextlib.suppress(OSError):  # something of somebody else's is in it
+            folder.rmdir()
+    say(f"Removed the embedded database, its keys and the demo's files from {found.home}.")
 
 
 _STARTED_S: Final = time.monotonic()

@@ -69,6 +69,7 @@ class Report:
             "machine": _machine(),
             "started_at": self.started_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
             "seconds": round(seconds, 1),
+            "size": size(),
             "rows": [asdict(row) for row in self.rows],
         }
         path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")

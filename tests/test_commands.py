@@ -295,3 +295,28 @@ def post(port: int, path: str, **body: str) -> dict[str, Any]:
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own server
         found: dict[str, Any] = json.load(answer)
     return found
+
+
+def test_clean_removes_what_jolda_made_and_nothing_else() -> None:
+    with folder() as home:
+        (home / "letters").mkdir()
+        (home / "letters" / "mine.txt").write_text("dear")
+        (home / "keys").mkdir()
+        (home / "keys" / "kek").write_bytes(bytes(32))
+        (home / "demo").mkdir()
+        (home / "demo" / "company.json").write_text("{}")
+
+        done = jolda("clean", home=home)
+
+        assert done.returncode == 0, done.stderr
+        assert [path.name for path in home.iterdir()] == ["letters"]
+        assert (home / "letters" / "mine.txt").read_text() == "dear"
+
+
+def test_clean_keeps_the_key_of_a_database_that_is_not_embedded(home: Path) -> None:
+    elsewhere = "postgresql://127.0.0.1/main"
+
+    done = jolda("clean", home=home, DATABASE_URL=elsewhere, KEYS_DATABASE_URL=elsewhere)
+
+    assert "DATABASE_URL" in told(done)
+    assert (home / "keys" / "kek").exists()

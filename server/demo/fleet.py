@@ -17,7 +17,6 @@ from server.kit.wire import rfc3339
 
 log = structlog.get_logger(__name__)
 
-ITEMS: Final = ("location", "dispatch_tracking", "plan_fact")
 START_APART: Final = timedelta(minutes=4)
 BREAK: Final = timedelta(minutes=5)
 RETRY_S: Final = 2.0

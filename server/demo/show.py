@@ -17,12 +17,19 @@ from server.demo import fleet
 from server.demo.api import Api
 from server.demo.clock import FastClock
 from server.demo.company import DemoCompany
+from server.demo.tracks import RUNS_FILE
 from server.kit.http_server import Address, CannotListen, refuse_taken
 from server.kit.web import utc_now
 from server.settings import Settings
 
 SPEED_MAX: Final = 60.0
 CLOCK_SAVED_EVERY_S: Final = 5.0
+
+
+class TracksMissing(Exception):
+    """An image or a wheel carries no demo. ``str`` is one sentence for a person."""
+
+
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -33,10 +40,13 @@ async def run(
 
     Raises
     ------
-    CannotListen, LocalPostgresError, PostgresUnreachable, UnsafePostgres, KekUnusable
+    TracksMissing, CannotListen, LocalPostgresError, PostgresUnreachable, UnsafePostgres,
+    KekUnusable
     """
     if settings.host not in LOOPBACK:
         raise CannotListen("The demo's data are for looking at: it serves this machine only.")
+    if not RUNS_FILE.exists():
+        raise TracksMissing("The recorded tracks are not here: the demo runs from a clone.")
     if port is not None:
         settings = replace(settings, port=port, ops_port=port + 1)
     # Said before PostgreSQL is started, so that a person does not wait for it in vain.
@@ -44,7 +54,8 @@ async def run(
     await refuse_taken(settings.ops_host, settings.ops_port)
     file = company_file(settings)
     made = companies.load(file)
-    say("Starting PostgreSQL (embedded, in the folder of the data)...")
+    if settings.database_url is None:
+        say("Starting PostgreSQL (embedded, in the folder of the data)...")
     async with databases.available(settings, say=say) as dsns:
         await databases.bring_up_to_date(dsns, say=say)
         begin = utc_now()

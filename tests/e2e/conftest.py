@@ -10,7 +10,9 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from tests.running import Demo, demo
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -66,18 +66,19 @@ def canaries() -> dict[str, list[bytes]]:
     people = [*DRIVERS, ("Main User", MAIN_USER_EMAIL), ("Dana Dispatcher", DISPATCHER_EMAIL)]
     words = [word for name, _ in people for word in name.split()]
     logins = [login.lstrip("+") for _, login in people]
-    run = whole_runs()[0]
-    coordinates = [f"{value:.4f}" for fix in run.lon_lat[:40] for value in fix]
-    scaled = [str(round(abs(float(value)) * 1e7)) for fix in run.lon_lat[:40] for value in fix]
+    # Every fix of every driver, and with them the stops, which lie where the drivers halted.
+    fixes = np.concatenate([run.lon_lat for run in whole_runs()[: len(DRIVERS)]])
+    coordinates = {f"{value:.4f}" for fix in fixes for value in fix}
+    scaled = {str(round(abs(float(value)) * 1e7)) for fix in fixes for value in fix}
     # As our own codec would pack them were they not sealed: latitude and longitude side by side.
     packed = [
         struct.pack("<ii", round(float(lat) * 1e7), round(float(lon) * 1e7)).hex().encode()
-        for lon, lat in run.lon_lat[:40]
+        for lon, lat in fixes
     ]
     return {
         "names": _spellings(words),
         "logins": _spellings(logins),
-        "coordinates": _spellings([*coordinates, *scaled]),
+        "coordinates": _spellings(sorted(coordinates | scaled)),
         "packed": packed,
     }
 
