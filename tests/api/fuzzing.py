@@ -23,6 +23,7 @@ class Effort:
     phases: Sequence[str]
     every_operation: bool
     """Each caller tries every operation, not only those that nobody lesser may call."""
+    seed: int = SEED
 
 
 EFFORTS: Final = {
@@ -62,7 +63,7 @@ def configuration(url: str, token: str | None, effort: Effort) -> SchemathesisCo
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     told: dict[str, Any] = {
         "base-url": url,
-        "seed": SEED,
+        "seed": effort.seed,
         "headers": headers,
         "cache": {"enabled": False},
         "continue-on-failure": True,

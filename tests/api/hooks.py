@@ -26,6 +26,8 @@ SPAN: Final = {"from": "2026-11-22T11:30:00Z", "to": "2026-11-22T13:00:00Z"}
 
 things: dict[str, list[str]] = {}
 """Ids that exist, by the name of the member or parameter that takes them."""
+in_paths: dict[str, list[str]] = {}
+"""Ids for paths alone: what a body may erase or hand out must not be what a path needs alive."""
 log_in: dict[str, str] = {}
 """A login and its password."""
 invitation: dict[str, str] = {}
@@ -47,7 +49,14 @@ def map_body(_context: schemathesis.HookContext, body: Any) -> Any:
 
 
 def map_path_parameters(_context: schemathesis.HookContext, path_parameters: Any) -> Any:
-    return known(path_parameters)
+    if not isinstance(path_parameters, dict):
+        return path_parameters
+    alive = {
+        name: _alone(value, name, crc32(value.encode()), in_paths)
+        for name, value in path_parameters.items()
+        if name in in_paths and isinstance(value, str)
+    }
+    return {**known(path_parameters), **alive}
 
 
 def map_query(_context: schemathesis.HookContext, query: Any) -> Any:
@@ -65,7 +74,7 @@ def known(value: Any, name: str = "") -> Any:
         case list():
             return [known(one, name) for one in value]
         case str():
-            return _alone(value, name, crc32(value.encode()))
+            return _alone(value, name, crc32(value.encode()), things)
         case _:
             return value
 
@@ -83,11 +92,11 @@ def _together(value: dict[str, Any]) -> dict[str, Any]:
             return value
 
 
-def _alone(value: str, name: str, number: int) -> str:
+def _alone(value: str, name: str, number: int, ids: Mapping[str, list[str]]) -> str:
     if number % 8 == 0:
         return value
-    if name in things and _is_uuid(value):
-        return things[name][number % len(things[name])]
+    if name in ids and _is_uuid(value):
+        return ids[name][number % len(ids[name])]
     if name in _LOGINS and _is_safe(value) and value not in log_in.values():
         return _LOGINS[name].format(number % 10**7)
     return value

@@ -99,6 +99,7 @@ async def people_of(served: Demo, company: DemoCompany) -> People:
             "code": coming["invitation"]["code"],
             "invited_driver_id": invited["driver"]["driver_id"],
             "spare_driver_id": other.driver_id,
+            "lasting_driver_id": company.drivers[2].driver_id,
         },
     )
 
