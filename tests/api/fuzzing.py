@@ -23,7 +23,6 @@ class Effort:
     phases: Sequence[str]
     every_operation: bool
     """Each caller tries every operation, not only those that nobody lesser may call."""
-    seed: int = SEED
 
 
 EFFORTS: Final = {
@@ -63,7 +62,7 @@ def configuration(url: str, token: str | None, effort: Effort) -> SchemathesisCo
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     told: dict[str, Any] = {
         "base-url": url,
-        "seed": effort.seed,
+        "seed": SEED,
         "headers": headers,
         "cache": {"enabled": False},
         "continue-on-failure": True,

@@ -26,8 +26,8 @@ SPAN: Final = {"from": "2026-11-22T11:30:00Z", "to": "2026-11-22T13:00:00Z"}
 
 things: dict[str, list[str]] = {}
 """Ids that exist, by the name of the member or parameter that takes them."""
-in_paths: dict[str, list[str]] = {}
-"""Ids for paths alone: what a body may erase or hand out must not be what a path needs alive."""
+in_paths: dict[str, str] = {}
+"""The id for paths alone, by operation: one that no case of another operation erases or changes."""
 log_in: dict[str, str] = {}
 """A login and its password."""
 invitation: dict[str, str] = {}
@@ -48,15 +48,15 @@ def map_body(_context: schemathesis.HookContext, body: Any) -> Any:
     return known(said(body))
 
 
-def map_path_parameters(_context: schemathesis.HookContext, path_parameters: Any) -> Any:
-    if not isinstance(path_parameters, dict):
+def map_path_parameters(context: schemathesis.HookContext, path_parameters: Any) -> Any:
+    if context.operation is None or not isinstance(path_parameters, dict):
         return path_parameters
-    alive = {
-        name: _alone(value, name, crc32(value.encode()), in_paths)
+    own = in_paths.get(context.operation.definition.raw["operationId"])
+    ids = things if own is None else {name: [own] for name in path_parameters}
+    return {
+        name: _alone(value, name, crc32(value.encode()), ids) if isinstance(value, str) else value
         for name, value in path_parameters.items()
-        if name in in_paths and isinstance(value, str)
     }
-    return {**known(path_parameters), **alive}
 
 
 def map_query(_context: schemathesis.HookContext, query: Any) -> Any:

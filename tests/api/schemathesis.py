@@ -8,7 +8,6 @@ import warnings
 from collections import Counter
 from contextlib import AsyncExitStack
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ from server.kit import tokens
 from tests.api import hooks
 from tests.api.fuzzing import EFFORTS, Effort, Outcome, fuzz
 from tests.api.people import CALLERS, People, fresh_session, may_call, people_of
+from tests.api.samples import UUID_OF_NOTHING
 from tests.conftest import DSN_KEY, Cluster
 from tests.proofs import FOLDER, Report, Row, size
 from tests.running import Demo, demo
@@ -31,7 +31,7 @@ IN_ORDER: Final = (
     *("withdraw_consent", "decide_consent", "ask_for_erasure"),
 )
 KNOWN: Final = ("driver_id", "vehicle_id", "route_id", "request_id")
-INSIST_MAX: Final = 5
+BLOCKING: Final = ("block_driver", "unblock_driver")
 BY_NAME: Final = {one.name: one for one in ENDPOINTS}
 CONTROL: Final = "get_route"
 
@@ -52,12 +52,9 @@ def introduce(served: Demo, people: People, caller: str) -> None:
     hooks.things.update({name: [people.things[name]] for name in KNOWN})
     hooks.in_paths.clear()
     if caller != Role.DRIVER:
-        others = (people.things["spare_driver_id"], people.things["invited_driver_id"])
-        hooks.things["driver_id"].extend(others)
-        hooks.in_paths["driver_id"] = [
-            people.things["lasting_driver_id"],
-            people.things["invited_driver_id"],
-        ]
+        hooks.things["driver_id"].append(people.things["spare_driver_id"])
+        lasting, invited = people.things["lasting_driver_id"], people.things["invited_driver_id"]
+        hooks.in_paths.update(dict.fromkeys(BLOCKING, lasting) | {"invite_driver_again": invited})
     hooks.invitation["code"] = people.things["code"]
     login, password = served.company.dispatcher_login, served.company.dispatcher_password
     hooks.log_in.update(login=login, password=password)
@@ -75,7 +72,6 @@ async def try_all(served: Demo, people: People, caller: str, effort: Effort) -> 
     for operations in groups:
         token = people.tokens.get(caller)
         outcome.add(await asyncio.to_thread(fuzz, served.url, token, effort, operations=operations))
-    await _insist(served, people, caller, effort, rest, outcome)
     if LOG_OUT in names:
         token = people.tokens.get(caller)
         if caller in people.member_ids:
@@ -84,24 +80,6 @@ async def try_all(served: Demo, people: People, caller: str, effort: Effort) -> 
         closing.turned_away.clear()  # the first of its cases logged out
         outcome.add(closing)
     return outcome
-
-
-async def _insist(
-    served: Demo,
-    people: People,
-    caller: str,
-    effort: Effort,
-    names: list[str],
-    outcome: Outcome,
-) -> None:
-    """Go on with what no case has got past yet: which ids cases draw differs from run to run."""
-    for again in range(1, INSIST_MAX + 1):
-        left = [name for name in names if name not in outcome.succeeded]
-        if not left:
-            return
-        more = replace(effort, examples=effort.examples * 4, seed=effort.seed + again)
-        token = people.tokens.get(caller)
-        outcome.add(await asyncio.to_thread(fuzz, served.url, token, more, operations=left))
 
 
 async def prove(served: Demo, effort: Effort) -> Report:
@@ -136,6 +114,10 @@ async def _controls(report: Report, served: Demo, people: People, effort: Effort
     nobody, _ = tokens.mint(Kind.SESSION, people.company_id)
     found = await asyncio.to_thread(fuzz, served.url, nobody, effort, operations=[CONTROL])
     report.add(_some("control: turned away, unknown session", found.turned_away.total()))
+    hooks.in_paths.update(dict.fromkeys(BLOCKING, UUID_OF_NOTHING))
+    found = await asyncio.to_thread(fuzz, served.url, token, effort, operations=BLOCKING)
+    without = len(set(BLOCKING) - found.succeeded)
+    report.add(_some("control: operations without 2xx, unknown driver", without))
 
 
 def _say(report: Report, caller: str, outcome: Outcome) -> None:
