@@ -1,6 +1,8 @@
 """What can be known of the production-like run without a container engine."""
 
 import re
+import stat
+import subprocess
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +18,12 @@ DOCKERFILE: Final = re.sub(r"\\\n", " ", (TOP / "Dockerfile").read_text())
 COPIES: Final = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
 
 # Of the compose specification, what is used here: a misspelt key is ignored by some engines.
-SECTIONS: Final = {"name", "services", "networks", "volumes", "secrets"}
+SECTIONS: Final = {"name", "services", "networks", "volumes", "configs", "secrets"}
 KEYS: Final = {
     "build",
     "cap_drop",
     "command",
+    "configs",
     "depends_on",
     "environment",
     "healthcheck",
@@ -35,10 +38,13 @@ KEYS: Final = {
     "shm_size",
     "stop_grace_period",
     "tmpfs",
+    "user",
     "volumes",
 }
 # A version, perhaps with a variant: never `latest`, never nothing.
 PINNED: Final = re.compile(r"^[a-z]+:\d+\.\d+[a-z0-9.-]*$")
+DATABASES: Final = ("main", "keys")
+HOW_TO: Final = (TOP / "docs" / "how-to" / "run-in-production.md").read_text()
 
 each_service = pytest.mark.parametrize("name", sorted(SERVICES))
 
@@ -56,8 +62,29 @@ def test_a_service_has_only_known_keys_and_names_what_exists(name: str) -> None:
     assert set(service["networks"]) <= set(COMPOSE["networks"])
     assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"])
     assert set(service.get("depends_on", ())) <= set(SERVICES)
+    assert {config["source"] for config in service.get("configs", ())} <= set(COMPOSE["configs"])
     volumes = {volume.partition(":")[0] for volume in service.get("volumes", ())}
     assert volumes <= set(COMPOSE["volumes"])
+
+
+def test_nothing_is_declared_that_no_service_uses() -> None:
+    for section in ("networks", "volumes", "configs", "secrets"):
+        used = {
+            entry["source"] if isinstance(entry, dict) else entry.partition(":")[0]
+            for service in SERVICES.values()
+            for entry in service.get(section, ())
+        }
+        assert used == set(COMPOSE[section]), section
+
+
+@each_service
+def test_no_process_can_become_more_than_it_is(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    user = service.get("user") or re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)[-1]
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
 
 
 @each_service
@@ -90,7 +117,7 @@ def test_what_runs_long_has_a_health_check_and_restarts(name: str) -> None:
 
 def test_nothing_serves_before_the_schema_is_there() -> None:
     migrated = {"migrate": {"condition": "service_completed_successfully"}}
-    healthy = {name: {"condition": "service_healthy"} for name in ("main", "keys")}
+    healthy = {name: {"condition": "service_healthy"} for name in DATABASES}
 
     assert SERVICES["server"]["depends_on"] == migrated
     assert SERVICES["migrate"]["depends_on"] == healthy
@@ -98,7 +125,7 @@ def test_nothing_serves_before_the_schema_is_there() -> None:
 
 def test_the_databases_cannot_be_reached_from_outside_nor_by_each_other() -> None:
     assert not set(SERVICES["main"]["networks"]) & set(SERVICES["keys"]["networks"])
-    for name in ("main", "keys"):
+    for name in DATABASES:
         assert "ports" not in SERVICES[name]
         assert COMPOSE["networks"][name] == {"internal": True}
     assert SERVICES["server"]["ports"] == ["127.0.0.1:8080:8080"]
@@ -119,16 +146,58 @@ def test_secrets_are_files_that_neither_git_nor_the_image_sees() -> None:
     files = {name: secret["file"] for name, secret in COMPOSE["secrets"].items()}
     ignored = (TOP / ".dockerignore").read_text().splitlines()
 
-    assert files == {
-        name: f"./secrets/{name}" for name in ("main_password", "keys_password", "kek")
-    }
+    assert files == {name: f"./secrets/{name}" for name in files}
     assert ignored[1] == "*"
     assert not [line for line in ignored if line.startswith("!") and "secrets" in line]
     assert not re.search(r"^(ENV|ARG).*(PASSWORD|SECRET|TOKEN|KEK)", DOCKERFILE, re.MULTILINE)
 
 
-def test_only_the_server_gets_the_key_encryption_key() -> None:
-    assert [name for name in SERVICES if "kek" in SERVICES[name]["secrets"]] == ["server"]
+def test_a_secret_is_known_to_those_who_need_it_only() -> None:
+    known = {
+        secret: {name for name in SERVICES if secret in SERVICES[name]["secrets"]}
+        for secret in COMPOSE["secrets"]
+    }
+
+    assert known == {
+        "main_password": {"main", "migrate"},
+        "keys_password": {"keys", "migrate"},
+        "main_server_password": {"main", "server"},
+        "keys_server_password": {"keys", "server"},
+        "kek": {"server"},
+    }
+
+
+@pytest.mark.parametrize(("name", "log_in"), [("migrate", "jolda"), ("server", "jolda_server")])
+def test_the_owner_migrates_and_another_log_in_serves(name: str, log_in: str) -> None:
+    environment = SERVICES[name]["environment"]
+
+    for variable, database in (("DATABASE_URL", "main"), ("KEYS_DATABASE_URL", "keys")):
+        assert environment[variable] == f"postgresql://{log_in}@{database}:5432/{database}"
+        assert (SERVICES[database]["environment"]["POSTGRES_USER"] == log_in) is (name == "migrate")
+
+
+def test_the_secrets_that_are_told_to_be_made_are_those_that_are_read(tmp_path: Path) -> None:
+    told = re.findall("```bash\n(.*?)```", HOW_TO, re.DOTALL)[0]
+    header = (TOP / "docker-compose.yml").read_text().partition("\nname:")[0]
+    quiet = 'openssl() { echo a; }; sudo() { echo "$@"; };'
+
+    done = subprocess.run(  # noqa: S603 - our own document
+        ["/bin/bash", "-euc", quiet + told],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    lines = told.splitlines()
+    assert re.findall("^#   (.*)$", header, re.MULTILINE)[: len(lines)] == lines
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("secrets/*")}
+    assert modes == {name: 0o600 if name == "kek" else 0o640 for name in COMPOSE["secrets"]}
+    # The image's own user, and the group of both PostgreSQL servers.
+    user = re.findall(r"^USER (\d+):", DOCKERFILE, re.MULTILINE)[-1]
+    groups = {SERVICES[name]["user"].partition(":")[2] for name in DATABASES}
+    assert done.stdout.split()[:2] == ["chown", f"{user}:{groups.pop()}"]
+    assert not groups
 
 
 def test_the_image_does_not_run_as_root() -> None:
@@ -152,7 +221,7 @@ def test_what_the_image_copies_exists_and_is_sent() -> None:
         assert {source.rstrip("/"), source.partition("/")[0]} & sent, source
 
 
-@pytest.mark.parametrize("name", ["main", "keys"])
+@pytest.mark.parametrize("name", DATABASES)
 def test_the_databases_log_as_the_embedded_one_does(name: str) -> None:
     options = dict(
         option.split("=", 1)

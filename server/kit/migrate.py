@@ -1,5 +1,6 @@
 """Bring a database to the newest schema, or say which revision it stands at."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -9,18 +10,19 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from server.kit import db
 
 Schema: TypeAlias = Literal["main", "keys"]
 
 FOLDER: Final = Path(__file__).parents[2] / "migrations"
 
-
 # Two servers that start at once must not migrate at once.
 LOCK_KEY: Final = 7_242_001
-INSUFFICIENT_PRIVILEGE: Final = "42501"
+# Who looks at the revision: a log-in that serves has nothing but what its roles have.
+ROLE_THAT_LOOKS: Final[Mapping[Schema, str]] = {"main": db.ROLE_APP, "keys": db.ROLE_KEYS}
 
 
 class SchemaTooNew(Exception):
@@ -72,20 +74,20 @@ async def is_current(dsn: str, schema: Schema) -> bool:
     ------
     SchemaUnreadable
     """
-    engine = _engine(dsn)
     try:
-        async with engine.connect() as conn:
-            found = await conn.run_sync(_revision)
-    except ProgrammingError as error:
-        if getattr(error.orig, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
-            raise
+        conn = await db.connect(dsn, role=ROLE_THAT_LOOKS[schema])
+        try:
+            found = await conn.fetchval("SELECT version_num FROM alembic_version")
+        finally:
+            await conn.close()
+    except (asyncpg.InvalidParameterValueError, asyncpg.UndefinedTableError):
+        return False  # never migrated: the role, or the table, is not there
+    except asyncpg.InsufficientPrivilegeError:
         raise SchemaUnreadable(
             f"The log-in of the {schema} database has not been granted Jolda's roles, or the "
             "database is not up to date; run: jolda migrate (as its owner)"
         ) from None
-    finally:
-        await engine.dispose()
-    return found == ScriptDirectory.from_config(_config(schema)).get_current_head()
+    return bool(found == ScriptDirectory.from_config(_config(schema)).get_current_head())
 
 
 def _known(config: Config) -> set[str | None]:
