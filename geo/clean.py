@@ -18,7 +18,6 @@ SIGMA_MIN_M: Final = 3.0
 SIGMA_MAX_M: Final = 60.0
 # Android and iOS claim the radius that holds 68 % in two dimensions: 1.5 sigma of one axis.
 ACCURACY_PER_SIGMA: Final = 1.5
-ACCURACY_UNKNOWN_M: Final = 1e9
 NOISE_FIXES_MIN: Final = 5
 # Up to this step a vehicle that turns and brakes moves less than the noise we look for.
 NOISE_STEP_MAX_S: Final = 5.0

@@ -20,9 +20,6 @@ class State(StrEnum):
     ERASED = "erased"
 
 
-UNDER_WAY: Final = frozenset({State.OPEN, State.GRACE, State.ERASING})
-
-
 class Act(StrEnum):
     ASK = "ask"
     APPROVE = "approve"

@@ -48,6 +48,8 @@ class Vault:
         self._monotonic = monotonic
         self._by_id: dict[tuple[UUID, UUID], tuple[float, DataKey]] = {}
         self._by_period: dict[tuple[UUID, UUID, Category, str], tuple[float, DataKey]] = {}
+        self._forgotten = 0
+        """How often keys were forgotten: one that was asked for before may be among them."""
 
     def blind_index(self, kind: str, canonical: str) -> bytes:
         """Return the HMAC under which a phone or e-mail is found, the same in every company."""
@@ -84,6 +86,7 @@ class Vault:
         held = self._by_period.get(place)
         if held is not None and held[0] > self._monotonic():
             return held[1]
+        forgotten = self._forgotten
         async with db.tenant(self._pool, company_id) as conn:
             company = await self._company_cipher(conn, company_id)
             found = await store.key_of(
@@ -91,7 +94,7 @@ class Vault:
             )
             if found is None:
                 found = await self._make(conn, company, place, at)
-        return self._hold(company_id, _unwrap(company, company_id, found))
+        return self._hold(company_id, _unwrap(company, company_id, found), forgotten)
 
     async def keys(self, company_id: UUID, key_ids: Iterable[UUID]) -> dict[UUID, DataKey]:
         """Return the keys that still exist; a destroyed one is simply not among them."""
@@ -104,10 +107,11 @@ class Vault:
         }
         missing = sorted(wanted - ready.keys())
         if missing:
+            forgotten = self._forgotten
             async with db.tenant(self._pool, company_id, readonly=True) as conn:
                 company = await self._company_cipher(conn, company_id)
                 for found in await store.keys_by_id(conn, company_id, missing):
-                    key = self._hold(company_id, _unwrap(company, company_id, found))
+                    key = self._hold(company_id, _unwrap(company, company_id, found), forgotten)
                     ready[key.key_id] = key
         return ready
 
@@ -140,6 +144,7 @@ class Vault:
             destroyed = await store.delete_keys_before(
                 conn, company_id, category=Category.LIVE, period=first_kept
             )
+        self._forgotten += len(destroyed)
         for key_id in destroyed:
             self._drop(company_id, key_id)
         return len(destroyed)
@@ -154,7 +159,8 @@ class Vault:
         return destroyed
 
     def forget(self, company_id: UUID, subject_id: UUID) -> None:
-        """Drop a subject's unwrapped keys from memory."""
+        """Drop a subject's unwrapped keys from memory, also those that are on their way there."""
+        self._forgotten += 1
         for _, key in list(self._by_id.values()):
             if key.company_id == company_id and key.subject_id == subject_id:
                 self._drop(company_id, key.key_id)
@@ -201,7 +207,9 @@ class Vault:
             raise SubjectErased
         return AESGCM(self._kek.unwrap(wrapped, aad=_company_aad(company_id)))
 
-    def _hold(self, company_id: UUID, key: DataKey) -> DataKey:
+    def _hold(self, company_id: UUID, key: DataKey, forgotten: int) -> DataKey:
+        if forgotten != self._forgotten:
+            return key  # it may have been destroyed since it was read
         self.evict()
         if len(self._by_id) >= KEYS_HELD_MAX:
             self._by_id.clear()

@@ -1,8 +1,5 @@
-import asyncio
-import time
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from cryptography.exceptions import InvalidTag
@@ -11,8 +8,7 @@ from server.kit.db import Pool
 from server.kit.ids import uuid7
 from server.vault.kek import KekUnusable, load
 from server.vault.model import Category, SealedText, SubjectErased
-from server.vault.service import EVICT_EVERY_S, Vault, evicting, open_vault
-from tests import running
+from server.vault.service import Vault, open_vault
 from tests.world import NOW, World
 
 
@@ -77,99 +73,6 @@ async def test_a_destroyed_subject_opens_nothing_and_gets_no_new_key(
         with pytest.raises(SubjectErased):
             await vault.key(world.company_id, member_id, Category.TRACK, at=NOW)
     assert await world.vault.destroy(world.company_id, member_id, NOW) == 0
-
-
-class Seconds:
-    """A monotonic clock that stands still until it is moved."""
-
-    at = 0.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
-@pytest.fixture
-async def seconds() -> Seconds:
-    return Seconds()
-
-
-@pytest.fixture
-async def timed(world: World, keys_pool: Pool, kek_file: Path, seconds: Seconds) -> Vault:
-    return Vault(keys_pool, load(kek_file), world.vault._pepper, monotonic=seconds)  # noqa: SLF001 - the same pepper
-
-
-def held(vault: Vault) -> set[UUID]:
-    """Return the keys that lie unwrapped in memory, whether or not they are still used."""
-    by_id, by_period = vault._by_id, vault._by_period  # noqa: SLF001 - what lies in memory
-    assert {key.key_id for _, key in by_period.values()} <= {key_id for _, key_id in by_id}
-    return {key_id for _, key_id in by_id}
-
-
-async def test_unwrapped_keys_are_used_for_a_minute_at_most(
-    world: World, timed: Vault, seconds: Seconds
-) -> None:
-    key = await timed.key(world.company_id, world.driver.member_id, Category.TRACK, at=NOW)
-    await world.vault.destroy(world.company_id, world.driver.member_id, NOW)
-
-    assert key.key_id in await timed.keys(world.company_id, [key.key_id])
-    seconds.at = 60.0
-    assert await timed.keys(world.company_id, [key.key_id]) == {}
-
-
-async def test_unwrapped_keys_leave_memory_although_nobody_asks_for_them(
-    world: World, timed: Vault, seconds: Seconds
-) -> None:
-    member_id = world.driver.member_id
-    old = await timed.key(world.company_id, member_id, Category.TRACK, at=NOW)
-    seconds.at = 30.0
-    new = await timed.key(world.company_id, member_id, Category.LIVE, at=NOW)
-    assert held(timed) == {old.key_id, new.key_id}
-
-    async with evicting(timed, every_s=0.01):
-        seconds.at = 60.0 - EVICT_EVERY_S
-        await asyncio.sleep(0.1)
-        assert held(timed) == {new.key_id}
-        seconds.at = 90.0
-        await asyncio.sleep(0.1)
-        assert held(timed) == set()
-
-
-async def test_unwrapped_keys_also_leave_when_another_is_fetched(
-    world: World, timed: Vault, seconds: Seconds
-) -> None:
-    await timed.key(world.company_id, world.driver.member_id, Category.TRACK, at=NOW)
-    seconds.at = 60.0
-
-    new = await timed.key(world.company_id, world.driver.member_id, Category.LIVE, at=NOW)
-
-    assert held(timed) == {new.key_id}
-
-
-async def test_a_key_that_is_fetched_again_is_held_as_long_as_a_new_one(
-    world: World, timed: Vault, seconds: Seconds
-) -> None:
-    member_id = world.driver.member_id
-    first = await timed.key(world.company_id, member_id, Category.TRACK, at=NOW)
-    seconds.at = 60.0
-    second = await timed.key(world.company_id, member_id, Category.LIVE, at=NOW)
-    again = await timed.key(world.company_id, member_id, Category.TRACK, at=NOW)
-    assert again.key_id == first.key_id
-
-    seconds.at = 100.0
-    timed.evict()
-    assert held(timed) == {first.key_id, second.key_id}
-    timed.forget(world.company_id, member_id)
-    assert held(timed) == set()
-
-
-async def test_the_server_drops_keys_while_it_runs(server_dsn: str, tmp_path: Path) -> None:
-    async with running.demo(server_dsn, tmp_path, driving=False) as demo:
-        vault = demo.running.opened.vault
-        assert held(vault) != set()
-
-        vault._monotonic = lambda: time.monotonic() + 60.0  # noqa: SLF001 - a minute later
-        await asyncio.sleep(1.5 * EVICT_EVERY_S)
-        assert held(vault) == set()
 
 
 async def test_another_kek_is_refused_with_a_clear_sentence(
