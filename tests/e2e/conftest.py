@@ -2,12 +2,14 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, StorageState, async_playwright
 
+from server.demo.api import Api
 from tests.running import Demo, demo
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
@@ -35,16 +37,57 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 async def served(server_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Demo]:
+    """One demo for all: a test that deletes or stops a driver has one of its own (steps.py)."""
     async with demo(server_dsn, Path(tmp_path_factory.mktemp("demo"))) as running:
         yield running
 
 
+@pytest.fixture(scope="package")
+async def dispatcher(served: Demo) -> Api:
+    """The API, as the dispatcher: to be asked what the page shows."""
+    return await served.dispatcher()
+
+
+@pytest.fixture(scope="package")
+async def session(browser: Browser, served: Demo) -> StorageState:
+    """The cookies of one log-in for all: who logs in again and again has to wait."""
+    context = await browser.new_context()
+    credentials = {
+        "login": served.company.dispatcher_login,
+        "password": served.company.dispatcher_password,
+        "transport": "cookie",
+    }
+    answer = await context.request.post(f"{served.url}/v1/session", data=credentials)
+    assert answer.ok
+    state = await context.storage_state()
+    await context.close()
+    return state
+
+
 @pytest.fixture
 async def page(browser: Browser, served: Demo) -> AsyncIterator[Page]:
-    """An empty page; a script error, a foreign request or a broken policy fails the test."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    """An empty page of somebody who is not logged in."""
+    async with watched(browser, served, None) as page:
+        yield page
+
+
+@pytest.fixture
+async def inside(browser: Browser, served: Demo, session: StorageState) -> AsyncIterator[Page]:
+    """An empty page of the dispatcher, who is logged in."""
+    async with watched(browser, served, session) as page:
+        yield page
+
+
+@asynccontextmanager
+async def watched(
+    browser: Browser, served: Demo, session: StorageState | None
+) -> AsyncGenerator[Page]:
+    """Open a page; a script error, a foreign request or a broken policy fails the test."""
+    context = await browser.new_context(
+        viewport={"width": 1280, "height": 800}, storage_state=session
+    )
     context.set_default_timeout(WAIT_MS)
     page = await context.new_page()
     faults: list[str] = []

@@ -7,5 +7,6 @@ it('knows when nothing more will come', () => {
 });
 
 it('makes words of any step name', () => {
+  expect(stepWords('verify')).toBe('Check that nothing is left');
   expect([stepWords('erase_rows'), stepWords('re-wrap keys'), stepWords('')]).toEqual(['Erase rows', 'Re wrap keys', '']);
 });

@@ -1,5 +1,6 @@
 // What to say about an erasure request, and whether there is more to come.
 
+import { hasText, t } from '../../core/text.ts';
 import type { ErasureState } from '../../core/wire.ts';
 
 /** Ends of the life of a request: nothing changes after them. */
@@ -12,8 +13,12 @@ export function pollMs(state: ErasureState): number {
   return state === 'erasing' ? 1_000 : 5_000;
 }
 
-/** "erase_rows" -> "Erase rows": step names come from the server and new ones must read well too. */
+/** Steps come from the server: one without a text here must read well too, "erase_rows" as "Erase rows". */
 export function stepWords(step: string): string {
+  const key = `step.${step}`;
+  if (hasText(key)) {
+    return t(key);
+  }
   const words = step.replaceAll(/[_-]+/g, ' ').trim();
   return words.charAt(0).toUpperCase() + words.slice(1);
 }

@@ -2,7 +2,7 @@
 
 import { button, h, setAttr, setText } from '../../core/dom.ts';
 import { t } from '../../core/text.ts';
-import type { RouteDrawing } from '../../map/features.ts';
+import { lines, type RouteDrawing } from '../../map/features.ts';
 import type { GridStepKm } from '../../map/grid.ts';
 import type { Aim, FleetMap } from '../../map/map.ts';
 import { failure, loading } from '../../ui/states.ts';
@@ -49,7 +49,8 @@ export class MapPane {
   setRoute(drawing: RouteDrawing | null): void {
     this.#drawing = drawing;
     this.#legend.show(drawing);
-    setAttr(this.node, 'data-fact-lines', drawing?.fact.length ?? 0);
+    setAttr(this.node, 'data-plan-lines', lines(drawing === null ? [] : [drawing.plan]).features.length);
+    setAttr(this.node, 'data-fact-lines', lines(drawing?.fact ?? []).features.length);
     this.#map?.setRoute(drawing);
   }
 
