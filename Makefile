@@ -9,7 +9,7 @@ COMPILE = UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $$(command -v uv || echo .venv/bin/u
 	--quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint race frames schemathesis bench dashboard lock clean
+.PHONY: help run test lint race acceptance frames schemathesis bench dashboard lock clean
 .NOTPARALLEL:
 
 help: ## This list
@@ -35,6 +35,10 @@ lint: ## Only what needs no server: format, lint, types, contracts, the web apps
 race: ## Proof: no position is stored after a withdrawal (SIZE=smoke for a short one)
 	@.ci/install dev
 	@exec $(PYTHON) -m tests.races.withdrawal
+
+acceptance: ## Proof: no position is kept that may not be (SIZE=smoke for a short one)
+	@.ci/install dev
+	@exec $(PYTHON) -m tests.tracking.acceptance_proof
 
 frames: ## Proof: no frame with a position leaves after a stop (SIZE=smoke for a short one)
 	@.ci/install dev

@@ -1,10 +1,11 @@
-"""``jolda serve | migrate | company create | demo | clean``: what an operator types."""
+"""``jolda serve | migrate | company | ledger | receipt | demo | clean``: what a person types."""
 
 import argparse
 import asyncio
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import shutil
 import signal
@@ -12,11 +13,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import uvloop
 
 from server import databases, running, settings
+from server.consent import receipts
 from server.demo import show
 from server.kit import localpg, logs
 from server.kit.db import PostgresUnreachable, UnsafePostgres
@@ -41,6 +45,8 @@ TOLD: Final = (
     ParserUnsafe,
     show.TracksMissing,
     DomainError,
+    receipts.ReceiptRefused,
+    running.LedgerBroken,
 )
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
@@ -117,19 +123,37 @@ async def _create_company(
             await databases.bring_up_to_date(dsns, say=say)
         else:
             await databases.refuse_outdated(dsns)
-        code, expires_at = await running.create_company(
-            found,
-            dsns,
+        company = running.NewCompany(
             name=chosen.name,
             time_zone=chosen.time_zone,
             main_user_name=chosen.main_user_name,
             main_user_email=chosen.main_user_email,
+            business_number=chosen.bin,
+            privacy_contact=chosen.privacy_contact,
             erasure_grace=timedelta(days=chosen.erasure_grace_days),
-            now=utc_now(),
+        )
+        code, expires_at = await running.create_company(found, dsns, company, now=utc_now())
+    if chosen.bin is None or chosen.privacy_contact is None:
+        say(
+            "No driver can consent before the company says who it is: give --bin and "
+            "--privacy-contact, or let the main user state them (PUT /v1/policies/controller)."
         )
     say(f"Company {chosen.name} is there. Its main user sets a password with this code, once:")
     sys.stdout.write(f"{code}\n")
     say(f"It is good until {expires_at:%Y-%m-%d %H:%M} UTC. See docs/how-to/first-company.md.")
+
+
+async def _verify_ledger(chosen: argparse.Namespace, found: Settings, _stop: asyncio.Event) -> None:
+    async with databases.available(found, say=say) as dsns:
+        await databases.refuse_outdated(dsns)
+        await running.verify_ledgers(found, dsns, company_id=chosen.company, say=say)
+
+
+async def _verify_receipt(
+    chosen: argparse.Namespace, _found: Settings, _stop: asyncio.Event
+) -> None:
+    for sentence in receipts.verify_receipt(chosen.file, chosen.public_key):
+        sys.stdout.write(f"{sentence}\n")
 
 
 async def _demo(chosen: argparse.Namespace, found: Settings, stop: asyncio.Event) -> None:
@@ -193,8 +217,35 @@ def _parser() -> argparse.ArgumentParser:
         metavar="0..30",
         help="how long a deleted driver can still export (default 7)",
     )
+    create.add_argument("--bin", type=_business_number, help="its business number: 12 digits")
+    create.add_argument("--privacy-contact", help="where drivers write about their data")
     create.set_defaults(command=_create_company)
+    _add_verifiers(commands)
     return parser
+
+
+def _add_verifiers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    ledger = commands.add_parser("ledger", help="The record of what was done.").add_subparsers(
+        required=True, metavar="act"
+    )
+    words = "Check every entry of the ledger, and name the first that is wrong."
+    verify = ledger.add_parser("verify", help=words, description=words)
+    verify.add_argument("--company", type=UUID, help="only this one")
+    verify.set_defaults(command=_verify_ledger)
+    receipt = commands.add_parser("receipt", help="Receipts of consents.").add_subparsers(
+        required=True, metavar="act"
+    )
+    words = "Check a receipt, with no database and no network."
+    verify = receipt.add_parser("verify", help=words, description=words)
+    verify.add_argument("file", type=Path, metavar="FILE")
+    verify.add_argument("--public-key", type=Path, metavar="FILE", help="PEM, or 64 hex digits")
+    verify.set_defaults(command=_verify_receipt)
+
+
+def _business_number(text: str) -> str:
+    if not re.fullmatch("[0-9]{12}", text):
+        raise argparse.ArgumentTypeError("12 digits")
+    return text
 
 
 def _speed(text: str) -> float:

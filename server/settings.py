@@ -6,13 +6,18 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, TypeAlias
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
+
+from server.accounts.logins import EmailUnreadable, canonical_email
+from server.kit.outgoing import Destination, is_loopback, is_safe_url
+from server.notices.ports import SmtpServer
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
 PORT_MAX: Final = 65_535
 CONNECTIONS_PER_ADDRESS_MAX: Final = 256
 CONNECTIONS_MAX: Final = 1_000_000
+SMTP_PORTS: Final = {"smtp": 587, "smtps": 465}
 STATIC: Final = Path(__file__).parents[1] / "dashboard" / "dist"
 
 
@@ -42,6 +47,10 @@ class Settings:
     connections_per_address_max: int = CONNECTIONS_PER_ADDRESS_MAX
     allow_unsafe_postgres: bool = False
     """Only for tests: start although the server may forget what it acknowledged."""
+    smtp: SmtpServer | None = None
+    """Where e-mails are handed over; None sends none."""
+    sms: Destination | None = None
+    push: Destination | None = None
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -78,6 +87,9 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
             most=CONNECTIONS_MAX,
         ),
         allow_unsafe_postgres=environment.get("JOLDA_ALLOW_UNSAFE_POSTGRES") == "for-tests-only",
+        smtp=_smtp(environment),
+        sms=_destination(environment, "JOLDA_SMS_URL", "JOLDA_SMS_TOKEN_FILE"),
+        push=_destination(environment, "JOLDA_PUSH_URL", "JOLDA_PUSH_TOKEN_FILE"),
     )
 
 
@@ -88,17 +100,81 @@ def _dsn(environment: Mapping[str, str], name: str, password_file: str) -> str |
     parts = urlsplit(dsn)
     if parts.scheme not in ("postgres", "postgresql"):
         raise SettingsInvalid(f"{name} must begin with postgresql://")
-    path = environment.get(password_file)
-    if not path:
+    password = _secret(environment, password_file)
+    if password is None:
         return dsn
-    try:
-        password = Path(path).read_text("utf-8").strip()
-    except OSError as error:
-        raise SettingsInvalid(f"{password_file} cannot be read: {error.strerror}.") from None
     user = parts.username or "postgres"
     place = parts.netloc.rpartition("@")[2]
     netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{place}"
     return urlunsplit(parts._replace(netloc=netloc))
+
+
+def _secret(environment: Mapping[str, str], name: str) -> str | None:
+    """Return what the file that a setting names holds: a secret never stands in the environment."""
+    path = environment.get(name)
+    if not path:
+        return None
+    try:
+        secret = Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsInvalid(f"{name} cannot be read: {why}.") from None
+    return secret
+
+
+def _smtp(environment: Mapping[str, str]) -> SmtpServer | None:
+    url, sender = environment.get("JOLDA_SMTP_URL"), environment.get("JOLDA_SMTP_FROM")
+    if not url and not sender:
+        return None
+    if not url or not sender:
+        raise SettingsInvalid("Set both JOLDA_SMTP_URL and JOLDA_SMTP_FROM, or neither.")
+    parts, port = _split(url)
+    host = None if parts is None else parts.hostname
+    if parts is None or not host or parts.scheme not in SMTP_PORTS or parts.path not in ("", "/"):
+        raise SettingsInvalid("JOLDA_SMTP_URL must look like smtp://user@mail.example:587")
+    password = _secret(environment, "JOLDA_SMTP_PASSWORD_FILE")
+    if parts.password is not None:
+        raise SettingsInvalid("The password of JOLDA_SMTP_URL goes into JOLDA_SMTP_PASSWORD_FILE.")
+    if (parts.username is None) != (password is None):
+        raise SettingsInvalid(
+            "JOLDA_SMTP_URL names a user exactly where JOLDA_SMTP_PASSWORD_FILE is set."
+        )
+    try:
+        address = canonical_email(sender)
+    except EmailUnreadable:
+        raise SettingsInvalid("JOLDA_SMTP_FROM must be an e-mail address.") from None
+    return SmtpServer(
+        host=host,
+        port=port or SMTP_PORTS[parts.scheme],
+        sender=address,
+        implicit_tls=parts.scheme == "smtps",
+        plain=parts.scheme == "smtp" and is_loopback(host),
+        user=None if parts.username is None else unquote(parts.username),
+        password=password,
+    )
+
+
+def _destination(environment: Mapping[str, str], name: str, token_file: str) -> Destination | None:
+    url = environment.get(name)
+    if not url:
+        return None
+    if not is_safe_url(url):
+        raise SettingsInvalid(
+            f"{name} must begin with https://, or with http:// on this machine, and name no user."
+        )
+    token = _secret(environment, token_file)
+    if token is not None and not (token.isascii() and token.isprintable() and token):
+        raise SettingsInvalid(f"{token_file} must hold one line of plain letters.")
+    return Destination(url=url, token=token)
+
+
+def _split(url: str) -> tuple[SplitResult | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None, None
+    return parts, port
 
 
 def _whole(

@@ -18,6 +18,11 @@ from server.kit.db import ROLE_APP, ROLE_COMMITTER, ROLE_KEYS, Pool, pool
 from server.kit.migrate import migrate
 from server.vault.kek import load
 from server.vault.service import Vault, open_vault
+from tests.clauses.plugin import (  # noqa: F401 - pytest finds its hooks here
+    pytest_addoption,
+    pytest_collection_finish,
+    pytest_runtest_makereport,
+)
 from tests.world import NOW, World
 
 DSN_KEY = "jolda_postgres"

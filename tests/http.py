@@ -8,6 +8,7 @@ from aiohttp import ClientSession, web
 
 from server.accounts.access import VAULT
 from server.accounts.web import authorize
+from server.gate.handover import writing_down
 from server.kit import api
 from server.kit import web as kit_web
 from server.kit.api import Endpoint
@@ -43,6 +44,7 @@ async def serve(
     app[VAULT] = world.vault
     frozen: kit_web.Clock = clock or Clock()
     app[CLOCK] = frozen
+    app.cleanup_ctx.append(writing_down)
     prepare(app)
     api.install(app, [one for feature in features for one in feature], authorize=authorize)
     async with (

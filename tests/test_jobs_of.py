@@ -11,9 +11,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from server import app
+from server import background, settings
 from server.accounts import service as accounts
-from server.app import jobs_of
+from server.background import jobs_of
 from server.databases import Opened
 from server.kit import db
 from server.kit.db import ROLE_JOBS, Pool
@@ -36,7 +36,7 @@ def opened(databases: Databases, world: World, keys_pool: Pool) -> Opened:
 
 
 def tick_of(opened: Opened, name: str) -> Tick:
-    return jobs_of(opened, Clock()).every_minute[name]
+    return jobs_of(opened, settings.read({}), Clock()).every_minute[name]
 
 
 class Never(Exception):
@@ -106,7 +106,7 @@ async def test_control_a_failure_that_is_not_caught_holds_up_every_company_after
     world: World, opened: Opened, companies: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The clause looks the name up in its module first: nothing is caught there any more.
-    monkeypatch.setattr(app, "Exception", Never, raising=False)
+    monkeypatch.setattr(background, "Exception", Never, raising=False)
 
     assert await left_undone(world, opened) == set(companies)
 

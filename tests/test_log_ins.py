@@ -58,11 +58,13 @@ async def test_a_log_in_with_the_roles_serves(
         code, _ = await running.create_company(
             served,
             dsns,
-            name="Aral Freight",
-            time_zone="Asia/Almaty",
-            main_user_name="Aigerim",
-            main_user_email="aigerim@aral.example",
-            erasure_grace=timedelta(0),
+            running.NewCompany(
+                name="Aral Freight",
+                time_zone="Asia/Almaty",
+                main_user_name="Aigerim",
+                main_user_email="aigerim@aral.example",
+                erasure_grace=timedelta(0),
+            ),
             now=utc_now(),
         )
         async with (

@@ -158,11 +158,13 @@ async def _make_company(run: Run) -> None:
         await running.create_company(
             found,
             dsns,
-            name="Aral Freight",
-            time_zone="Asia/Almaty",
-            main_user_name="Aigerim",
-            main_user_email="aigerim@aral.example",
-            erasure_grace=timedelta(0),
+            running.NewCompany(
+                name="Aral Freight",
+                time_zone="Asia/Almaty",
+                main_user_name="Aigerim",
+                main_user_email="aigerim@aral.example",
+                erasure_grace=timedelta(0),
+            ),
             now=utc_now(),
         )
 

@@ -5,15 +5,19 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from server.consent import service as consent
-from server.consent.model import ConsentAct
+from server.accounts.model import Locale
+from server.devices import service as devices
 from server.gate import service as gate
 from server.gate.model import GateItem
 from server.kit import db, tokens
 from server.kit.db import Pool
 from server.kit.ids import uuid7
+from server.policies import service as policies
+from server.policies.model import Document, sha256_of
+from server.shifts import service as shifts
 from server.vault.model import Category
 from server.vault.service import Vault
+from tests import consents as agreed
 
 if TYPE_CHECKING:
     import asyncpg
@@ -70,6 +74,15 @@ async def add_company(
         CONSENTED,
     )
     await vault.create_company(company_id, CONSENTED)
+    async with owner.transaction():
+        await policies.set_controller(
+            owner,
+            company_id,
+            business_number=agreed.BIN,
+            privacy_contact=agreed.CONTACT,
+            now=CONSENTED,
+        )
+        await policies.ship(owner, company_id, CONSENTED)
     return company_id
 
 
@@ -124,8 +137,12 @@ async def add_driver(
     name: str = "Aidos Testov",
     consents: tuple[GateItem, ...] = tuple(GateItem),
     on_shift: bool = True,
+    noticed: bool = True,
 ) -> Driver:
-    """Add an active driver with one device; by default all is given and a shift is on."""
+    """Add an active driver with one device; by default all is given and a shift is on.
+
+    Without ``noticed`` the device has not shown its notice yet.
+    """
     member_id = await add_member(vault, pool, company_id, role="driver", name=name)
     device_id = uuid7()
     token, digest = tokens.mint("jd", company_id)
@@ -150,8 +167,32 @@ async def add_driver(
         )
         await gate.create(conn, company_id, member_id)
         await gate.set_account_active(conn, company_id, member_id, active=True)
-        for item in consents:
-            await consent.decide(conn, company_id, member_id, item, ConsentAct.GIVE, now=CONSENTED)
+        if noticed:
+            await acknowledge(conn, company_id, member_id, device_id)
+        await agreed.give(conn, company_id, member_id, *consents, now=CONSENTED)
         if on_shift:
-            await consent.start_shift(conn, company_id, member_id, now=SHIFT_STARTED)
+            await shifts.start(conn, company_id, member_id, now=SHIFT_STARTED)
     return Driver(member_id=member_id, device_id=device_id, device_token=token)
+
+
+async def acknowledge(
+    conn: db.Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    device_id: UUID,
+    *,
+    edition: int = 1,
+    now: datetime = CONSENTED,
+) -> None:
+    """Acknowledge an edition of the device notice that reads as the one we ship."""
+    text = policies.shipped(Document.DEVICE_NOTICE)[Locale.EN]
+    await devices.acknowledge(
+        conn,
+        company_id,
+        driver_id,
+        device_id,
+        edition=edition,
+        language=Locale.EN,
+        sha256=sha256_of(text),
+        now=now,
+    )

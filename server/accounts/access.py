@@ -85,6 +85,8 @@ DRIVER: Final = Access(roles=frozenset({Role.DRIVER}))
 STAFF: Final = Access(roles=STAFF_ROLES)
 MAIN_USER: Final = Access(roles=frozenset({Role.MAIN_USER}))
 DEVICE: Final = Access(device=True, proved_by_handler=True)
+ITS_DEVICE: Final = Access(device=True)
+"""A driver's device, looked up as everybody else is: for what it does now and then."""
 
 
 def staff(scope: Scope) -> Access:

@@ -218,6 +218,22 @@ async def devices(conn: Connection, company_id: UUID, member_id: UUID) -> list[D
     return [_device(row) for row in rows]
 
 
+async def device(
+    conn: Connection, company_id: UUID, member_id: UUID, device_id: UUID
+) -> Device | None:
+    row = await conn.fetchrow(
+        """
+        SELECT company_id, device_id, member_id, number, name_sealed, created_at, revoked_at
+          FROM device
+         WHERE company_id = $1 AND member_id = $2 AND device_id = $3
+        """,
+        company_id,
+        member_id,
+        device_id,
+    )
+    return None if row is None else _device(row)
+
+
 async def device_of_token(conn: Connection, company_id: UUID, token_hash: bytes) -> Device | None:
     row = await conn.fetchrow(
         """
@@ -280,6 +296,20 @@ async def insert_api_token(
         token.created_at,
         token.expires_at,
     )
+
+
+async def api_token_names(
+    conn: Connection, company_id: UUID, api_token_ids: Collection[UUID]
+) -> dict[UUID, str]:
+    rows = await conn.fetch(
+        """
+        SELECT api_token_id, name FROM api_token
+         WHERE company_id = $1 AND api_token_id = ANY($2::uuid[])
+        """,
+        company_id,
+        api_token_ids,
+    )
+    return {row["api_token_id"]: row["name"] for row in rows}
 
 
 async def api_tokens(

@@ -167,6 +167,18 @@ async def devices(
     return [(one, name or "") for one, name in zip(found, opened, strict=True)]
 
 
+async def device(
+    conn: Connection, company_id: UUID, member_id: UUID, device_id: UUID
+) -> Device | None:
+    """Return one device of the member, also a revoked one."""
+    return await credential_store.device(conn, company_id, member_id, device_id)
+
+
+async def device_of_token(conn: Connection, company_id: UUID, digest: bytes) -> Device | None:
+    """Return the device that has this token, also a revoked one."""
+    return await credential_store.device_of_token(conn, company_id, digest)
+
+
 async def revoke_device(
     conn: Connection, company_id: UUID, member_id: UUID, device_id: UUID, *, now: datetime
 ) -> None:
@@ -227,6 +239,13 @@ async def api_tokens(
     if len(found) <= limit:
         return found, None
     return found[:limit], cursor_of(found[limit - 1].api_token_id)
+
+
+async def api_token_names(
+    conn: Connection, company_id: UUID, api_token_ids: Collection[UUID]
+) -> dict[UUID, str]:
+    """Return what the integrations are called, revoked ones too."""
+    return await credential_store.api_token_names(conn, company_id, api_token_ids)
 
 
 async def revoke_api_token(

@@ -40,6 +40,7 @@ class Scope(StrEnum):
     ROUTES_WRITE = "routes:write"
     TRACKS_READ = "tracks:read"
     LIVE_READ = "live:read"
+    LINKS_WRITE = "links:write"
 
 
 class MemberState(StrEnum):

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from server.accounts.logins import canonical_email, canonical_phone
-from server.accounts.model import Member, MemberState, NewMember, Profile
+from server.accounts.model import DriverProfile, Member, MemberState, NewMember, Profile
 from server.vault.model import Category, SealedText
 from server.vault.service import Vault
 
@@ -109,3 +109,15 @@ def _texts(one: Member) -> list[SealedText | None]:
             (one.email_sealed, EMAIL_SCHEMA),
         )
     ]
+
+
+def driver_profile(one: Profile) -> DriverProfile:
+    """Return a driver as the staff see them."""
+    return DriverProfile(
+        member_id=one.member_id,
+        name=one.name,
+        phone_masked=one.phone_masked or "",
+        state=one.state,
+        locale=one.locale,
+        created_at=one.created_at,
+    )

@@ -11,7 +11,6 @@ from server.accounts.model import (
     BlockReason,
     Company,
     CompanyMissing,
-    Device,
     DriverPage,
     DriverProfile,
     Invitation,
@@ -27,12 +26,13 @@ from server.accounts.model import (
     refuse_time_zone,
     refuse_transition,
 )
-from server.accounts.sealing import logins_of, profiles, sealed
+from server.accounts.sealing import driver_profile, logins_of, profiles, sealed
 from server.gate import service as gate
 from server.kit import db, tokens
 from server.kit.cursors import cursor_of, place_of
 from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
+from server.ledger import service as ledger
 from server.vault.service import Vault
 
 INVITATION_KIND: Final = "ji"
@@ -112,6 +112,7 @@ async def add_member(
     await vault.create_subject(company_id, member_id)
     member = await sealed(vault, company_id, member_id, new, logins, now=now)
     await store.insert_member(conn, member)
+    await ledger.enrol(conn, vault, company_id, member_id, now)
     for login_hash in member.login_hashes:
         await store.insert_login(conn, company_id, login_hash)
     if new.role is Role.DRIVER:
@@ -182,7 +183,7 @@ async def drivers(
     found, following = await _page(
         conn, company_id, {Role.DRIVER}, state=state, cursor=cursor, limit=limit
     )
-    items = tuple(_driver(one) for one in await profiles(vault, company_id, found))
+    items = tuple(driver_profile(one) for one in await profiles(vault, company_id, found))
     return DriverPage(items=items, next_cursor=following)
 
 
@@ -199,7 +200,7 @@ async def driver(
     member = await store.member(conn, company_id, driver_id)
     if member is None or member.role is not Role.DRIVER:
         raise MemberMissing
-    return _driver((await profiles(vault, company_id, [member]))[0])
+    return driver_profile((await profiles(vault, company_id, [member]))[0])
 
 
 async def is_driver(conn: Connection, company_id: UUID, member_id: UUID) -> bool:
@@ -219,6 +220,16 @@ async def names(
 async def driver_states(conn: Connection, company_id: UUID) -> dict[UUID, MemberState]:
     """Return the account state of every driver of the company."""
     return await store.driver_states(conn, company_id)
+
+
+async def member_states(conn: Connection, company_id: UUID) -> dict[UUID, MemberState]:
+    """Return the account state of every member, of any role, ordered by id."""
+    return await store.member_states(conn, company_id)
+
+
+async def main_users(conn: Connection, company_id: UUID) -> list[UUID]:
+    """Return the ids of the active main users: whom the company has to answer for it."""
+    return await store.active_members(conn, company_id, Role.MAIN_USER)
 
 
 async def state_of(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState:
@@ -282,11 +293,6 @@ async def end_sessions_and_devices(
     return sessions + await credential_store.revoke_devices(conn, company_id, member_id, now)
 
 
-async def device_of_token(conn: Connection, company_id: UUID, digest: bytes) -> Device | None:
-    """Return the device that has this token, also a revoked one."""
-    return await credential_store.device_of_token(conn, company_id, digest)
-
-
 async def login_hashes(conn: Connection, company_id: UUID, member_id: UUID) -> tuple[bytes, ...]:
     """Return the blind indexes under which the member is found when logging in."""
     member = await store.member(conn, company_id, member_id)
@@ -294,8 +300,12 @@ async def login_hashes(conn: Connection, company_id: UUID, member_id: UUID) -> t
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
-    """Delete the member and all they prove themself with; return the number of rows."""
-    return await store.delete_member(conn, company_id, member_id)
+    """Delete the member and all they prove themself with; return the number of rows.
+
+    Whose pseudonym it was in the ledger is forgotten with them.
+    """
+    forgotten = await ledger.erase(conn, company_id, member_id)
+    return forgotten + await store.delete_member(conn, company_id, member_id)
 
 
 async def add_vehicle(
@@ -381,14 +391,3 @@ async def _invite(conn: Connection, company_id: UUID, member_id: UUID, now: date
         now=now,
     )
     return invitation
-
-
-def _driver(one: Profile) -> DriverProfile:
-    return DriverProfile(
-        member_id=one.member_id,
-        name=one.name,
-        phone_masked=one.phone_masked or "",
-        state=one.state,
-        locale=one.locale,
-        created_at=one.created_at,
-    )

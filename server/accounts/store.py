@@ -204,6 +204,26 @@ async def driver_states(conn: Connection, company_id: UUID) -> dict[UUID, Member
     return {row["member_id"]: MemberState(row["state"]) for row in rows}
 
 
+async def member_states(conn: Connection, company_id: UUID) -> dict[UUID, MemberState]:
+    rows = await conn.fetch(
+        "SELECT member_id, state FROM member WHERE company_id = $1 ORDER BY member_id", company_id
+    )
+    return {row["member_id"]: MemberState(row["state"]) for row in rows}
+
+
+async def active_members(conn: Connection, company_id: UUID, role: Role) -> list[UUID]:
+    rows = await conn.fetch(
+        """
+        SELECT member_id FROM member
+         WHERE company_id = $1 AND role = $2 AND state = 'active'
+         ORDER BY member_id
+        """,
+        company_id,
+        role.value,
+    )
+    return [row["member_id"] for row in rows]
+
+
 async def set_state(
     conn: Connection, company_id: UUID, member_id: UUID, state: MemberState
 ) -> None:

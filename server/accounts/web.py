@@ -11,118 +11,37 @@ from server.accounts.access import (
     ANY_MEMBER,
     DRIVER,
     MAIN_USER,
-    STAFF,
     VAULT,
     authorize,
     me,
     staff,
 )
-from server.accounts.logins import EmailUnreadable, PhoneUnreadable
 from server.accounts.model import (
     ApiTokenExpiryPast,
     ApiTokenMissing,
     DeviceMissing,
-    DeviceNumbersUsedUp,
-    Invitation,
-    LoginTaken,
-    MemberStateRefused,
-    NewMember,
     PlateTaken,
-    Profile,
-    Role,
     Scope,
 )
 from server.accounts.session_web import logging_in
 from server.accounts.wire import (
     AddedApiToken,
-    AddedDevice,
-    AddedDriver,
-    AddedMember,
     ApiTokenView,
     DeviceView,
-    InvitationView,
-    InvitedDriver,
     Me,
     MemberView,
     NewApiToken,
-    NewDevice,
-    NewDriver,
-    NewStaff,
     NewVehicle,
     PageQuery,
     VehicleView,
 )
 from server.gate import service as gate
-from server.gate.model import GateMissing
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
 from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Page
 
 __all__ = ["ENDPOINTS", "authorize", "logging_in"]
-
-
-@endpoint(
-    "POST",
-    "/v1/drivers",
-    access=STAFF,
-    status=HTTPStatus.CREATED,
-    raises=(PhoneUnreadable, EmailUnreadable, LoginTaken),
-)
-async def add_driver(request: web.Request, *, body: NewDriver) -> AddedDriver:
-    """Invite a driver. Nothing is collected before they accept and consent themselves.
-
-    The code is for the driver only: the person who invites passes it on. An integration never
-    gets one.
-    """
-    new = NewMember(
-        name=body.name, role=Role.DRIVER, locale=body.locale, phone=body.phone, email=body.email
-    )
-    profile, invitation = await _add(request, new)
-    return AddedDriver(
-        driver=InvitedDriver(
-            driver_id=profile.member_id,
-            name=profile.name,
-            phone_masked=profile.phone_masked,
-            state=profile.state,
-            locale=profile.locale,
-            created_at=profile.created_at,
-        ),
-        invitation=InvitationView.model_validate(invitation),
-    )
-
-
-@endpoint(
-    "POST",
-    "/v1/drivers/{driver_id}/invitation",
-    access=STAFF,
-    status=HTTPStatus.CREATED,
-    raises=(GateMissing, MemberStateRefused),
-)
-async def invite_driver_again(request: web.Request, *, driver_id: UUID) -> InvitationView:
-    """Give out a new code to a driver who has not accepted; the old one stops working."""
-    async with transaction(request) as conn:
-        invitation = await service.invite_again(conn, request[COMPANY], driver_id, now=now(request))
-    return InvitationView.model_validate(invitation)
-
-
-@endpoint(
-    "POST",
-    "/v1/members",
-    access=MAIN_USER,
-    status=HTTPStatus.CREATED,
-    raises=(PhoneUnreadable, EmailUnreadable, LoginTaken),
-)
-async def add_member(request: web.Request, *, body: NewStaff) -> AddedMember:
-    """Invite a dispatcher or another main user."""
-    new = NewMember(
-        name=body.name, role=body.role, locale=body.locale, phone=body.phone, email=body.email
-    )
-    profile, invitation = await _add(request, new)
-    return AddedMember(
-        member=MemberView.model_validate(profile),
-        invitation=InvitationView.model_validate(invitation),
-    )
 
 
 @endpoint("GET", "/v1/members", access=MAIN_USER, raises=(CursorInvalid,))
@@ -141,27 +60,6 @@ async def read_me(request: web.Request) -> Me:
     async with transaction(request, readonly=True) as conn:
         found = await service.profile(conn, request.app[VAULT], request[COMPANY], me(request))
     return Me.model_validate(found)
-
-
-@endpoint(
-    "POST",
-    "/v1/me/devices",
-    access=DRIVER,
-    status=HTTPStatus.CREATED,
-    raises=(MemberStateRefused, DeviceNumbersUsedUp),
-)
-async def add_device(request: web.Request, *, body: NewDevice) -> AddedDevice:
-    """Register a phone app; its token may send positions and nothing else."""
-    async with transaction(request) as conn:
-        device, token = await credentials.add_device(
-            conn,
-            request.app[VAULT],
-            request[COMPANY],
-            me(request),
-            name=body.name,
-            now=now(request),
-        )
-    return AddedDevice(device_id=device.device_id, name=body.name, token=token)
 
 
 @endpoint("GET", "/v1/me/devices", access=DRIVER)
@@ -257,21 +155,10 @@ async def revoke_api_token(request: web.Request, *, api_token_id: UUID) -> None:
     await gate.drain_frames(request.app[POOL], request[COMPANY])
 
 
-async def _add(request: web.Request, new: NewMember) -> tuple[Profile, Invitation]:
-    async with transaction(request) as conn:
-        return await service.add_member(
-            conn, request.app[VAULT], request[COMPANY], new, now=now(request)
-        )
-
-
 ENDPOINTS: Final = (
     *session_web.ENDPOINTS,
-    add_driver,
-    invite_driver_again,
-    add_member,
     list_members,
     read_me,
-    add_device,
     list_devices,
     revoke_device,
     list_vehicles,

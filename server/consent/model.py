@@ -1,108 +1,209 @@
-"""What a driver agreed to, and their shift. Pure: two tables and the values they work on."""
+"""What a driver agreed to. Pure: one table for every consent, who may do what, and the values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from server.gate.model import GateItem
-from server.kit.errors import Conflict
+from server.accounts.model import Locale
+from server.gate.model import GateItem, Reach, Source
+from server.kit.errors import Conflict, Invalid, NotFound
+from server.shifts.model import Shift, ShiftState, shift_state
+
+VALID_FOR: Final = timedelta(days=365)
+"""How long a consent holds before it has to be given anew."""
+
+
+class ConsentItem(StrEnum):
+    """What is asked for, each by itself: the location, what it may be used for, and messages."""
+
+    LOCATION = "location"
+    DISPATCH_TRACKING = "dispatch_tracking"
+    PLAN_FACT = "plan_fact"
+    CUSTOMER_LINK = "customer_link"
+    NOTIFICATIONS = "notifications"
+    MARKETING = "marketing"
+
+
+GATE_ITEMS: Final[Mapping[ConsentItem, GateItem]] = {
+    ConsentItem(one.value): one for one in GateItem
+}
+"""Those that bind positions: only their changes move the gate and its epoch."""
+GATE_PURPOSES: Final = tuple(one for one in GATE_ITEMS if one is not ConsentItem.LOCATION)
 
 
 class ConsentState(StrEnum):
     NOT_ASKED = "not_asked"
+    REQUESTED = "requested"
     GIVEN = "given"
     DECLINED = "declined"
     WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    INVALIDATED = "invalidated"
 
 
 class ConsentAct(StrEnum):
+    REQUEST = "request"
     GIVE = "give"
     DECLINE = "decline"
     WITHDRAW = "withdraw"
+    EXPIRE = "expire"
+    SUPERSEDE = "supersede"
+    INVALIDATE = "invalidate"
 
 
 class ConsentActor(StrEnum):
-    """Only the driver decides; a request for erasure is a withdrawal as well."""
-
-    DRIVER = "driver"
-    ERASURE = "erasure"
-
-
-# A pair that is absent is refused. One that leads nowhere is done already: a stop that is sent
-# again, because its answer was lost, must not look failed; nothing more is recorded.
-CONSENT_TRANSITIONS: Final[Mapping[tuple[ConsentState, ConsentAct], ConsentState]] = {
-    (ConsentState.NOT_ASKED, ConsentAct.GIVE): ConsentState.GIVEN,
-    (ConsentState.NOT_ASKED, ConsentAct.DECLINE): ConsentState.DECLINED,
-    (ConsentState.DECLINED, ConsentAct.GIVE): ConsentState.GIVEN,
-    (ConsentState.GIVEN, ConsentAct.WITHDRAW): ConsentState.WITHDRAWN,
-    (ConsentState.WITHDRAWN, ConsentAct.WITHDRAW): ConsentState.WITHDRAWN,
-    (ConsentState.WITHDRAWN, ConsentAct.GIVE): ConsentState.GIVEN,
-}
-
-
-class ShiftState(StrEnum):
-    OFF = "off"
-    ON = "on"
-    PAUSED = "paused"
-
-
-class ShiftAct(StrEnum):
-    START = "start"
-    PAUSE = "pause"
-    RESUME = "resume"
-    END = "end"
-
-
-class ShiftEnd(StrEnum):
-    """Who or what ended a shift."""
-
     DRIVER = "driver"
     DISPATCHER = "dispatcher"
     MAIN_USER = "main_user"
-    FORGOTTEN = "forgotten"
-    WITHDRAWAL = "withdrawal"
-    BLOCK = "block"
+    SYSTEM = "system"
     ERASURE = "erasure"
+    """A request for erasure is a withdrawal as well, whoever asked."""
 
 
-# As above: absent is refused, and what leads nowhere is a stop that is done already.
-SHIFT_TRANSITIONS: Final[Mapping[tuple[ShiftState, ShiftAct], ShiftState]] = {
-    (ShiftState.OFF, ShiftAct.START): ShiftState.ON,
-    (ShiftState.OFF, ShiftAct.END): ShiftState.OFF,
-    (ShiftState.ON, ShiftAct.PAUSE): ShiftState.PAUSED,
-    (ShiftState.ON, ShiftAct.END): ShiftState.OFF,
-    (ShiftState.PAUSED, ShiftAct.PAUSE): ShiftState.PAUSED,
-    (ShiftState.PAUSED, ShiftAct.RESUME): ShiftState.ON,
-    (ShiftState.PAUSED, ShiftAct.END): ShiftState.OFF,
+# A pair that is absent is refused. One that leads nowhere is done already: what is sent again,
+# because its answer was lost, must not look failed; nothing more is recorded. Who said no is not
+# asked again: `request` leads nowhere from `declined` and `withdrawn`.
+CONSENT_TRANSITIONS: Final[Mapping[tuple[ConsentState, ConsentAct], ConsentState]] = {
+    (ConsentState.NOT_ASKED, ConsentAct.REQUEST): ConsentState.REQUESTED,
+    (ConsentState.NOT_ASKED, ConsentAct.GIVE): ConsentState.GIVEN,
+    (ConsentState.NOT_ASKED, ConsentAct.DECLINE): ConsentState.DECLINED,
+    (ConsentState.REQUESTED, ConsentAct.REQUEST): ConsentState.REQUESTED,
+    (ConsentState.REQUESTED, ConsentAct.GIVE): ConsentState.GIVEN,
+    (ConsentState.REQUESTED, ConsentAct.DECLINE): ConsentState.DECLINED,
+    (ConsentState.GIVEN, ConsentAct.WITHDRAW): ConsentState.WITHDRAWN,
+    (ConsentState.GIVEN, ConsentAct.EXPIRE): ConsentState.EXPIRED,
+    (ConsentState.GIVEN, ConsentAct.SUPERSEDE): ConsentState.SUPERSEDED,
+    (ConsentState.GIVEN, ConsentAct.INVALIDATE): ConsentState.INVALIDATED,
+    (ConsentState.DECLINED, ConsentAct.GIVE): ConsentState.GIVEN,
+    (ConsentState.WITHDRAWN, ConsentAct.WITHDRAW): ConsentState.WITHDRAWN,
+    (ConsentState.WITHDRAWN, ConsentAct.GIVE): ConsentState.GIVEN,
+    (ConsentState.EXPIRED, ConsentAct.REQUEST): ConsentState.REQUESTED,
+    (ConsentState.EXPIRED, ConsentAct.GIVE): ConsentState.GIVEN,
+    (ConsentState.EXPIRED, ConsentAct.DECLINE): ConsentState.DECLINED,
+    (ConsentState.SUPERSEDED, ConsentAct.REQUEST): ConsentState.REQUESTED,
+    (ConsentState.SUPERSEDED, ConsentAct.GIVE): ConsentState.GIVEN,
+    (ConsentState.SUPERSEDED, ConsentAct.DECLINE): ConsentState.DECLINED,
+    (ConsentState.INVALIDATED, ConsentAct.REQUEST): ConsentState.REQUESTED,
+    (ConsentState.INVALIDATED, ConsentAct.GIVE): ConsentState.GIVEN,
+    (ConsentState.INVALIDATED, ConsentAct.DECLINE): ConsentState.DECLINED,
 }
+
+# Nobody but the driver gives, declines or withdraws; nobody at all gives for them.
+WHO_MAY: Final[Mapping[ConsentAct, frozenset[ConsentActor]]] = {
+    ConsentAct.REQUEST: frozenset(
+        {ConsentActor.DISPATCHER, ConsentActor.MAIN_USER, ConsentActor.SYSTEM}
+    ),
+    ConsentAct.GIVE: frozenset({ConsentActor.DRIVER}),
+    ConsentAct.DECLINE: frozenset({ConsentActor.DRIVER}),
+    ConsentAct.WITHDRAW: frozenset({ConsentActor.DRIVER, ConsentActor.ERASURE}),
+    ConsentAct.EXPIRE: frozenset({ConsentActor.SYSTEM}),
+    # The driver by giving again on other terms, the system when an edition adds a purpose.
+    ConsentAct.SUPERSEDE: frozenset({ConsentActor.DRIVER, ConsentActor.SYSTEM}),
+    # The driver by disputing what an administrator attested.
+    ConsentAct.INVALIDATE: frozenset({ConsentActor.DRIVER, ConsentActor.SYSTEM}),
+}
+
+
+class LocationScope(StrEnum):
+    ON_SHIFT = "on_shift"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocationTerms:
+    """What the consent to location covers."""
+
+    scope: LocationScope = LocationScope.ON_SHIFT
+    sources: frozenset[Source] = frozenset(Source)
+    background: bool = True
+    """Also while the app is not on the screen."""
+
+    @property
+    def reach(self) -> Reach:
+        return Reach(
+            always=self.scope is LocationScope.ALWAYS,
+            sources=self.sources,
+            background=self.background,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeShown:
+    """Which text of the driver notice was read before answering."""
+
+    edition: int
+    language: Locale
+    sha256: str
+    """Of that very text, in hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the driver answers to one question."""
+
+    item: ConsentItem
+    act: ConsentAct
+    notice: NoticeShown
+    terms: LocationTerms | None = None
+    """Of a location that is given; None: as the notice says, on shift and of every source."""
+    epoch: int | None = None
+    """The epoch the driver was shown, if the answer is only meant for that."""
+
+    @property
+    def gives_location(self) -> bool:
+        return self.act is ConsentAct.GIVE and self.item is ConsentItem.LOCATION
+
+    @property
+    def terms_given(self) -> LocationTerms | None:
+        return (self.terms or LocationTerms()) if self.gives_location else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
-    """One decision, as recorded; the highest version of an item is in force."""
+    """One act, as recorded; the highest version of an item is in force."""
 
     driver_id: UUID
-    item: GateItem
+    item: ConsentItem
     version: int
+    record_id: UUID
     state: ConsentState
     actor: ConsentActor
     epoch: int
     recorded_at: datetime
+    notice: NoticeShown | None = None
+    terms: LocationTerms | None = None
+    valid_until: datetime | None = None
+    record: str | None = field(default=None, repr=False)
+    """The whole record as canonical JSON; None in what is older than records."""
+    record_sha256: bytes | None = None
+    nonce: bytes | None = field(default=None, repr=False)
+    ledger_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentCell:
     """What is in force for one item."""
 
-    item: GateItem
+    item: ConsentItem
     decision: Consent | None
 
     @property
     def state(self) -> ConsentState:
         return ConsentState.NOT_ASKED if self.decision is None else self.decision.state
+
+    @property
+    def is_given(self) -> bool:
+        return self.state is ConsentState.GIVEN
+
+    def is_given_otherwise(self, answered: Answer) -> bool:
+        """Tell whether it is given, but by another notice or on other terms."""
+        given = self.decision if self.is_given else None
+        asked = (answered.notice, answered.terms_given)
+        return given is not None and (given.notice, given.terms) != asked
 
     @property
     def changed_at(self) -> datetime | None:
@@ -111,12 +212,25 @@ class ConsentCell:
     @property
     def given_at(self) -> datetime | None:
         """Since when it is given; None when it is not given now."""
-        return self.changed_at if self.state is ConsentState.GIVEN else None
+        return self.changed_at if self.is_given else None
+
+    @property
+    def valid_until(self) -> datetime | None:
+        """When it runs out; None when it is not given now."""
+        return self.decision.valid_until if self.decision and self.is_given else None
+
+    @property
+    def terms(self) -> LocationTerms | None:
+        """What a given consent to location covers."""
+        return self.decision.terms if self.decision and self.is_given else None
+
+
+Cells = Mapping[ConsentItem, ConsentCell]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consents:
-    """A driver's three cells and what comes of them."""
+    """All cells of a driver and what comes of them."""
 
     items: tuple[ConsentCell, ...]
     epoch: int
@@ -124,34 +238,50 @@ class Consents:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shift:
-    """A shift that nobody has ended. Past ``ends_by`` it is over all the same."""
-
-    driver_id: UUID
-    shift_id: UUID
-    started_at: datetime
-    ends_by: datetime
-    paused_at: datetime | None
-
-    def state(self, now: datetime) -> ShiftState:
-        if self.ends_by <= now:
-            return ShiftState.OFF
-        return ShiftState.ON if self.paused_at is None else ShiftState.PAUSED
-
-
-def shift_state(shift: Shift | None, now: datetime) -> ShiftState:
-    return ShiftState.OFF if shift is None else shift.state(now)
+class RecordPage:
+    items: tuple[Consent, ...]
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverStates:
     """What others see of a driver's consents and shift."""
 
-    consents: Mapping[GateItem, ConsentState]
+    consents: Mapping[ConsentItem, ConsentState]
     shift: Shift | None
 
     def shift_state(self, now: datetime) -> ShiftState:
         return shift_state(self.shift, now)
+
+
+def consented_until(cells: Cells) -> datetime | None:
+    """Return when the gate would close by itself: when location runs out, or the last purpose.
+
+    None where nothing is consented to, or nothing of it runs out.
+    """
+    location = cells[ConsentItem.LOCATION]
+    purposes = [cells[one] for one in GATE_PURPOSES if cells[one].is_given]
+    if not location.is_given or not purposes:
+        return None
+    ends = [one.valid_until for one in purposes]
+    last = None if None in ends else max(end for end in ends if end is not None)
+    return min((end for end in (location.valid_until, last) if end is not None), default=None)
+
+
+def next_consent(state: ConsentState, act: ConsentAct, actor: ConsentActor) -> ConsentState:
+    """Return what the consent becomes.
+
+    Raises
+    ------
+    ConsentActionRefused
+    """
+    try:
+        after = CONSENT_TRANSITIONS[state, act]
+    except KeyError:
+        raise ConsentActionRefused(state, act) from None
+    if actor not in WHO_MAY[act]:
+        raise ConsentActionRefused(state, act)
+    return after
 
 
 class ConsentActionRefused(Conflict):
@@ -167,62 +297,36 @@ class ConsentChangedMeanwhile(Conflict):
     title = "The consent was changed by another request just now"
 
 
-class ConsentNeeded(Conflict):
-    slug = "consent-needed"
-    title = "The driver's consent is needed first"
+class NoticeOutdated(Conflict):
+    slug = "notice-outdated"
+    title = "Another notice is in force"
 
     def __init__(self) -> None:
+        super().__init__("Show the driver notice that is in force, then ask again.")
+
+
+class ConsentTermsMisplaced(Invalid):
+    slug = "consent-terms-misplaced"
+    title = "Only a given consent to location has scope, sources and background"
+
+
+class ConsentRecordIncomplete(Invalid):
+    """The law names what a consent has to say; without it, it is none."""
+
+    slug = "consent-record-incomplete"
+    title = "The consent would lack what the law asks for"
+
+    def __init__(self, places: tuple[str, ...]) -> None:
+        self.places = places
         super().__init__(
-            "A shift records positions: give location and at least one of dispatch_tracking "
-            "and plan_fact first."
+            f"Missing: {', '.join(places)}. The company states its business number and its "
+            "privacy contact first."
         )
 
 
-class AccountNotActive(Conflict):
-    slug = "account-not-active"
-    title = "The account is not active"
-
-    def __init__(self) -> None:
-        super().__init__("It is blocked, or its erasure was asked for.")
-
-
-class ShiftActRefused(Conflict):
-    slug = "shift-act-refused"
-    title = "The shift cannot change that way"
-
-    def __init__(self, state: ShiftState, act: ShiftAct) -> None:
-        super().__init__(f"Cannot {act} a shift that is {state}.")
-
-
-class ShiftRunning(Conflict):
-    slug = "shift-running"
-    title = "A shift is running already"
-
-
-def next_consent(state: ConsentState, act: ConsentAct) -> ConsentState:
-    """Return what the consent becomes.
-
-    Raises
-    ------
-    ConsentActionRefused
-    """
-    try:
-        return CONSENT_TRANSITIONS[state, act]
-    except KeyError:
-        raise ConsentActionRefused(state, act) from None
-
-
-def next_shift(state: ShiftState, act: ShiftAct) -> ShiftState:
-    """Return what the shift becomes.
-
-    Raises
-    ------
-    ShiftActRefused
-    """
-    try:
-        return SHIFT_TRANSITIONS[state, act]
-    except KeyError:
-        raise ShiftActRefused(state, act) from None
+class ConsentRecordMissing(NotFound):
+    slug = "consent-record-not-found"
+    title = "No such consent record"
 
 
 def _words(state: ConsentState) -> str:

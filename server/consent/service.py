@@ -1,88 +1,197 @@
-"""Consents and shifts of drivers. Every change locks the driver's gate first, so changes queue.
+"""Consents of drivers. Every change locks the driver's gate first, so changes queue.
 
-An act that stops recording (withdraw, pause, end) is called inside ``gate.service.stopping``.
+An act that takes something away is called inside ``gate.service.stopping``. Each act writes, in one
+transaction: the gate, the shift and window it ends or bounds, the ledger, and its record.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from server.accounts import service as accounts
-from server.consent import store
+from server.accounts.model import BlockReason
+from server.consent import receipts, store
+from server.consent.acts import Change, Who, cells_of, enact
 from server.consent.model import (
-    AccountNotActive,
+    Answer,
     Consent,
     ConsentAct,
     ConsentActor,
-    ConsentCell,
-    ConsentNeeded,
+    ConsentChangedMeanwhile,
+    ConsentItem,
+    ConsentRecordMissing,
     Consents,
     ConsentState,
+    ConsentTermsMisplaced,
     DriverStates,
-    Shift,
-    ShiftAct,
-    ShiftEnd,
-    ShiftState,
+    NoticeOutdated,
+    NoticeShown,
+    RecordPage,
     next_consent,
-    next_shift,
-    shift_state,
 )
+from server.consent.receipts import Receipt
 from server.gate import service as gate
-from server.gate.model import Gate, GateItem
+from server.kit.cursors import cursor_of, place_of
 from server.kit.db import Connection
-from server.kit.ids import uuid7
+from server.ledger import service as ledger
+from server.ledger.model import Act, Actor, ActorKind, genesis
+from server.notices import service as notices
+from server.notices.kinds import NoticeKind
+from server.policies import service as policies
+from server.policies.model import PREVAILING, Document, DocumentMissing, Shown
+from server.shifts import service as shifts
+from server.shifts.model import AccountNotActive, ShiftEnd
+from server.vault.service import Vault
 
 
 async def consents(conn: Connection, company_id: UUID, driver_id: UUID) -> Consents:
-    """Return the driver's consents.
+    """Return all of the driver's consents.
 
     Raises
     ------
     GateMissing
     """
     found = await gate.read(conn, company_id, driver_id)
-    decisions = await _in_force(conn, company_id, driver_id)
-    return Consents(
-        items=tuple(ConsentCell(item=item, decision=decisions.get(item)) for item in GateItem),
-        epoch=found.epoch,
-        gate_open=found.is_open,
-    )
+    cells = await cells_of(conn, company_id, driver_id)
+    return Consents(items=tuple(cells.values()), epoch=found.epoch, gate_open=found.is_open)
 
 
-async def decide(
-    conn: Connection,
-    company_id: UUID,
-    driver_id: UUID,
-    item: GateItem,
-    act: ConsentAct,
-    *,
-    now: datetime,
+async def answer(
+    conn: Connection, company_id: UUID, driver_id: UUID, answered: Answer, *, now: datetime
 ) -> Consent:
-    """Let the driver give, decline or withdraw one consent; the others stay as they are.
+    """Let the driver give or decline one consent; the others stay as they are.
 
-    Withdrawing goes through ``gate.service.stopping``. When nothing may be recorded after it, the
-    shift ends with it. To withdraw again changes nothing and returns what was recorded then.
+    Giving on other terms, or by another notice, what is given already supersedes it: the past is
+    covered by the old record alone, so positions count from now on. Inside
+    ``gate.service.stopping``, because the new terms may cover less.
 
     Raises
     ------
     GateMissing, ConsentActionRefused, AccountNotActive
+    ConsentTermsMisplaced
+        Terms of a location came with another answer.
+    ConsentChangedMeanwhile
+        The driver was shown another epoch.
+    NoticeOutdated
+        Not this text of the driver notice is in force.
+    ConsentRecordIncomplete
+        The company has not stated what the law asks a consent to name.
     """
+    if answered.terms is not None and not answered.gives_location:
+        raise ConsentTermsMisplaced
     found = await gate.lock(conn, company_id, driver_id)
-    if act is ConsentAct.GIVE and not found.account_active:
+    if answered.act is ConsentAct.GIVE and not found.account_active:
         # It would open the gate by itself once the account comes back.
         raise AccountNotActive
-    before = ConsentCell(
-        item=item, decision=(await _in_force(conn, company_id, driver_id)).get(item)
+    if answered.epoch not in {None, found.epoch}:
+        raise ConsentChangedMeanwhile
+    cells = await cells_of(conn, company_id, driver_id)
+    cell = cells[answered.item]
+    await _refuse_outdated(conn, company_id, answered.notice, now)
+    states = []
+    if answered.act is ConsentAct.GIVE and cell.is_given_otherwise(answered):
+        states.append(next_consent(cell.state, ConsentAct.SUPERSEDE, ConsentActor.DRIVER))
+    before = states[-1] if states else cell.state
+    states.append(next_consent(before, answered.act, ConsentActor.DRIVER))
+    change = Change(
+        driver_id=driver_id,
+        item=answered.item,
+        states=states,
+        who=_by_driver(driver_id),
+        notice=answered.notice,
+        terms=answered.terms_given,
     )
-    after = next_consent(before.state, act)
-    if before.decision is not None and before.state is after:
-        return before.decision
-    decision = await _record(
-        conn, company_id, driver_id, before, after, actor=ConsentActor.DRIVER, now=now
+    return await enact(conn, company_id, cells, change, now=now)
+
+
+async def withdraw(
+    conn: Connection, company_id: UUID, driver_id: UUID, item: ConsentItem, *, now: datetime
+) -> Consent:
+    """Withdraw what the driver gave. When nothing may be recorded after it, the shift ends with it.
+
+    To withdraw again changes nothing and returns what was recorded then.
+
+    Raises
+    ------
+    GateMissing, ConsentActionRefused
+    """
+    who = _by_driver(driver_id)
+    return await _take(conn, company_id, driver_id, item, ConsentAct.WITHDRAW, who, now=now)
+
+
+async def request(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    item: ConsentItem,
+    *,
+    by: Actor,
+    now: datetime,
+) -> Consent:
+    """Ask the driver for a consent; it changes nothing but that it was asked for.
+
+    Raises
+    ------
+    GateMissing, AccountNotActive, DocumentMissing, ConsentRecordIncomplete
+    ConsentActionRefused
+        It is given, or the driver said no: nobody is asked again after that.
+    """
+    found = await gate.lock(conn, company_id, driver_id)
+    if not found.account_active:
+        raise AccountNotActive
+    cells = await cells_of(conn, company_id, driver_id)
+    cell = cells[item]
+    who = Who(actor=ConsentActor(by.kind.value), ledger=by)
+    after = next_consent(cell.state, ConsentAct.REQUEST, who.actor)
+    if cell.decision is not None and after is cell.state:
+        return cell.decision
+    shown = await policies.in_force(
+        conn, company_id, Document.DRIVER_NOTICE, now, language=PREVAILING
     )
-    if act is ConsentAct.WITHDRAW:
-        await _end_if_closed(conn, company_id, driver_id, now=now)
-    return decision
+    change = Change(
+        driver_id=driver_id, item=item, states=[after], who=who, notice=_notice_of(shown)
+    )
+    return await enact(conn, company_id, cells, change, now=now)
+
+
+async def supersede(
+    conn: Connection, company_id: UUID, driver_id: UUID, item: str, now: datetime
+) -> Consent | None:
+    """Suspend one consent because an edition now asks for more than was agreed to.
+
+    It is given again by the driver, by the new notice. What is not given stays as it is (None).
+    Inside ``gate.service.stopping``, one driver in a transaction.
+
+    Raises
+    ------
+    GateMissing
+    """
+    await gate.lock(conn, company_id, driver_id)
+    cell = (await cells_of(conn, company_id, driver_id))[ConsentItem(item)]
+    if not cell.is_given:
+        return None
+    who = Who(actor=ConsentActor.SYSTEM)
+    return await _take(conn, company_id, driver_id, cell.item, ConsentAct.SUPERSEDE, who, now=now)
+
+
+async def invalidate(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
+) -> list[Consent]:
+    """Void every given consent of a driver who disputes that they were told; return the records.
+
+    Inside ``gate.service.stopping``.
+
+    Raises
+    ------
+    GateMissing
+    """
+    await gate.lock(conn, company_id, driver_id)
+    who = _by_driver(driver_id)
+    return [
+        await _take(conn, company_id, driver_id, cell.item, ConsentAct.INVALIDATE, who, now=now)
+        for cell in (await cells_of(conn, company_id, driver_id)).values()
+        if cell.is_given
+    ]
 
 
 async def withdraw_for_erasure(
@@ -95,133 +204,68 @@ async def withdraw_for_erasure(
     GateMissing
     """
     await gate.lock(conn, company_id, driver_id)
-    decisions = await _in_force(conn, company_id, driver_id)
-    for item, decision in decisions.items():
-        if decision.state is ConsentState.GIVEN:
-            await _record(
-                conn,
-                company_id,
-                driver_id,
-                ConsentCell(item=item, decision=decision),
-                ConsentState.WITHDRAWN,
-                actor=ConsentActor.ERASURE,
-                now=now,
-            )
-    await _stop_recording(conn, company_id, driver_id, by=ShiftEnd.ERASURE, now=now)
+    await shifts.end(conn, company_id, driver_id, by=ShiftEnd.ERASURE, now=now)
+    who = Who(actor=ConsentActor.ERASURE)
+    for cell in (await cells_of(conn, company_id, driver_id)).values():
+        if cell.is_given:
+            await _take(conn, company_id, driver_id, cell.item, ConsentAct.WITHDRAW, who, now=now)
 
 
-async def shift(conn: Connection, company_id: UUID, driver_id: UUID) -> Shift | None:
-    """Return the shift that nobody has ended yet, if there is one."""
-    found = await store.shifts(conn, company_id, [driver_id])
-    return found[0] if found else None
-
-
-async def start_shift(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
-) -> Shift:
-    """Begin a shift and let positions be recorded; it ends by itself after the company's maximum.
-
-    Raises
-    ------
-    GateMissing, ShiftActRefused, ConsentNeeded, AccountNotActive
-    """
-    found = await gate.lock(conn, company_id, driver_id)
-    running = await _running(conn, company_id, driver_id, now)
-    next_shift(shift_state(running, now), ShiftAct.START)
-    _refuse_unless_consented(found)
-    company = await accounts.company(conn, company_id)
-    started = Shift(
-        driver_id=driver_id,
-        shift_id=uuid7(),
-        started_at=now,
-        ends_by=now + timedelta(seconds=company.shift_max_s),
-        paused_at=None,
-    )
-    await store.insert_shift(conn, company_id, started)
-    await gate.open_window(conn, company_id, driver_id, at=now, expires_at=started.ends_by)
-    return started
-
-
-async def pause_shift(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
-) -> Shift | None:
-    """Stop recording until the driver resumes, inside ``gate.service.stopping``.
-
-    Raises
-    ------
-    GateMissing, ShiftActRefused
-    """
-    await gate.lock(conn, company_id, driver_id)
-    running = await _running(conn, company_id, driver_id, now)
-    before = shift_state(running, now)
-    after = next_shift(before, ShiftAct.PAUSE)
-    if running is not None and after is not before:
-        await store.set_paused(conn, company_id, running, now)
-        await gate.close_window(conn, company_id, driver_id, at=now)
-    return await shift(conn, company_id, driver_id)
-
-
-async def resume_shift(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
-) -> Shift | None:
-    """Go on recording. Only the driver may.
-
-    Raises
-    ------
-    GateMissing, ShiftActRefused, ConsentNeeded, AccountNotActive
-    """
-    found = await gate.lock(conn, company_id, driver_id)
-    running = await _running(conn, company_id, driver_id, now)
-    next_shift(shift_state(running, now), ShiftAct.RESUME)
-    _refuse_unless_consented(found)
-    if running is not None:
-        await store.set_paused(conn, company_id, running, None)
-        await gate.open_window(conn, company_id, driver_id, at=now, expires_at=running.ends_by)
-    return await shift(conn, company_id, driver_id)
-
-
-async def end_shift(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, by: ShiftEnd, now: datetime
-) -> None:
-    """End the shift, inside ``gate.service.stopping``. Without one there is nothing to do.
-
-    Raises
-    ------
-    GateMissing
-    """
-    await gate.lock(conn, company_id, driver_id)
-    await _stop_recording(conn, company_id, driver_id, by=by, now=now)
-
-
-async def end_forgotten(conn: Connection, company_id: UUID, now: datetime) -> list[UUID]:
-    """End every shift that ran its full length, at the moment it did; return whose.
-
-    Recording had stopped then by itself: a window never outlasts its shift.
-    """
-    drivers = await store.drivers_past_shift(conn, company_id, now)
-    ended = []
-    for driver_id in drivers:
+async def expire_due(conn: Connection, company_id: UUID, now: datetime) -> list[UUID]:
+    """End every consent that ran out; return whose. Windows ended with it by themselves."""
+    due = await store.run_out(conn, company_id, now)
+    drivers = list(dict.fromkeys(driver_id for driver_id, _ in due))
+    for driver_id in drivers:  # all before the first entry: whoever holds a gate waits for the head
         await gate.lock(conn, company_id, driver_id)
-        forgotten = await shift(conn, company_id, driver_id)
-        if forgotten is not None and forgotten.ends_by <= now:
-            await _end(conn, company_id, forgotten, by=ShiftEnd.FORGOTTEN, now=now)
-            ended.append(driver_id)
-    return ended
+    who = Who(actor=ConsentActor.SYSTEM)
+    for driver_id, item in await store.run_out(conn, company_id, now):
+        if driver_id in drivers:
+            await _take(conn, company_id, driver_id, item, ConsentAct.EXPIRE, who, now=now)
+    return drivers
+
+
+async def block(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    reason: BlockReason,
+    *,
+    by: Actor,
+    now: datetime,
+) -> None:
+    """Stop all recording of a driver and tell them; no consent is lost by it.
+
+    Inside ``gate.service.stopping``.
+
+    Raises
+    ------
+    GateMissing, MemberStateRefused
+    """
+    await shifts.end(conn, company_id, driver_id, by=ShiftEnd.BLOCK, now=now)
+    await accounts.block(conn, company_id, driver_id, reason, now=now)
+    told = {"by_role": by.kind.value, "reason": reason.value}
+    await notices.queue(conn, company_id, driver_id, NoticeKind.ACCOUNT_BLOCKED, told, now=now)
+    await ledger.append(
+        conn,
+        company_id,
+        Act.MEMBER_BLOCKED,
+        actor=by,
+        subject_id=driver_id,
+        facts={"reason": reason.value},
+        now=now,
+    )
 
 
 async def states(
     conn: Connection, company_id: UUID, driver_ids: Sequence[UUID]
 ) -> Mapping[UUID, DriverStates]:
     """Return consents and shift of each of the drivers."""
-    decisions = {
-        (one.driver_id, one.item): one.state
-        for one in await store.in_force(conn, company_id, driver_ids)
-    }
-    running = {one.driver_id: one for one in await store.shifts(conn, company_id, driver_ids)}
+    found = await store.states(conn, company_id, driver_ids)
+    running = await shifts.shifts(conn, company_id, driver_ids)
     return {
         driver_id: DriverStates(
             consents={
-                item: decisions.get((driver_id, item), ConsentState.NOT_ASKED) for item in GateItem
+                item: found.get((driver_id, item), ConsentState.NOT_ASKED) for item in ConsentItem
             },
             shift=running.get(driver_id),
         )
@@ -229,94 +273,118 @@ async def states(
     }
 
 
-async def drivers_at_work(conn: Connection, company_id: UUID, at: datetime) -> set[UUID]:
-    """Return the drivers on shift, and those whose shift a withdrawal ended before its time.
+async def given_since(
+    conn: Connection, company_id: UUID, driver_id: UUID, item: ConsentItem
+) -> datetime | None:
+    """Return since when a consent is given; None when it is not given now."""
+    return (await cells_of(conn, company_id, driver_id))[item].given_at
 
-    The company must not be able to tell a withdrawal from a pause, so it looks like one.
+
+was_taken_back = store.was_taken_back
+
+
+async def history(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, cursor: str | None, limit: int
+) -> RecordPage:
+    """Return a page of the driver's records, the oldest first.
+
+    Raises
+    ------
+    CursorInvalid
     """
-    return set(await store.drivers_at_work(conn, company_id, at))
+    after = place_of(cursor)
+    found = await store.history(conn, company_id, driver_id, after=after, limit=limit + 1)
+    more = len(found) > limit
+    return RecordPage(
+        items=tuple(found[:limit]),
+        next_cursor=cursor_of(found[limit - 1].record_id) if more else None,
+    )
+
+
+async def receipt(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    driver_id: UUID,
+    record_id: UUID,
+    *,
+    now: datetime,
+) -> Receipt:
+    """Return the signed receipt of one of the driver's own records.
+
+    Raises
+    ------
+    ConsentRecordMissing
+        There is none, or it is older than records.
+    """
+    found = await store.record(conn, company_id, driver_id, record_id)
+    if found is None or found.ledger_index is None:
+        raise ConsentRecordMissing
+    index = found.ledger_index
+    inclusion = await ledger.place_of(conn, company_id, index)
+    if inclusion is None:
+        await ledger.checkpoint(conn, vault, company_id, now)
+        inclusion = await ledger.place_of(conn, company_id, index)
+    entries = await ledger.entries_about(conn, company_id, driver_id, after=index - 1, limit=1)
+    if inclusion is None or not entries or entries[0].index != index:
+        raise ConsentRecordMissing
+    earlier = await ledger.place_of(conn, company_id, index - 1)
+    profile = await accounts.driver(conn, vault, company_id, driver_id)
+    return receipts.issue(
+        vault,
+        found,
+        subject_name=profile.name,
+        entry=entries[0],
+        before=genesis(company_id) if earlier is None else earlier.place.hash,
+        inclusion=inclusion,
+        now=now,
+    )
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
-    """Delete the driver's consent records and shifts; return the number of rows."""
-    records = await store.delete_consents(conn, company_id, member_id)
-    return records + await store.delete_shifts(conn, company_id, member_id)
+    """Delete the driver's records and shifts, keeping commitments; return the number of rows."""
+    await store.commit_to(conn, company_id, member_id)
+    records = await store.delete(conn, company_id, member_id)
+    return records + await shifts.erase(conn, company_id, member_id)
 
 
-async def _in_force(conn: Connection, company_id: UUID, driver_id: UUID) -> dict[GateItem, Consent]:
-    return {one.item: one for one in await store.in_force(conn, company_id, [driver_id])}
-
-
-async def _record(
+async def _take(
     conn: Connection,
     company_id: UUID,
     driver_id: UUID,
-    before: ConsentCell,
-    after: ConsentState,
+    item: ConsentItem,
+    act: ConsentAct,
+    who: Who,
     *,
-    actor: ConsentActor,
     now: datetime,
 ) -> Consent:
-    version, at = 1, now
-    if before.decision is not None:
-        version = before.decision.version + 1
-        # Clocks of two processes differ: giving again must never reach behind the withdrawal.
-        at = max(now, before.decision.recorded_at)
-    since = at if after is ConsentState.GIVEN else None
-    epoch = await gate.set_consent(conn, company_id, driver_id, before.item, since)
-    decision = Consent(
-        driver_id=driver_id,
-        item=before.item,
-        version=version,
-        state=after,
-        actor=actor,
-        epoch=epoch,
-        recorded_at=at,
-    )
-    await store.append(conn, company_id, uuid7(), decision)
-    return decision
+    """Take a consent away; what was taken already is returned as it was recorded."""
+    await gate.lock(conn, company_id, driver_id)
+    cells = await cells_of(conn, company_id, driver_id)
+    cell = cells[item]
+    after = next_consent(cell.state, act, who.actor)
+    if cell.decision is not None and after is cell.state:
+        return cell.decision
+    change = Change(driver_id=driver_id, item=item, states=[after], who=who)
+    return await enact(conn, company_id, cells, change, now=now)
 
 
-async def _end_if_closed(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
+async def _refuse_outdated(
+    conn: Connection, company_id: UUID, notice: NoticeShown, now: datetime
 ) -> None:
-    if not (await gate.read(conn, company_id, driver_id)).is_consented:
-        await _stop_recording(conn, company_id, driver_id, by=ShiftEnd.WITHDRAWAL, now=now)
+    try:
+        shown = await policies.in_force(
+            conn, company_id, Document.DRIVER_NOTICE, now, language=notice.language
+        )
+    except DocumentMissing:
+        raise NoticeOutdated from None
+    if notice != _notice_of(shown):
+        raise NoticeOutdated
 
 
-async def _stop_recording(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, by: ShiftEnd, now: datetime
-) -> None:
-    running = await shift(conn, company_id, driver_id)
-    if running is None:
-        await gate.close_window(conn, company_id, driver_id, at=now)
-    else:
-        await _end(conn, company_id, running, by=by, now=now)
+def _notice_of(shown: Shown) -> NoticeShown:
+    return NoticeShown(edition=shown.edition.edition, language=shown.language, sha256=shown.sha256)
 
 
-async def _running(
-    conn: Connection, company_id: UUID, driver_id: UUID, now: datetime
-) -> Shift | None:
-    """Return the shift that is really running; one that was forgotten ends here and now."""
-    found = await shift(conn, company_id, driver_id)
-    if found is None or found.state(now) is not ShiftState.OFF:
-        return found
-    await _end(conn, company_id, found, by=ShiftEnd.FORGOTTEN, now=now)
-    return None
-
-
-async def _end(
-    conn: Connection, company_id: UUID, running: Shift, *, by: ShiftEnd, now: datetime
-) -> None:
-    over = running.ends_by <= now
-    ended_at = running.ends_by if over else now
-    ended_by = ShiftEnd.FORGOTTEN if over else by
-    await store.end_shift(conn, company_id, running, ended_at, ended_by)
-    await gate.close_window(conn, company_id, running.driver_id, at=ended_at)
-
-
-def _refuse_unless_consented(found: Gate) -> None:
-    if not found.account_active:
-        raise AccountNotActive
-    if not found.is_consented:
-        raise ConsentNeeded
+def _by_driver(driver_id: UUID) -> Who:
+    return Who(actor=ConsentActor.DRIVER, ledger=Actor(kind=ActorKind.DRIVER, member_id=driver_id))

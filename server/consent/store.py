@@ -1,58 +1,76 @@
-"""Consent records and shifts in PostgreSQL. Each function is one statement."""
+"""Consent records in PostgreSQL. Each function is one statement."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from server.accounts.model import Locale
 from server.consent.model import (
     Consent,
     ConsentActor,
     ConsentChangedMeanwhile,
+    ConsentItem,
     ConsentState,
-    Shift,
-    ShiftEnd,
-    ShiftRunning,
+    LocationScope,
+    LocationTerms,
+    NoticeShown,
 )
-from server.gate.model import GateItem
+from server.gate.model import Source
 from server.kit.db import Connection, Record, UniqueViolation
 
 
-async def append(conn: Connection, company_id: UUID, record_id: UUID, consent: Consent) -> None:
-    """Add a decision to the history.
+async def append(conn: Connection, company_id: UUID, consent: Consent) -> None:
+    """Add an act to the history.
 
     Raises
     ------
     ConsentChangedMeanwhile
         Another transaction has already written this version.
     """
+    notice, terms = consent.notice, consent.terms
     try:
         await conn.execute(
             """
             INSERT INTO consent_record
                    (company_id, driver_id, item, version, record_id, state, actor, epoch,
-                    recorded_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                    recorded_at, notice_edition, notice_language, notice_sha256, scope, sources,
+                    background, valid_until, record, record_sha256, nonce, ledger_index)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                    $18, $19, $20)
             """,
             company_id,
             consent.driver_id,
             consent.item.value,
             consent.version,
-            record_id,
+            consent.record_id,
             consent.state.value,
             consent.actor.value,
             consent.epoch,
             consent.recorded_at,
+            None if notice is None else notice.edition,
+            None if notice is None else notice.language.value,
+            None if notice is None else notice.sha256,
+            None if terms is None else terms.scope.value,
+            None if terms is None else sorted(source.value for source in terms.sources),
+            None if terms is None else terms.background,
+            consent.valid_until,
+            consent.record,
+            consent.record_sha256,
+            consent.nonce,
+            consent.ledger_index,
         )
     except UniqueViolation as error:
         raise ConsentChangedMeanwhile from error
 
 
 async def in_force(conn: Connection, company_id: UUID, driver_ids: Sequence[UUID]) -> list[Consent]:
-    """Return the newest decision of each driver and item; nothing where there was none."""
+    """Return the newest act of each driver and item; nothing where there was none."""
     rows = await conn.fetch(
         """
         SELECT DISTINCT ON (driver_id, item)
-               driver_id, item, version, state, actor, epoch, recorded_at
+               driver_id, item, version, record_id, state, actor, epoch, recorded_at,
+               notice_edition, notice_language, notice_sha256, scope, sources, background,
+               valid_until, record, record_sha256, nonce, ledger_index
           FROM consent_record
          WHERE company_id = $1 AND driver_id = ANY($2::uuid[])
          ORDER BY driver_id, item, version DESC
@@ -63,7 +81,128 @@ async def in_force(conn: Connection, company_id: UUID, driver_ids: Sequence[UUID
     return [_consent(row) for row in rows]
 
 
-async def delete_consents(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+async def states(
+    conn: Connection, company_id: UUID, driver_ids: Sequence[UUID]
+) -> dict[tuple[UUID, ConsentItem], ConsentState]:
+    """Return the state of each driver's items; nothing where nobody was asked."""
+    rows = await conn.fetch(
+        """
+        SELECT DISTINCT ON (driver_id, item) driver_id, item, state
+          FROM consent_record
+         WHERE company_id = $1 AND driver_id = ANY($2::uuid[])
+         ORDER BY driver_id, item, version DESC
+        """,
+        company_id,
+        driver_ids,
+    )
+    return {
+        (row["driver_id"], ConsentItem(row["item"])): ConsentState(row["state"]) for row in rows
+    }
+
+
+async def was_taken_back(
+    conn: Connection, company_id: UUID, driver_id: UUID, item: ConsentItem, *, since: datetime
+) -> bool:
+    """Tell whether the driver withdrew or disputed the consent at that time or after it."""
+    found = await conn.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM consent_record
+                        WHERE company_id = $1 AND driver_id = $2 AND item = $3
+                          AND state IN ('withdrawn', 'invalidated') AND recorded_at >= $4)
+        """,
+        company_id,
+        driver_id,
+        item.value,
+        since,
+    )
+    return bool(found)
+
+
+async def history(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, after: UUID, limit: int
+) -> list[Consent]:
+    """Return a page of the driver's records, the oldest first: ids grow with time."""
+    rows = await conn.fetch(
+        """
+        SELECT driver_id, item, version, record_id, state, actor, epoch, recorded_at,
+               notice_edition, notice_language, notice_sha256, scope, sources, background,
+               valid_until, record, record_sha256, nonce, ledger_index
+          FROM consent_record
+         WHERE company_id = $1 AND driver_id = $2 AND record_id > $3
+         ORDER BY record_id
+         LIMIT $4
+        """,
+        company_id,
+        driver_id,
+        after,
+        limit,
+    )
+    return [_consent(row) for row in rows]
+
+
+async def record(
+    conn: Connection, company_id: UUID, driver_id: UUID, record_id: UUID
+) -> Consent | None:
+    row = await conn.fetchrow(
+        """
+        SELECT driver_id, item, version, record_id, state, actor, epoch, recorded_at,
+               notice_edition, notice_language, notice_sha256, scope, sources, background,
+               valid_until, record, record_sha256, nonce, ledger_index
+          FROM consent_record
+         WHERE company_id = $1 AND driver_id = $2 AND record_id = $3
+        """,
+        company_id,
+        driver_id,
+        record_id,
+    )
+    return None if row is None else _consent(row)
+
+
+async def run_out(
+    conn: Connection, company_id: UUID, at: datetime
+) -> list[tuple[UUID, ConsentItem]]:
+    """Return whose consents, still given, ran out by ``at``; in the order of the drivers."""
+    rows = await conn.fetch(
+        """
+        SELECT c.driver_id, c.item
+          FROM consent_record c
+         WHERE c.company_id = $1 AND c.state = 'given' AND c.valid_until <= $2
+           AND NOT EXISTS (SELECT FROM consent_record later
+                            WHERE later.company_id = c.company_id
+                              AND later.driver_id = c.driver_id
+                              AND later.item = c.item AND later.version > c.version)
+         ORDER BY c.driver_id, c.item
+        """,
+        company_id,
+        at,
+    )
+    return [(row["driver_id"], ConsentItem(row["item"])) for row in rows]
+
+
+async def storage_country(conn: Connection, company_id: UUID) -> str:
+    """Return where the company's data is stored, ISO 3166-1."""
+    found: str = await conn.fetchval(
+        "SELECT storage_country FROM company WHERE company_id = $1", company_id
+    )
+    return found
+
+
+async def commit_to(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
+    """Keep what shows the driver's records to whoever has their receipts, and names nobody."""
+    await conn.execute(
+        """
+        INSERT INTO consent_commitment (company_id, commitment)
+        SELECT $1, sha256(nonce || convert_to(record, 'UTF8'))
+          FROM consent_record
+         WHERE company_id = $1 AND driver_id = $2 AND record IS NOT NULL
+            ON CONFLICT DO NOTHING
+        """,
+        company_id,
+        driver_id,
+    )
+
+
+async def delete(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
     rows = await conn.fetch(
         """
         DELETE FROM consent_record WHERE company_id = $1 AND driver_id = $2 RETURNING version
@@ -74,122 +213,41 @@ async def delete_consents(conn: Connection, company_id: UUID, driver_id: UUID) -
     return len(rows)
 
 
-async def insert_shift(conn: Connection, company_id: UUID, shift: Shift) -> None:
-    """Write a new shift.
-
-    Raises
-    ------
-    ShiftRunning
-        Another one has not ended.
-    """
-    try:
-        await conn.execute(
-            """
-            INSERT INTO shift (company_id, driver_id, shift_id, started_at, ends_by)
-            VALUES ($1, $2, $3, $4, $5)
-            """,
-            company_id,
-            shift.driver_id,
-            shift.shift_id,
-            shift.started_at,
-            shift.ends_by,
-        )
-    except UniqueViolation as error:
-        raise ShiftRunning from error
-
-
-async def shifts(conn: Connection, company_id: UUID, driver_ids: Sequence[UUID]) -> list[Shift]:
-    """Return the shifts that nobody has ended, at most one of each driver."""
-    rows = await conn.fetch(
-        """
-        SELECT driver_id, shift_id, started_at, ends_by, paused_at
-          FROM shift
-         WHERE company_id = $1 AND driver_id = ANY($2::uuid[]) AND ended_at IS NULL
-        """,
-        company_id,
-        driver_ids,
-    )
-    return [Shift(**dict(row)) for row in rows]
-
-
-async def drivers_past_shift(conn: Connection, company_id: UUID, at: datetime) -> list[UUID]:
-    """Return whose shift should have ended by ``at`` and did not, in a fixed order."""
-    rows = await conn.fetch(
-        """
-        SELECT driver_id FROM shift
-         WHERE company_id = $1 AND ended_at IS NULL AND ends_by <= $2
-         ORDER BY driver_id
-        """,
-        company_id,
-        at,
-    )
-    return [row["driver_id"] for row in rows]
-
-
-async def set_paused(
-    conn: Connection, company_id: UUID, shift: Shift, paused_at: datetime | None
-) -> None:
-    await conn.execute(
-        """
-        UPDATE shift SET paused_at = $4
-         WHERE company_id = $1 AND driver_id = $2 AND shift_id = $3 AND ended_at IS NULL
-        """,
-        company_id,
-        shift.driver_id,
-        shift.shift_id,
-        paused_at,
-    )
-
-
-async def end_shift(
-    conn: Connection, company_id: UUID, shift: Shift, ended_at: datetime, ended_by: ShiftEnd
-) -> None:
-    await conn.execute(
-        """
-        UPDATE shift SET ended_at = $4, ended_by = $5
-         WHERE company_id = $1 AND driver_id = $2 AND shift_id = $3 AND ended_at IS NULL
-        """,
-        company_id,
-        shift.driver_id,
-        shift.shift_id,
-        ended_at,
-        ended_by.value,
-    )
-
-
-async def delete_shifts(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
-    rows = await conn.fetch(
-        "DELETE FROM shift WHERE company_id = $1 AND driver_id = $2 RETURNING shift_id",
-        company_id,
-        driver_id,
-    )
-    return len(rows)
-
-
 def _consent(row: Record) -> Consent:
     return Consent(
         driver_id=row["driver_id"],
-        item=GateItem(row["item"]),
+        item=ConsentItem(row["item"]),
         version=row["version"],
+        record_id=row["record_id"],
         state=ConsentState(row["state"]),
         actor=ConsentActor(row["actor"]),
         epoch=row["epoch"],
         recorded_at=row["recorded_at"],
+        notice=_notice(row),
+        terms=_terms(row),
+        valid_until=row["valid_until"],
+        record=row["record"],
+        record_sha256=row["record_sha256"],
+        nonce=row["nonce"],
+        ledger_index=row["ledger_index"],
     )
 
 
-async def drivers_at_work(conn: Connection, company_id: UUID, at: datetime) -> list[UUID]:
-    """Of each driver's shifts the newest counts: ids grow with time."""
-    rows = await conn.fetch(
-        """
-        SELECT driver_id
-          FROM (SELECT DISTINCT ON (driver_id) driver_id, ends_by, ended_at, ended_by
-                  FROM shift
-                 WHERE company_id = $1 AND ends_by > $2
-                 ORDER BY driver_id, shift_id DESC) newest
-         WHERE ended_at IS NULL OR ended_by = 'withdrawal'
-        """,
-        company_id,
-        at,
+def _notice(row: Record) -> NoticeShown | None:
+    if row["notice_edition"] is None:
+        return None
+    return NoticeShown(
+        edition=row["notice_edition"],
+        language=Locale(row["notice_language"]),
+        sha256=row["notice_sha256"],
     )
-    return [row["driver_id"] for row in rows]
+
+
+def _terms(row: Record) -> LocationTerms | None:
+    if row["scope"] is None:
+        return None
+    return LocationTerms(
+        scope=LocationScope(row["scope"]),
+        sources=frozenset(map(Source, row["sources"])),
+        background=row["background"],
+    )

@@ -1,85 +1,110 @@
-"""The driver's own consents and shift; drivers as the staff see them."""
+"""The driver's own consents, their records and receipts."""
 
+import json
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from aiohttp import web
 from pydantic import Field
 
-from server.accounts import service as accounts
-from server.accounts.access import CALLER, DRIVER, STAFF, VAULT, staff
+from server.accounts.access import CALLER, DRIVER, VAULT
 from server.accounts.model import (
-    BlockReason,
-    DriverProfile,
     Locale,
     MemberMissing,
-    MemberState,
-    MemberStateRefused,
     NotPermitted,
-    Scope,
 )
 from server.consent import service
 from server.consent.model import (
-    AccountNotActive,
+    Answer,
     Consent,
     ConsentAct,
     ConsentActionRefused,
+    ConsentActor,
     ConsentCell,
     ConsentChangedMeanwhile,
-    ConsentNeeded,
+    ConsentItem,
+    ConsentRecordIncomplete,
+    ConsentRecordMissing,
     ConsentState,
-    DriverStates,
-    Shift,
-    ShiftActRefused,
-    ShiftEnd,
-    ShiftRunning,
-    ShiftState,
+    ConsentTermsMisplaced,
+    LocationScope,
+    LocationTerms,
+    NoticeOutdated,
+    NoticeShown,
 )
+from server.consent.staff_web import ENDPOINTS as STAFF_ENDPOINTS
 from server.gate import service as gate
-from server.gate.model import GateItem, GateMissing
-from server.kit.api import endpoint
+from server.gate.model import GateMissing, Source
+from server.kit.api import Media, endpoint, json_bytes
 from server.kit.cursors import CursorInvalid
 from server.kit.db import Connection
 from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
+from server.shifts.model import AccountNotActive
+from server.shifts.web import ENDPOINTS as SHIFTS
 
-DRIVERS_MAX: Final = 200
+RECORDS_MAX: Final = 200
 CURSOR_CHARS_MAX: Final = 64
+EDITION_MAX: Final = 1_000_000
+EPOCH_MAX: Final = 2**63 - 1
+RECEIPT: Final = Media(
+    content_type="application/ld+json",
+    schema={
+        "type": "object",
+        "description": "A consent receipt; see docs/reference/consent-records.md.",
+    },
+)
 
 
-class Answer(StrEnum):
+class Answering(StrEnum):
     GIVEN = "given"
     DECLINED = "declined"
 
 
-ACT_OF_ANSWER: Final = {Answer.GIVEN: ConsentAct.GIVE, Answer.DECLINED: ConsentAct.DECLINE}
+ACT_OF_ANSWER: Final = {
+    Answering.GIVEN: ConsentAct.GIVE,
+    Answering.DECLINED: ConsentAct.DECLINE,
+}
 
 
-class Blocking(Wire):
-    reason_code: BlockReason
+class NoticeRead(Wire):
+    """The driver notice as it was shown: `GET /v1/policies/driver_notice/current` says which."""
 
-
-class AccountView(Wire):
-    driver_id: UUID
-    state: MemberState
+    document: Literal["driver_notice"]
+    edition: Annotated[int, Field(ge=1, le=EDITION_MAX)]
+    language: Locale
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class ConsentChange(Wire):
-    """One answer to one question; there is no way to agree to all at once."""
+    """One answer to one question; there is no way to agree to all at once.
 
-    item: GateItem
-    answer: Answer
+    `scope`, `sources` and `background` say what a given consent to location covers.
+    """
+
+    item: ConsentItem
+    answer: Answering
+    notice: NoticeRead
+    scope: LocationScope | None = None
+    sources: Annotated[list[Source], Field(min_length=1, max_length=len(Source))] | None = None
+    background: bool | None = None
+    epoch: Annotated[int, Field(ge=0, le=EPOCH_MAX)] | None = None
+    """The epoch that was shown; with another one in force the answer is refused."""
 
 
 class ConsentView(Wire):
-    item: GateItem
+    item: ConsentItem
     state: ConsentState
     given_at: Instant | None = None
     changed_at: Instant | None = None
+    valid_until: Instant | None = None
+    scope: LocationScope | None = None
+    sources: list[Source] | None = None
+    background: bool | None = None
 
 
 class ConsentsView(Wire):
@@ -91,40 +116,29 @@ class ConsentsView(Wire):
 class Withdrawn(Wire):
     """Once this is answered, nothing more is stored and nothing more is shown."""
 
-    item: GateItem
+    item: ConsentItem
     state: ConsentState
     effective_at: Instant
     epoch: int
 
 
-class ShiftView(Wire):
-    state: ShiftState
-    started_at: Instant | None = None
-    ends_by: Instant | None = None
-    """When it ends by itself."""
-
-
-class ConsentStates(Wire):
-    location: ConsentState
-    dispatch_tracking: ConsentState
-    plan_fact: ConsentState
-
-
-class DriverView(Wire):
-    driver_id: UUID
-    name: str
-    phone_masked: str
-    state: MemberState
-    locale: Locale
-    consents: ConsentStates
-    shift: ShiftState
-    created_at: Instant
-
-
-class DriversQuery(Wire):
-    state: MemberState | None = None
+class RecordsQuery(Wire):
     cursor: Annotated[str, Text(CURSOR_CHARS_MAX)] | None = None
-    limit: Annotated[int, Field(ge=1, le=DRIVERS_MAX)] = 50
+    limit: Annotated[int, Field(ge=1, le=RECORDS_MAX)] = 50
+
+
+class ConsentRecordView(Wire):
+    record_id: UUID
+    item: ConsentItem
+    state: ConsentState
+    actor: ConsentActor
+    recorded_at: Instant
+    valid_until: Instant | None = None
+    record: dict[str, Any] | None = None
+    """The whole record; null in what is older than records."""
+    record_sha256: str | None = None
+    """Of the record's canonical JSON (RFC 8785), in hexadecimal digits."""
+    ledger_index: int | None = None
 
 
 @endpoint("GET", "/v1/me/consents", access=DRIVER, raises=(GateMissing,))
@@ -144,14 +158,26 @@ async def list_consents(request: web.Request) -> ConsentsView:
     "/v1/me/consents",
     access=DRIVER,
     status=HTTPStatus.CREATED,
-    raises=(GateMissing, ConsentActionRefused, ConsentChangedMeanwhile, AccountNotActive),
+    raises=(
+        GateMissing,
+        ConsentActionRefused,
+        ConsentChangedMeanwhile,
+        AccountNotActive,
+        NoticeOutdated,
+        ConsentRecordIncomplete,
+        ConsentTermsMisplaced,
+    ),
 )
 async def decide_consent(request: web.Request, *, body: ConsentChange) -> ConsentView:
-    """Give or decline one consent. A given one is taken back by withdrawing it."""
+    """Give or decline one consent, after the driver notice was shown.
+
+    A given one is taken back by withdrawing it. Giving it again on other terms, or by a newer
+    notice, supersedes it: positions count from then on.
+    """
     at = now(request)
-    async with transaction(request) as conn:
-        decision = await service.decide(
-            conn, request[COMPANY], _me(request), body.item, ACT_OF_ANSWER[body.answer], now=at
+    async with _stopping(request, _me(request), at) as conn:
+        decision = await service.answer(
+            conn, request[COMPANY], _me(request), _answer_of(body), now=at
         )
     return _consent_view(decision)
 
@@ -162,16 +188,14 @@ async def decide_consent(request: web.Request, *, body: ConsentChange) -> Consen
     access=DRIVER,
     raises=(GateMissing, ConsentActionRefused, ConsentChangedMeanwhile),
 )
-async def withdraw_consent(request: web.Request, *, item: GateItem) -> Withdrawn:
+async def withdraw_consent(request: web.Request, *, item: ConsentItem) -> Withdrawn:
     """Withdraw a consent.
 
     Once this is answered, nothing more is stored or shown that rested on it.
     """
     at = now(request)
     async with _stopping(request, _me(request), at) as conn:
-        decision = await service.decide(
-            conn, request[COMPANY], _me(request), item, ConsentAct.WITHDRAW, now=at
-        )
+        decision = await service.withdraw(conn, request[COMPANY], _me(request), item, now=at)
     return Withdrawn(
         item=decision.item,
         state=decision.state,
@@ -180,105 +204,39 @@ async def withdraw_consent(request: web.Request, *, item: GateItem) -> Withdrawn
     )
 
 
-@endpoint("GET", "/v1/me/shift", access=DRIVER)
-async def read_shift(request: web.Request) -> ShiftView:
-    """Read whether the caller is on shift, and when it ends by itself."""
-    at = now(request)
+@endpoint("GET", "/v1/me/consents/records", access=DRIVER, raises=(CursorInvalid,))
+async def list_consent_records(
+    request: web.Request, *, query: RecordsQuery
+) -> Page[ConsentRecordView]:
+    """List every act on the caller's consents, the oldest first, each with its whole record."""
     async with transaction(request, readonly=True) as conn:
-        found = await service.shift(conn, request[COMPANY], _me(request))
-    return _shift_view(found, at)
-
-
-@endpoint(
-    "POST",
-    "/v1/me/shift/start",
-    access=DRIVER,
-    raises=(GateMissing, ShiftActRefused, ShiftRunning, ConsentNeeded, AccountNotActive),
-)
-async def start_shift(request: web.Request) -> ShiftView:
-    """Start the caller's shift: positions are kept from now on."""
-    at = now(request)
-    async with transaction(request) as conn:
-        started = await service.start_shift(conn, request[COMPANY], _me(request), now=at)
-    return _shift_view(started, at)
-
-
-@endpoint("POST", "/v1/me/shift/pause", access=DRIVER, raises=(GateMissing, ShiftActRefused))
-async def pause_shift(request: web.Request) -> ShiftView:
-    """Pause the caller's shift: nothing is kept or shown until it is resumed."""
-    at = now(request)
-    async with _stopping(request, _me(request), at) as conn:
-        paused = await service.pause_shift(conn, request[COMPANY], _me(request), now=at)
-    return _shift_view(paused, at)
-
-
-@endpoint(
-    "POST",
-    "/v1/me/shift/resume",
-    access=DRIVER,
-    raises=(GateMissing, ShiftActRefused, ConsentNeeded, AccountNotActive),
-)
-async def resume_shift(request: web.Request) -> ShiftView:
-    """Resume the caller's shift after a pause."""
-    at = now(request)
-    async with transaction(request) as conn:
-        resumed = await service.resume_shift(conn, request[COMPANY], _me(request), now=at)
-    return _shift_view(resumed, at)
-
-
-@endpoint("POST", "/v1/me/shift/end", access=DRIVER, raises=(GateMissing,))
-async def end_shift(request: web.Request) -> ShiftView:
-    """End the caller's shift. Again is the same as once."""
-    return await _end_shift(request, _me(request))
-
-
-@endpoint("POST", "/v1/drivers/{driver_id}/shift/end", access=STAFF, raises=(GateMissing,))
-async def end_shift_of_driver(request: web.Request, *, driver_id: UUID) -> ShiftView:
-    """End a driver's shift who forgot to. Staff can end one, never start one."""
-    return await _end_shift(request, driver_id)
-
-
-@endpoint("GET", "/v1/drivers", access=staff(Scope.DRIVERS_READ), raises=(CursorInvalid,))
-async def list_drivers(request: web.Request, *, query: DriversQuery) -> Page[DriverView]:
-    """List the company's drivers with their consents and shifts."""
-    company_id, at = request[COMPANY], now(request)
-    async with transaction(request, readonly=True) as conn:
-        page = await accounts.drivers(
-            conn,
-            request.app[VAULT],
-            company_id,
-            state=query.state,
-            cursor=query.cursor,
-            limit=query.limit,
+        page = await service.history(
+            conn, request[COMPANY], _me(request), cursor=query.cursor, limit=query.limit
         )
-        ids = [profile.member_id for profile in page.items]
-        states = await service.states(conn, company_id, ids)
-    return Page(
-        items=[_driver_view(one, states[one.member_id], at) for one in page.items],
-        next_cursor=page.next_cursor,
-    )
+    return Page(items=[_record_view(one) for one in page.items], next_cursor=page.next_cursor)
 
 
 @endpoint(
-    "GET", "/v1/drivers/{driver_id}", access=staff(Scope.DRIVERS_READ), raises=(MemberMissing,)
+    "GET",
+    "/v1/me/consents/records/{record_id}/receipt",
+    access=DRIVER,
+    raises=(ConsentRecordMissing, MemberMissing),
+    media=(RECEIPT,),
 )
-async def read_driver(request: web.Request, *, driver_id: UUID) -> DriverView:
-    """Read one driver, with consents and shift."""
-    company_id, at = request[COMPANY], now(request)
-    async with transaction(request, readonly=True) as conn:
-        profile = await accounts.driver(conn, request.app[VAULT], company_id, driver_id)
-        states = await service.states(conn, company_id, [driver_id])
-    return _driver_view(profile, states[driver_id], at)
-
-
-async def _end_shift(request: web.Request, driver_id: UUID) -> ShiftView:
-    at = now(request)
-    role = request[CALLER].role
-    if role is None:
-        raise NotPermitted
-    async with _stopping(request, driver_id, at) as conn:
-        await service.end_shift(conn, request[COMPANY], driver_id, by=ShiftEnd(role.value), now=at)
-    return ShiftView(state=ShiftState.OFF)
+async def read_receipt(request: web.Request, *, record_id: UUID) -> web.Response:
+    """Download the signed receipt of one record: JSON-LD that is verified without this server."""
+    async with transaction(request) as conn:
+        receipt = await service.receipt(
+            conn, request.app[VAULT], request[COMPANY], _me(request), record_id, now=now(request)
+        )
+    return web.Response(
+        body=json_bytes(receipt),
+        content_type=RECEIPT.content_type,
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Disposition": f'attachment; filename="consent-{record_id}.jsonld"',
+        },
+    )
 
 
 def _stopping(
@@ -294,9 +252,57 @@ def _me(request: web.Request) -> UUID:
     return member_id
 
 
+def _answer_of(body: ConsentChange) -> Answer:
+    return Answer(
+        item=body.item,
+        act=ACT_OF_ANSWER[body.answer],
+        notice=NoticeShown(
+            edition=body.notice.edition,
+            language=body.notice.language,
+            sha256=body.notice.sha256,
+        ),
+        terms=_terms_of(body),
+        epoch=body.epoch,
+    )
+
+
+def _terms_of(body: ConsentChange) -> LocationTerms | None:
+    """Return what was said of the location; what was not said is as usual."""
+    if body.scope is None and body.sources is None and body.background is None:
+        return None
+    usual = LocationTerms()
+    return LocationTerms(
+        scope=body.scope or usual.scope,
+        sources=usual.sources if body.sources is None else frozenset(body.sources),
+        background=usual.background if body.background is None else body.background,
+    )
+
+
 def _cell_view(cell: ConsentCell) -> ConsentView:
+    terms = cell.terms
     return ConsentView(
-        item=cell.item, state=cell.state, given_at=cell.given_at, changed_at=cell.changed_at
+        item=cell.item,
+        state=cell.state,
+        given_at=cell.given_at,
+        changed_at=cell.changed_at,
+        valid_until=cell.valid_until,
+        scope=None if terms is None else terms.scope,
+        sources=None if terms is None else sorted(terms.sources),
+        background=None if terms is None else terms.background,
+    )
+
+
+def _record_view(one: Consent) -> ConsentRecordView:
+    return ConsentRecordView(
+        record_id=one.record_id,
+        item=one.item,
+        state=one.state,
+        actor=one.actor,
+        recorded_at=one.recorded_at,
+        valid_until=one.valid_until,
+        record=None if one.record is None else json.loads(one.record),
+        record_sha256=None if one.record_sha256 is None else one.record_sha256.hex(),
+        ledger_index=one.ledger_index,
     )
 
 
@@ -304,51 +310,12 @@ def _consent_view(decision: Consent) -> ConsentView:
     return _cell_view(ConsentCell(item=decision.item, decision=decision))
 
 
-def _shift_view(shift: Shift | None, at: datetime) -> ShiftView:
-    if shift is None or shift.state(at) is ShiftState.OFF:
-        return ShiftView(state=ShiftState.OFF)
-    return ShiftView(state=shift.state(at), started_at=shift.started_at, ends_by=shift.ends_by)
-
-
-def _driver_view(profile: DriverProfile, states: DriverStates, at: datetime) -> DriverView:
-    return DriverView(
-        driver_id=profile.member_id,
-        name=profile.name,
-        phone_masked=profile.phone_masked,
-        state=profile.state,
-        locale=profile.locale,
-        consents=ConsentStates(**{item.value: state for item, state in states.consents.items()}),
-        shift=states.shift_state(at),
-        created_at=profile.created_at,
-    )
-
-
-@endpoint(
-    "POST",
-    "/v1/drivers/{driver_id}/block",
-    access=staff(Scope.DRIVERS_WRITE),
-    raises=(GateMissing, MemberStateRefused),
-)
-async def block_driver(request: web.Request, *, driver_id: UUID, body: Blocking) -> AccountView:
-    """Stop all recording of a driver. They can still log in, withdraw and ask for erasure."""
-    at, company_id = now(request), request[COMPANY]
-    async with gate.stopping(request.app[POOL], company_id, driver_id, now=at) as conn:
-        await service.end_shift(conn, company_id, driver_id, by=ShiftEnd.BLOCK, now=at)
-        await accounts.block(conn, company_id, driver_id, body.reason_code, now=at)
-    return AccountView(driver_id=driver_id, state=MemberState.BLOCKED)
-
-
 ENDPOINTS: Final = (
-    block_driver,
     list_consents,
     decide_consent,
     withdraw_consent,
-    read_shift,
-    start_shift,
-    pause_shift,
-    resume_shift,
-    end_shift,
-    end_shift_of_driver,
-    list_drivers,
-    read_driver,
+    list_consent_records,
+    read_receipt,
+    *STAFF_ENDPOINTS,
+    *SHIFTS,
 )

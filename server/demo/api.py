@@ -39,6 +39,15 @@ class Api:
         """
         return await self._call("POST", path, body)
 
+    async def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send a PUT.
+
+        Raises
+        ------
+        ApiRefused
+        """
+        return await self._call("PUT", path, body)
+
     async def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         async with self._http.request(method, path, json=body, headers=self._headers) as answer:
             if answer.status >= HTTPStatus.BAD_REQUEST:

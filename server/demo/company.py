@@ -12,12 +12,18 @@ from typing import Any, Final
 from server.accounts import service as accounts
 from server.accounts.model import Locale, NewMember, Role
 from server.databases import Opened
+from server.demo import notices
 from server.demo.api import Api
+from server.kit import db
+from server.kit.wire import rfc3339
+from server.policies import service as policies
 
 COMPANY_NAME: Final = "Liverpool Parcels (demo)"
 TIME_ZONE: Final = "Europe/London"
 DISPATCHER_EMAIL: Final = "dispatcher@demo.example"
 MAIN_USER_EMAIL: Final = "main@demo.example"
+BUSINESS_NUMBER: Final = "000000000000"
+PRIVACY_CONTACT: Final = "privacy@demo.example"
 GRACE: Final = timedelta(0)
 DRIVERS: Final = (
     ("Aidos Serikov", "+77010000101"),
@@ -79,7 +85,7 @@ def save(file: Path, company: DemoCompany) -> None:
 async def make(opened: Opened, api: Api, *, now: datetime) -> DemoCompany:
     """Make the company as its operator would, and its people as they themselves would."""
     main_password, dispatcher_password = new_password(), new_password()
-    _, invitation = await accounts.create_company(
+    made, invitation = await accounts.create_company(
         opened.pool,
         opened.vault,
         name=COMPANY_NAME,
@@ -94,6 +100,16 @@ async def make(opened: Opened, api: Api, *, now: datetime) -> DemoCompany:
         erasure_grace_s=int(GRACE.total_seconds()),
         now=now,
     )
+    # A consent names who asks for it: without this the drivers could give none.
+    async with db.tenant(opened.pool, made.company_id) as conn:
+        await policies.set_controller(
+            conn,
+            made.company_id,
+            business_number=BUSINESS_NUMBER,
+            privacy_contact=PRIVACY_CONTACT,
+            now=now,
+        )
+        await policies.ship(conn, made.company_id, now)
     await _accept(api, invitation.code, main_password)
     main_user = await api.log_in(MAIN_USER_EMAIL, main_password)
     invited = await main_user.post(
@@ -110,7 +126,7 @@ async def make(opened: Opened, api: Api, *, now: datetime) -> DemoCompany:
     scopes = ["routes:read", "routes:write"]
     planner = await main_user.post("/v1/api-tokens", {"name": "Route planner", "scopes": scopes})
     drivers = [
-        await _add_driver(api, dispatcher, name, phone, plate=f"JLD {number:03}")
+        await _add_driver(api, dispatcher, name, phone, plate=f"JLD {number:03}", now=now)
         for number, (name, phone) in enumerate(DRIVERS, start=1)
     ]
     return DemoCompany(
@@ -125,13 +141,21 @@ async def make(opened: Opened, api: Api, *, now: datetime) -> DemoCompany:
 
 
 async def _add_driver(
-    api: Api, dispatcher: Api, name: str, phone: str, *, plate: str
+    api: Api, dispatcher: Api, name: str, phone: str, *, plate: str, now: datetime
 ) -> DemoDriver:
     password = new_password()
-    added = await dispatcher.post("/v1/drivers", {"name": name, "phone": phone, "locale": "en"})
+    told = {
+        "told_at": rfc3339(now),
+        "how": "in_person",
+        "editions": [{"document": "driver_notice", "edition": 1}],
+    }
+    added = await dispatcher.post(
+        "/v1/drivers", {"name": name, "phone": phone, "locale": "en", "attestation": told}
+    )
     await _accept(api, added["invitation"]["code"], password)
     driver = await api.log_in(phone, password)
     device: Mapping[str, str] = await driver.post("/v1/me/devices", {"name": "Demo phone"})
+    await notices.acknowledge(driver)
     vehicle: Mapping[str, str] = await dispatcher.post(
         "/v1/vehicles", {"name": f"Van {plate[-1]}", "plate": plate}
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import structlog
 
+from server.demo import notices
 from server.demo.api import Api, ApiRefused
 from server.demo.clock import FastClock
 from server.demo.company import DemoCompany, DemoDriver
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 START_APART: Final = timedelta(minutes=4)
 BREAK: Final = timedelta(minutes=5)
 RETRY_S: Final = 2.0
+NEEDED: Final = frozenset({"location", "dispatch_tracking", "plan_fact"})
 WITHDRAWING_DRIVER: Final = 2
 WITHDRAW_AT: Final = 0.4
 """How far into the run that driver withdraws the location consent."""
@@ -74,9 +76,8 @@ async def _shifts(api: Api, company: DemoCompany, van: Van, clock: FastClock) ->
 async def _shift(api: Api, company: DemoCompany, van: Van, clock: FastClock) -> None:
     """Drive one run: consents, a plan, the shift, every fix as its time comes, the end."""
     person = await _log_in(api, van.driver)
-    for consent in (await person.get("/v1/me/consents"))["items"]:
-        if consent["state"] != "given":
-            await person.post("/v1/me/consents", {"item": consent["item"], "answer": "given"})
+    await notices.acknowledge(person)
+    await _consent(person)
     if (await person.get("/v1/me/shift"))["state"] != "off":
         await person.post("/v1/me/shift/end")
     started = clock()
@@ -95,6 +96,19 @@ async def _shift(api: Api, company: DemoCompany, van: Van, clock: FastClock) -> 
         if not await _upload(phone, _position(van.run, index, recorded_at), clock):
             break
     await person.post("/v1/me/shift/end")
+
+
+async def _consent(person: Api) -> None:
+    """Read the notice in force, then give each consent that the drive needs."""
+    company_id = (await person.get("/v1/session"))["company"]["company_id"]
+    shown = await person.get(
+        f"/v1/policies/driver_notice/current?company_id={company_id}&language=en"
+    )
+    notice = {name: shown[name] for name in ("document", "edition", "language", "sha256")}
+    for consent in (await person.get("/v1/me/consents"))["items"]:
+        if consent["item"] in NEEDED and consent["state"] != "given":
+            answer = {"item": consent["item"], "answer": "given", "notice": notice}
+            await person.post("/v1/me/consents", answer)
 
 
 def _position(run: Run, index: int, recorded_at: datetime) -> dict[str, Any]:

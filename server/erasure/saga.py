@@ -10,7 +10,9 @@ from uuid import UUID
 import structlog
 
 from server.accounts import service as accounts
+from server.attestations import service as attestations
 from server.consent import service as consent
+from server.devices import service as devices
 from server.erasure import service, store
 from server.erasure.model import (
     Act,
@@ -25,6 +27,12 @@ from server.gate.model import GateMissing
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.problem import where
+from server.ledger import service as ledger
+from server.ledger.model import SYSTEM
+from server.ledger.model import Act as LedgerAct
+from server.links import service as links
+from server.notices import service as notices
+from server.policies import service as policies
 from server.routes import service as routes
 from server.tracking import service as tracking
 from server.vault.service import Vault
@@ -36,10 +44,16 @@ Failpoint = Callable[[str], None]
 
 # Feature by feature, from the top down: what names the person goes before what defines them.
 ERASERS: Final[tuple[tuple[Step, Work], ...]] = (
-    (Step.ERASE_TRACKING, tracking.erase),
+    (Step.ERASE_LINKS, links.erase),
+    (Step.ERASE_ATTESTATIONS, attestations.erase),
     (Step.ERASE_ROUTES, routes.erase),
+    (Step.ERASE_TRACKING, tracking.erase),
+    (Step.ERASE_DEVICES, devices.erase),
     (Step.ERASE_CONSENT, consent.erase),
+    (Step.ERASE_POLICIES, policies.erase),
+    (Step.ERASE_NOTICES, notices.erase),
     (Step.ERASE_GATE, gate.erase),
+    (Step.ERASE_LEDGER, ledger.erase),
     (Step.ERASE_ACCOUNT, accounts.erase),
 )
 
@@ -95,7 +109,7 @@ async def run(
         return
     async with db.tenant(pool, company_id, readonly=True) as conn:
         done = await _done(conn, company_id, request_id)
-    for step, work in _steps(vault, now):
+    for step, work in _steps(vault, request_id, now):
         if step in done:
             continue
         failpoint(f"{step}.begun")
@@ -113,7 +127,7 @@ async def run(
         raise NotErased(left)
 
 
-def _steps(vault: Vault, now: datetime) -> tuple[tuple[Step, Work], ...]:
+def _steps(vault: Vault, request_id: UUID, now: datetime) -> tuple[tuple[Step, Work], ...]:
     async def close_gate(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
         await service.stop_tracking(conn, company_id, driver_id, now=now)
         return 0
@@ -121,13 +135,19 @@ def _steps(vault: Vault, now: datetime) -> tuple[tuple[Step, Work], ...]:
     async def end_sessions(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
         return await accounts.end_sessions_and_devices(conn, company_id, driver_id, now=now)
 
+    async def erase_ledger(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+        await _write_last_entry(conn, company_id, request_id, driver_id, now=now)
+        return await ledger.erase(conn, company_id, driver_id)
+
     async def destroy_keys(_conn: Connection, company_id: UUID, driver_id: UUID) -> int:
         return await vault.destroy(company_id, driver_id, now)
 
+    # What the ledger holds of the person stays; before it points to nobody, it says why.
+    erasers = dict(ERASERS) | {Step.ERASE_LEDGER: erase_ledger}
     return (
         (Step.CLOSE_GATE, close_gate),
         (Step.END_SESSIONS, end_sessions),
-        *ERASERS,
+        *erasers.items(),
         (Step.DESTROY_KEYS, destroy_keys),
     )
 
@@ -168,6 +188,24 @@ async def _perform(
         return
     rows = await work(conn, company_id, locked.driver_id)
     await store.record_step(conn, company_id, request_id, step, rows=rows, at=now)
+
+
+async def _write_last_entry(
+    conn: Connection, company_id: UUID, request_id: UUID, driver_id: UUID, *, now: datetime
+) -> None:
+    """Write that the driver was erased: once, also when the erasers run once more."""
+    found = await store.steps(conn, company_id, [request_id])
+    if any(one.step is Step.ERASE_LEDGER for one in found):
+        return
+    await ledger.append(
+        conn,
+        company_id,
+        LedgerAct.MEMBER_ERASED,
+        actor=SYSTEM,
+        subject_id=driver_id,
+        facts={"rows": {one.step.value: one.rows for one in found}},
+        now=now,
+    )
 
 
 async def _verify(conn: Connection, company_id: UUID, request_id: UUID, *, now: datetime) -> int:

@@ -1,8 +1,11 @@
 """Erasing a driver: asking, deciding, calling off, and the job that makes it true.
 
-Acts of people lock the driver's gate first, then the request; so does each step of the job.
+Acts of people lock the driver's gate first, then the request; so does each step of the job. The
+head of the ledger comes last. None of it needs the key database: asking closes the gate also while
+that is down.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -32,6 +35,12 @@ from server.gate.model import GateMissing
 from server.kit.cursors import cursor_of, place_of
 from server.kit.db import Connection
 from server.kit.ids import uuid7
+from server.kit.wire import rfc3339
+from server.ledger import service as ledger
+from server.ledger.model import Act as LedgerAct
+from server.ledger.model import Actor, Json
+from server.notices import service as notices
+from server.notices.kinds import NoticeKind
 
 
 def visible_driver(caller: Caller, driver_id: UUID) -> UUID:
@@ -51,38 +60,47 @@ async def ask(
     company_id: UUID,
     driver_id: UUID,
     *,
-    by: Role,
+    by: Actor,
     reason: Reason | None,
     now: datetime,
 ) -> Request:
     """Ask for the erasure of a driver, inside ``gate.service.stopping``.
 
     Tracking stops with it, whatever is decided later. The staff's own request is decided at once.
+    The driver is told.
 
     Raises
     ------
     GateMissing, ErasureUnderWay
     """
+    role = _role(by)
     await gate.lock(conn, company_id, driver_id)
     if await store.is_under_way(conn, company_id, driver_id):
         raise ErasureUnderWay
-    await stop_tracking(conn, company_id, driver_id, now=now)
     request = Request(
         request_id=uuid7(),
         driver_id=driver_id,
-        state=next_state(None, Act.ASK, by),
-        requested_by=by,
+        state=next_state(None, Act.ASK, role),
+        requested_by=role,
         reason=reason,
         requested_at=now,
     )
     if request.state is State.GRACE:
-        request = await _into_grace(conn, company_id, request, by=by, now=now)
+        request = await _into_grace(conn, company_id, request, by=role, now=now)
     await store.insert(conn, company_id, request)
+    told = {"by_role": role.value, "requested_at": rfc3339(now), **_grace(request)}
+    await notices.queue(conn, company_id, driver_id, NoticeKind.ERASURE_REQUESTED, told, now=now)
+    # From here on the head of the ledger is held.
+    await stop_tracking(conn, company_id, driver_id, now=now)
+    facts = {"state": request.state.value} | ({} if reason is None else {"reason": reason.value})
+    await _write_down(
+        conn, company_id, LedgerAct.ERASURE_REQUESTED, request, by=by, facts=facts, now=now
+    )
     return request
 
 
 async def driver_to_decide_on(
-    conn: Connection, company_id: UUID, request_id: UUID, outcome: Outcome, *, by: Role
+    conn: Connection, company_id: UUID, request_id: UUID, outcome: Outcome, *, by: Actor
 ) -> UUID:
     """Return whose gate to close for a decision, if there is anything to decide.
 
@@ -93,7 +111,7 @@ async def driver_to_decide_on(
     found = await store.request(conn, company_id, request_id)
     if found is None:
         raise ErasureMissing
-    next_state(found.state, Act(outcome.value), by)
+    next_state(found.state, Act(outcome.value), _role(by))
     return found.driver_id
 
 
@@ -104,10 +122,10 @@ async def decide(
     outcome: Outcome,
     ground: Ground | None,
     *,
-    by: Role,
+    by: Actor,
     now: datetime,
 ) -> Request:
-    """Approve or refuse, inside ``gate.service.stopping`` of the request's driver.
+    """Approve or refuse, inside ``gate.service.stopping`` of the request's driver, who is told.
 
     A refusal gives the account back; the consents stay withdrawn until the driver gives them.
 
@@ -116,26 +134,37 @@ async def decide(
     ErasureMissing, ErasureActRefused, ErasureUnderWay, GroundMisplaced, GateMissing
     """
     refuse_ground(outcome, ground)
+    role = _role(by)
     before = await lock(conn, company_id, request_id)
-    after = next_state(before.state, Act(outcome.value), by)
-    request = replace(before, state=after, decided_by=by, decided_at=now, ground=ground)
+    after = next_state(before.state, Act(outcome.value), role)
+    request = replace(before, state=after, decided_by=role, decided_at=now, ground=ground)
     if after is State.GRACE:
-        # Another request may be under way beside a refused one; and consent may be given again.
+        # Another request may be under way beside a refused one.
         if before.state is State.REFUSED and await store.is_under_way(
             conn, company_id, before.driver_id
         ):
             raise ErasureUnderWay
-        await stop_tracking(conn, company_id, before.driver_id, now=now)
-        request = await _into_grace(conn, company_id, request, by=by, now=now)
+        request = await _into_grace(conn, company_id, request, by=role, now=now)
     else:
         await _restore_account(conn, company_id, before)
         request = replace(request, grace_until=None, account_before=None)
     await store.update(conn, company_id, request)
+    said = {"outcome": outcome.value} | ({} if ground is None else {"ground": ground.value})
+    told = {**said, **_grace(request)}
+    await notices.queue(
+        conn, company_id, before.driver_id, NoticeKind.ERASURE_DECIDED, told, now=now
+    )
+    if after is State.GRACE:
+        # Since a refusal, consent may have been given again. Holds the head of the ledger.
+        await stop_tracking(conn, company_id, before.driver_id, now=now)
+    await _write_down(
+        conn, company_id, LedgerAct.ERASURE_DECIDED, request, by=by, facts=said, now=now
+    )
     return request
 
 
 async def cancel(
-    conn: Connection, company_id: UUID, request_id: UUID, *, by: Role, now: datetime
+    conn: Connection, company_id: UUID, request_id: UUID, *, by: Actor, now: datetime
 ) -> Request:
     """Call the erasure off; the account is what it was, the consents stay withdrawn.
 
@@ -143,24 +172,36 @@ async def cancel(
     ------
     ErasureMissing, ErasureActRefused, ErasureNotYours, GateMissing
     """
+    role = _role(by)
     before = await lock(conn, company_id, request_id)
-    after = next_state(before.state, Act.CANCEL, by)
-    refuse_cancel(by, before.requested_by)
+    after = next_state(before.state, Act.CANCEL, role)
+    refuse_cancel(role, before.requested_by)
     await _restore_account(conn, company_id, before)
     request = replace(
         before,
         state=after,
         grace_until=None,
         account_before=None,
-        cancelled_by=by,
+        cancelled_by=role,
         cancelled_at=now,
     )
     await store.update(conn, company_id, request)
+    await _write_down(
+        conn,
+        company_id,
+        LedgerAct.ERASURE_CANCELLED,
+        request,
+        by=by,
+        facts={"requested_by": before.requested_by.value},
+        now=now,
+    )
     return request
 
 
-async def unblock(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
-    """Let a blocked driver work again; not while their erasure is asked for or under way.
+async def unblock(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, by: Actor, now: datetime
+) -> None:
+    """Let a blocked driver work again, and tell them; not while their erasure is asked for.
 
     Raises
     ------
@@ -171,6 +212,11 @@ async def unblock(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
     if await store.is_under_way(conn, company_id, driver_id):
         raise ErasureUnderWay
     await accounts.unblock(conn, company_id, driver_id)
+    told = {"by_role": by.kind.value}
+    await notices.queue(conn, company_id, driver_id, NoticeKind.ACCOUNT_UNBLOCKED, told, now=now)
+    await ledger.append(
+        conn, company_id, LedgerAct.MEMBER_UNBLOCKED, actor=by, subject_id=driver_id, now=now
+    )
 
 
 async def request(
@@ -288,3 +334,37 @@ async def _restore_account(conn: Connection, company_id: UUID, request: Request)
     await gate.set_account_active(
         conn, company_id, request.driver_id, active=account is MemberState.ACTIVE
     )
+
+
+async def _write_down(
+    conn: Connection,
+    company_id: UUID,
+    act: LedgerAct,
+    request: Request,
+    *,
+    by: Actor,
+    facts: Mapping[str, Json],
+    now: datetime,
+) -> None:
+    # The request keeps the driver's id when they are gone: in clear its own id would tie that to
+    # the pseudonym.
+    await ledger.append(
+        conn,
+        company_id,
+        act,
+        actor=by,
+        subject_id=request.driver_id,
+        detail={"request_id": str(request.request_id)},
+        facts=facts,
+        now=now,
+    )
+
+
+def _grace(request: Request) -> dict[str, str]:
+    until = request.grace_until
+    return {} if until is None else {"grace_until": rfc3339(until)}
+
+
+def _role(by: Actor) -> Role:
+    """Return the role of a member who acts; nobody else has a say in an erasure."""
+    return Role(by.kind.value)

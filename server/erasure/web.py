@@ -8,7 +8,8 @@ from aiohttp import web
 from pydantic import Field
 
 from server.accounts.access import ANY_MEMBER, CALLER, STAFF, staff
-from server.accounts.model import MemberState, MemberStateRefused, NotPermitted, Role, Scope
+from server.accounts.model import MemberState, MemberStateRefused, Role, Scope
+from server.accounts.viewers import viewer
 from server.erasure import service
 from server.erasure.model import (
     ErasureActRefused,
@@ -108,11 +109,11 @@ async def ask_for_erasure(request: web.Request, *, body: ErasureAsked) -> Erasur
     Recording stops at once. A request by staff is decided with it; a driver's own waits for a
     decision.
     """
-    at, by = now(request), _role(request)
+    at = now(request)
     driver_id = service.visible_driver(request[CALLER], body.driver_id)
     async with gate.stopping(request.app[POOL], request[COMPANY], driver_id, now=at) as conn:
         asked = await service.ask(
-            conn, request[COMPANY], driver_id, by=by, reason=body.reason_code, now=at
+            conn, request[COMPANY], driver_id, by=viewer(request), reason=body.reason_code, now=at
         )
         await _begin_at_once(conn, request[COMPANY], asked)
     return ErasureStarted(
@@ -157,7 +158,7 @@ async def read_erasure(request: web.Request, *, request_id: UUID) -> ErasureView
 )
 async def decide_erasure(request: web.Request, *, request_id: UUID, body: Decision) -> ErasureView:
     """Approve or refuse a driver's own request for erasure; a refusal names its ground."""
-    at, by, company_id = now(request), _role(request), request[COMPANY]
+    at, by, company_id = now(request), viewer(request), request[COMPANY]
     async with transaction(request, readonly=True) as conn:
         driver_id = await service.driver_to_decide_on(
             conn, company_id, request_id, body.outcome, by=by
@@ -182,7 +183,7 @@ async def cancel_erasure(request: web.Request, *, request_id: UUID) -> ErasureVi
     at, company_id = now(request), request[COMPANY]
     async with transaction(request) as conn:
         await service.request(conn, company_id, request_id, caller=request[CALLER])
-        cancelled = await service.cancel(conn, company_id, request_id, by=_role(request), now=at)
+        cancelled = await service.cancel(conn, company_id, request_id, by=viewer(request), now=at)
         steps = await service.steps(conn, company_id, [request_id])
     return _view(cancelled, steps[request_id])
 
@@ -199,7 +200,9 @@ async def unblock_driver(request: web.Request, *, driver_id: UUID) -> Unblocked:
     Consents are theirs and stay as they left them.
     """
     async with transaction(request) as conn:
-        await service.unblock(conn, request[COMPANY], driver_id)
+        await service.unblock(
+            conn, request[COMPANY], driver_id, by=viewer(request), now=now(request)
+        )
     return Unblocked(driver_id=driver_id, state=MemberState.ACTIVE)
 
 
@@ -208,13 +211,6 @@ async def _begin_at_once(conn: Connection, company_id: UUID, request: Request) -
     if request.state is State.ERASING:
         payload = {"company_id": str(company_id)}
         await jobs.enqueue(conn, ERASE_DUE, payload, dedupe_key=f"erase {request.request_id}")
-
-
-def _role(request: web.Request) -> Role:
-    role = request[CALLER].role
-    if role is None:
-        raise NotPermitted
-    return role
 
 
 def _view(found: Request, steps: list[StepDone]) -> ErasureView:

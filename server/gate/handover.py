@@ -1,14 +1,16 @@
-"""Answers that hold a driver's past positions: made in turns, handed over inside the barrier.
+"""Answers that hold a driver's positions: written down, made in turns, handed over in the barrier.
 
-A track or a report takes longer to make than a withdrawal to be answered. So its gate is read
-again once it is made, inside the company's barrier, and again for each piece that is written:
-after the answer to a withdrawal nothing of it leaves any more.
+Nobody gets past :func:`answer` without a :class:`Viewing`, and there is none for a purpose that
+the endpoint does not declare. A track or a report takes longer to make than a withdrawal to be
+answered. So its gate is read again once it is made, inside the company's barrier, and again for
+each piece that is written: after the answer to a withdrawal nothing of it leaves any more.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -20,7 +22,12 @@ from server.gate.service import FRAME_LEASE_MS, FRAME_MARGIN_MS, frames, read
 from server.kit.db import Connection as Db
 from server.kit.errors import Unavailable
 from server.kit.sending import FLUSH_POLL_S, Connection, flushed
-from server.kit.web import COMPANY, POOL
+from server.kit.web import CLOCK, COMPANY, POOL, PURPOSES, Clock
+from server.ledger.model import Actor, ReadPurpose, Screen
+from server.ledger.reads import Reads
+
+READS: web.AppKey[Reads] = web.AppKey("READS")
+"""Where this process writes down who looks."""
 
 # Within the lease of frames: whoever closes a gate waits no longer than that.
 SEND_S_MAX: Final = (FRAME_LEASE_MS - FRAME_MARGIN_MS) / 1000
@@ -33,6 +40,7 @@ UNREAD_S_MAX: Final = 30.0
 DRAWINGS_MAX: Final = 2
 DRAWINGS_WAITING_MAX: Final = 20
 DRAW_TRIES_MAX: Final = 3
+ANSWER_HEADERS: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 LEASE_TRIES_MAX: Final = 5
 """The barrier may come too late on a busy machine; nothing was written then."""
 
@@ -43,6 +51,59 @@ class ReadsBusy(Unavailable):
     retry_after_s = 1.0
 
 
+class PurposeUndeclared(Exception):
+    """An endpoint answers locations without saying what for: our own fault, never a caller's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Viewing:
+    """A caller who looks at locations, for one purpose, on one screen. Made by :func:`viewing`."""
+
+    company_id: UUID
+    viewer: Actor
+    purpose: ReadPurpose
+    screen: Screen
+    reads: Reads = field(repr=False)
+    clock: Clock = field(repr=False)
+
+    async def at(self, driver_ids: Collection[UUID]) -> None:
+        """Write down whose location is about to be shown; committed when this returns."""
+        if driver_ids:
+            await self.reads.record(
+                self.company_id, self.viewer, self.purpose, self.screen, driver_ids, self.clock()
+            )
+
+
+async def writing_down(app: web.Application) -> AsyncIterator[None]:
+    """Write down who looks, in this process. An entry of ``cleanup_ctx``; needs POOL."""
+    app[READS] = Reads(app[POOL])
+    yield
+    await app[READS].close()
+
+
+def viewing(request: web.Request, viewer: Actor, purpose: ReadPurpose, screen: Screen) -> Viewing:
+    """Let the caller look for a purpose that their endpoint declares.
+
+    Raises
+    ------
+    PurposeUndeclared
+    """
+    if purpose not in request[PURPOSES]:
+        raise PurposeUndeclared
+    return Viewing(
+        company_id=request[COMPANY],
+        viewer=viewer,
+        purpose=purpose,
+        screen=screen,
+        reads=request.app[READS],
+        clock=request.app[CLOCK],
+    )
+
+
+Stands = Callable[[Db], Awaitable[bool]]
+"""Tells, inside the barrier, whether what the answer was made under still holds."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
     """A finished answer."""
@@ -51,13 +112,15 @@ class Drawn:
     content_type: str = "application/json"
     gate: Gate | None
     """The gate it was read under; None: nothing in it is fenced from the caller."""
+    stands: Stands | None = None
+    """What has to hold; None: the gate is the same and covers the purpose."""
 
 
 class _GateChanged(Exception):
     """Consents or windows are not those the answer was made under."""
 
 
-class _Turns:
+class Turns:
     """Lets a few through at a time, keeps some waiting, and refuses the rest."""
 
     def __init__(self, at_once: int, *, waiting_max: int) -> None:
@@ -78,15 +141,21 @@ class _Turns:
 
 
 # Of the process, not of an application: they share its cores and its threads.
-_turns: Final = _Turns(DRAWINGS_MAX, waiting_max=DRAWINGS_WAITING_MAX)
+_turns: Final = Turns(DRAWINGS_MAX, waiting_max=DRAWINGS_WAITING_MAX)
 
 
 async def answer(
-    request: web.Request, purpose: Purpose, draw: Callable[[], Awaitable[Drawn]]
+    request: web.Request,
+    seen: Viewing | None,
+    draw: Callable[[], Awaitable[Drawn]],
+    *,
+    turns: Turns = _turns,
 ) -> web.StreamResponse:
     """Answer with what ``draw`` makes, as long as the gate it read it under still stands.
 
-    If the gate changed meanwhile, it is drawn again, and shows what may be shown then.
+    ``seen`` is written down before the first byte; None is the person's own access, which is
+    neither fenced nor written down. If the gate changed meanwhile, it is drawn again, and shows
+    what may be shown then.
 
     Raises
     ------
@@ -94,32 +163,32 @@ async def answer(
         Too many are being drawn, or the gate kept changing, or the barrier could not be had.
     """
     for _ in range(DRAW_TRIES_MAX):
-        async with _turns.one():
+        async with turns.one():
             drawn = await draw()
         if drawn.gate is None:
             return web.Response(
-                body=drawn.body,
-                content_type=drawn.content_type,
-                headers={"Cache-Control": "no-store"},
+                body=drawn.body, content_type=drawn.content_type, headers=ANSWER_HEADERS
             )
+        if seen is None:
+            raise PurposeUndeclared
+        await seen.at((drawn.gate.driver_id,))
+        stands = drawn.stands or partial(_unchanged, believed=drawn.gate, seen=seen)
         try:
-            return await _hand_over(request, drawn, drawn.gate, purpose)
+            return await _hand_over(request, drawn, stands)
         except _GateChanged:
             continue
     raise ReadsBusy
 
 
-async def _hand_over(
-    request: web.Request, drawn: Drawn, believed: Gate, purpose: Purpose
-) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Cache-Control": "no-store"})
+async def _hand_over(request: web.Request, drawn: Drawn, stands: Stands) -> web.StreamResponse:
+    response = web.StreamResponse(headers=ANSWER_HEADERS)
     response.content_type = drawn.content_type
     response.content_length = len(drawn.body)
     connection = Connection(request.transport, chunked=request.version >= HttpVersion11)
     try:
         for start in range(0, len(drawn.body), PIECE_BYTES):
             await _room(connection)
-            async with _judged(request, connection, believed, purpose) as until:
+            async with _judged(request, connection, stands) as until:
                 if not response.prepared:
                     await response.prepare(request)
                 await response.write(drawn.body[start : start + PIECE_BYTES])
@@ -153,9 +222,9 @@ async def _room(connection: Connection) -> None:
 
 @asynccontextmanager
 async def _judged(
-    request: web.Request, connection: Connection, believed: Gate, purpose: Purpose
+    request: web.Request, connection: Connection, stands: Stands
 ) -> AsyncGenerator[float]:
-    """Hold the barrier with the gate unchanged; give the time until which may be written.
+    """Hold the barrier while all still stands; give the time until which may be written.
 
     What the kernel has not taken when the block ends is never sent.
 
@@ -170,7 +239,8 @@ async def _judged(
         until = monotonic() + SEND_S_MAX
         try:
             async with frames(request.app[POOL], request[COMPANY]) as conn:
-                await _refuse_changed(conn, request[COMPANY], believed, purpose)
+                if not await stands(conn):
+                    raise _GateChanged
                 # The whole process may have been stopped in between.
                 in_time = monotonic() < until
                 if in_time:
@@ -187,11 +257,15 @@ async def _judged(
     raise TimeoutError
 
 
-async def _refuse_changed(conn: Db, company_id: UUID, believed: Gate, purpose: Purpose) -> None:
+async def _unchanged(conn: Db, *, believed: Gate, seen: Viewing) -> bool:
+    found = await same_gate(conn, believed)
+    return found is not None and found.since(Purpose(seen.purpose.value)) is not None
+
+
+async def same_gate(conn: Db, believed: Gate) -> Gate | None:
+    """Return the gate as it is now; None if consents or windows are not those believed."""
     try:
-        found = await read(conn, company_id, believed.driver_id)
+        found = await read(conn, believed.company_id, believed.driver_id)
     except GateMissing:
-        raise _GateChanged from None
-    same = (found.epoch, found.rev) == (believed.epoch, believed.rev)
-    if not same or found.since(purpose) is None:
-        raise _GateChanged
+        return None
+    return found if (found.epoch, found.rev) == (believed.epoch, believed.rev) else None

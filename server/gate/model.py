@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from server.kit.errors import NotFound, Unavailable
@@ -22,6 +22,31 @@ class GateItem(StrEnum):
     LOCATION = "location"
     DISPATCH_TRACKING = "dispatch_tracking"
     PLAN_FACT = "plan_fact"
+
+
+class Source(StrEnum):
+    """How a position was found out."""
+
+    GPS = "gps"
+    WIFI = "wifi"
+    CELL = "cell"
+    BEACON = "beacon"
+    FUSED = "fused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What the consent to location covers beside the time."""
+
+    always: bool = False
+    """Also off shift."""
+    sources: frozenset[Source] = frozenset(Source)
+    background: bool = True
+    """Also while the app is not on the screen."""
+
+
+USUAL_REACH: Final = Reach()
+"""On shift, of every source: what is in force where nothing else was agreed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +77,10 @@ class Gate:
     key_epoch: int
     closing: bool
     """A negative act is under way; nothing is stored until it is over."""
+    reach: Reach = USUAL_REACH
+    """Of the consent to location; a change of it bumps the epoch."""
+    consented_until: datetime | None = None
+    """When the consents that hold it open run out; None while they are not given."""
 
     @property
     def is_consented(self) -> bool:
@@ -63,6 +92,11 @@ class Gate:
     @property
     def is_open(self) -> bool:
         return self.account_active and self.is_consented and not self.closing
+
+    @property
+    def always(self) -> bool:
+        """Whether positions may be recorded off shift too: a window is then open all the time."""
+        return self.is_consented and self.reach.always
 
     def since(self, purpose: Purpose) -> datetime | None:
         """Return the earliest time whose positions the purpose covers; None when none is.

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 
 from server.gate import store
-from server.gate.model import Gate, GateItem, GateMissing, Windows
+from server.gate.model import USUAL_REACH, Gate, GateItem, GateMissing, Reach, Windows
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
@@ -70,14 +70,23 @@ async def set_consent(
     driver_id: UUID,
     item: GateItem,
     since: datetime | None,
+    *,
+    reach: Reach = USUAL_REACH,
+    until: datetime | None = None,
 ) -> int:
     """Write what a consent that binds positions became; return the new epoch.
+
+    ``reach`` is that of the consent to location, and left alone where ``item`` is another.
+    ``until`` is when the consents that hold the gate open run out by themselves.
 
     Raises
     ------
     GateMissing
     """
-    return _there(await store.set_since(conn, company_id, driver_id, item, since))
+    epoch = await store.set_since(
+        conn, company_id, driver_id, item, since, reach=reach, until=until
+    )
+    return _there(epoch)
 
 
 async def set_account_active(

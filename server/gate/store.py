@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from server.gate.model import Gate, GateItem, Window
+from server.gate.model import Gate, GateItem, Reach, Source, Window
 from server.kit.db import Connection, Record
 
 
@@ -20,6 +20,7 @@ async def read(conn: Connection, company_id: UUID, driver_id: UUID) -> Gate | No
         """
         SELECT g.company_id, g.driver_id, g.account_active, g.location_since, g.dispatch_since,
                g.plan_fact_since, g.epoch, g.rev, g.credential_epoch, g.key_epoch,
+               g.location_always, g.location_sources, g.location_background, g.consented_until,
                EXISTS (SELECT FROM gate_closing c
                         WHERE c.company_id = g.company_id AND c.driver_id = g.driver_id) AS closing
           FROM gate g
@@ -36,6 +37,7 @@ async def read_all(conn: Connection, company_id: UUID) -> list[Gate]:
         """
         SELECT g.company_id, g.driver_id, g.account_active, g.location_since, g.dispatch_since,
                g.plan_fact_since, g.epoch, g.rev, g.credential_epoch, g.key_epoch,
+               g.location_always, g.location_sources, g.location_background, g.consented_until,
                EXISTS (SELECT FROM gate_closing c
                         WHERE c.company_id = g.company_id AND c.driver_id = g.driver_id) AS closing
           FROM gate g
@@ -62,6 +64,9 @@ async def set_since(
     driver_id: UUID,
     item: GateItem,
     since: datetime | None,
+    *,
+    reach: Reach,
+    until: datetime | None,
 ) -> int | None:
     """Set when the consent was given (None: it is not) and count it; return the new epoch."""
     epoch: int | None = await conn.fetchval(
@@ -70,6 +75,10 @@ async def set_since(
            SET location_since  = CASE $3 WHEN 'location' THEN $4 ELSE location_since END,
                dispatch_since  = CASE $3 WHEN 'dispatch_tracking' THEN $4 ELSE dispatch_since END,
                plan_fact_since = CASE $3 WHEN 'plan_fact' THEN $4 ELSE plan_fact_since END,
+               location_always = CASE $3 WHEN 'location' THEN $5 ELSE location_always END,
+               location_sources = CASE $3 WHEN 'location' THEN $6 ELSE location_sources END,
+               location_background = CASE $3 WHEN 'location' THEN $7 ELSE location_background END,
+               consented_until = $8,
                epoch = epoch + 1
          WHERE company_id = $1 AND driver_id = $2
         RETURNING epoch
@@ -78,6 +87,10 @@ async def set_since(
         driver_id,
         item.value,
         since,
+        reach.always,
+        sorted(source.value for source in reach.sources),
+        reach.background,
+        until,
     )
     return epoch
 
@@ -266,4 +279,12 @@ async def pass_live_barrier(conn: Connection, company_id: UUID, *, lock_ms_max: 
 
 
 def _gate(row: Record) -> Gate:
-    return Gate(**dict(row))
+    columns = dict(row)
+    always, background = columns.pop("location_always"), columns.pop("location_background")
+    sources = columns.pop("location_sources")
+    reach = Reach(
+        always=always,
+        sources=frozenset(Source) if sources is None else frozenset(map(Source, sources)),
+        background=background,
+    )
+    return Gate(**columns, reach=reach)

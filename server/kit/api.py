@@ -10,6 +10,7 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -20,6 +21,7 @@ from pydantic_core import to_json
 from server.kit.body import BODY_BYTES_MAX, JsonMalformed, read_json, refuse_doubled_keys
 from server.kit.errors import DomainError, NotFound
 from server.kit.problem import FieldFault, InvalidFields, faults_of, path_of
+from server.kit.web import PURPOSES
 
 _PATH_NAME: Final = re.compile(r"{(\w+)}")
 
@@ -67,6 +69,8 @@ class Endpoint:
     body: TypeAdapter[Any] | None
     answer: TypeAdapter[Any] | None
     raw_body: bool
+    purposes: tuple[StrEnum, ...]
+    """What it answers people's locations for; empty: it answers none."""
 
     @property
     def name(self) -> str:
@@ -77,7 +81,7 @@ class Endpoint:
         return self.body is not None
 
 
-def endpoint(
+def endpoint(  # noqa: PLR0913 - each is one line of the endpoint's contract
     method: str,
     path: str,
     *,
@@ -88,11 +92,13 @@ def endpoint(
     body_bytes_max: int = BODY_BYTES_MAX,
     raw_body: type[BaseModel] | Any = None,
     answer: type[BaseModel] | Any = None,
+    purposes: Sequence[StrEnum] = (),
 ) -> Callable[[Callable[..., Awaitable[Any]]], Endpoint]:
     """Make an :class:`Endpoint` of a handler.
 
     ``raw_body`` names the schema of a body that the handler reads by itself (the hot path),
-    ``answer`` of one that it writes by itself (it also sets a cookie).
+    ``answer`` of one that it writes by itself (it also sets a cookie). ``purposes`` is what it may
+    answer people's locations for: without one, nothing lets it.
     """
 
     def declare(handler: Callable[..., Awaitable[Any]]) -> Endpoint:
@@ -120,6 +126,7 @@ def endpoint(
             body=None if body is None else TypeAdapter(body),
             answer=None if shown is None else TypeAdapter(shown),
             raw_body=raw_body is not None,
+            purposes=tuple(purposes),
         )
 
     return declare
@@ -139,6 +146,7 @@ def _handler(
     one: Endpoint, authorize: Authorize
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
+        request[PURPOSES] = one.purposes
         await authorize(request, one.access)
         arguments = _path_arguments(one, request)
         if one.query is not None:

@@ -36,6 +36,10 @@ class NotFound(DomainError):
     """The thing does not exist, or the caller may not know that it does."""
 
 
+class Gone(DomainError):
+    """The thing existed and is over, and whoever asks may know that."""
+
+
 class Conflict(DomainError):
     """The thing is not in a state that allows this."""
 

@@ -19,6 +19,7 @@ Bodies are JSON in UTF-8, plain or with exactly one content encoding, `gzip` or 
 members and doubled ones are refused. Whole numbers are written without a fraction: `1`, not \
 `1.0`. Texts hold no control, private-use or direction-changing characters and come back in \
 normal form C. Times are RFC 3339 with an offset, between 2000 and 2099, and come back in UTC. \
+What an operation answers people's locations for stands in its `x-purpose`. \
 Errors are problem+json (RFC 9457): `code` names the rule, `fields` the places that do not fit."""
 _REF: Final = "#/components/schemas/{model}"
 
@@ -79,6 +80,8 @@ def _operation(
         + _query_parameters(schemas.get(f"{one.name}.query"), definitions),
         "responses": {str(one.status.value): _success(one, schemas), **_problems(one)},
     }
+    if one.purposes:
+        operation["x-purpose"] = [purpose.value for purpose in one.purposes]
     if one.body is not None:
         operation["requestBody"] = {
             "required": True,

@@ -23,6 +23,7 @@ STATUS: Final[Mapping[type[errors.DomainError], HTTPStatus]] = {
     errors.Refused: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.TooSlow: HTTPStatus.REQUEST_TIMEOUT,
+    errors.Gone: HTTPStatus.GONE,
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.Unsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

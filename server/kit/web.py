@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TypeAlias
 from uuid import UUID
 
@@ -16,6 +17,8 @@ Clock: TypeAlias = Callable[[], datetime]
 POOL: web.AppKey[Pool] = web.AppKey("POOL")
 CLOCK: web.AppKey[Clock] = web.AppKey("CLOCK")
 COMPANY: web.RequestKey[UUID] = web.RequestKey("COMPANY")
+PURPOSES: web.RequestKey[tuple[StrEnum, ...]] = web.RequestKey("PURPOSES")
+"""What the endpoint declares to answer people's locations for; empty: it answers none."""
 
 
 def utc_now() -> datetime:

@@ -1,40 +1,32 @@
 """Tells every open screen what changed: one hub per process, one channel per watched company.
 
-A tick reads what may be shown, compares it with what was told and hands the difference to the
-kernel, all inside the company's barrier (``gate.frames``). An act that closes a gate passes the
-barrier before it is answered, so no position leaves after that answer. What a socket does not take
-within the barrier is never sent: its watcher is dropped and comes back for a snapshot.
+A tick writes down who is about to see whom. Then it reads what may be shown, compares it with what
+was told and hands the difference to the kernel, all inside the company's barrier
+(``gate.frames``). An act that closes a gate passes the barrier before it is answered, so no
+position leaves after that answer. What a socket does not take within the barrier is never sent:
+its watcher is dropped and comes back for a snapshot.
 """
 
 import asyncio
-import re
-import secrets
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from time import monotonic
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import structlog
 
 from server.gate import handover
 from server.gate import service as gate
+from server.gate.handover import Viewing
+from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.problem import where
 from server.kit.sending import flushed
 from server.live import service
-from server.live.model import (
-    Changes,
-    Event,
-    LiveUnavailable,
-    Picture,
-    Sight,
-    WatchersFull,
-    changes,
-    picture_of,
-)
+from server.live.channel import Channel, Encoder, Frame, Seat, Watcher
+from server.live.model import LiveUnavailable, WatchersFull, changes, picture_of
 from server.tracking.committer import HINT_CHANNEL
 from server.vault.service import Vault
 
@@ -46,116 +38,13 @@ HEARTBEAT_S: Final = 15.0
 SEND_S_MAX: Final = handover.SEND_S_MAX
 WATCHERS_PER_COMPANY_MAX: Final = 500
 WATCHERS_MAX: Final = 2_000
-EVENTS_KEPT_MAX: Final = 512
 LINGER_S: Final = 300.0
 """How long a company's events are kept for screens that lost their connection."""
 FIRST_TICK_S_MAX: Final = 5.0
 FAILED_TICKS_MAX: Final = 5
 LISTEN_AGAIN_S: Final = 2.0
 
-_EVENT_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
-
 Barrier: TypeAlias = Callable[[Pool, UUID], AbstractAsyncContextManager[Connection]]
-
-
-class Watcher(Protocol):
-    """One open screen. Writing never waits."""
-
-    def send(self, chunk: bytes) -> None: ...
-
-    def unsent_bytes(self) -> int:
-        """Return how much has not been handed to the kernel yet."""
-        ...
-
-    def drop(self) -> None:
-        """Cut the connection and forget what it has not taken. May be called again."""
-        ...
-
-    def is_gone(self) -> bool: ...
-
-
-class Encoder(Protocol):
-    """Writes what is told as server-sent events."""
-
-    def hello(self, event_id: str, *, stream_id: str, now: datetime) -> bytes: ...
-
-    def resync(self, event_id: str, reason: str) -> bytes: ...
-
-    def event(self, event_id: str, event: Event) -> bytes: ...
-
-    def moves(self, moves: Sequence[Sight], *, now: datetime) -> bytes: ...
-
-
-class Channel:
-    """What one company's screens were told, and who is watching."""
-
-    def __init__(self, company_id: UUID, *, idle_since: float) -> None:
-        self.company_id = company_id
-        self.stream_id = secrets.token_hex(8)
-        self.watchers: dict[Watcher, bytes | None] = {}
-        """Each with the digest of the token it was let in with; None is not asked again."""
-        self.joined = 0
-        """Screens that are open or about to be."""
-        self.idle_since = idle_since
-        self.picture: Picture | None = None
-        self.ready = asyncio.Event()
-        """There is a picture, and it is being kept."""
-        self.hinted = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
-        self._number = 0
-        self._kept: deque[tuple[int, bytes]] = deque(maxlen=EVENTS_KEPT_MAX)
-
-    def admit(
-        self,
-        watcher: Watcher,
-        encoder: Encoder,
-        *,
-        digest: bytes | None,
-        last_event_id: str | None,
-        now: datetime,
-    ) -> None:
-        """Greet the screen, give it the events it missed, and tell it everything from now on.
-
-        Nothing here waits, so no event comes between. Positions are never among what was missed.
-        """
-        here = self._id(self._number)
-        missed = self._missed(last_event_id)
-        if last_event_id is None:
-            watcher.send(encoder.hello(here, stream_id=self.stream_id, now=now))
-        elif missed is None:
-            watcher.send(
-                encoder.hello(here, stream_id=self.stream_id, now=now)
-                + encoder.resync(here, "events_lost")
-            )
-        else:
-            # Under the old id: a screen that is cut off right here asks for them again.
-            hello = encoder.hello(last_event_id, stream_id=self.stream_id, now=now)
-            watcher.send(hello + b"".join(missed))
-        self.watchers[watcher] = digest
-
-    def encode(self, encoder: Encoder, told: Changes, *, now: datetime) -> bytes:
-        """Return one frame: events with their ids, kept for resuming; then the moves."""
-        frame = []
-        for event in told.events:
-            self._number += 1
-            encoded = encoder.event(self._id(self._number), event)
-            self._kept.append((self._number, encoded))
-            frame.append(encoded)
-        if told.moves:
-            frame.append(encoder.moves(told.moves, now=now))
-        return b"".join(frame)
-
-    def _id(self, number: int) -> str:
-        return f"{self.stream_id}-{number}"
-
-    def _missed(self, last_event_id: str | None) -> list[bytes] | None:
-        """Return the events after that id; None if they are not all here."""
-        stream_id, _, text = (last_event_id or "").partition("-")
-        if stream_id != self.stream_id or _EVENT_NUMBER.fullmatch(text) is None:
-            return None
-        after = int(text)
-        missed = [encoded for number, encoded in self._kept if number > after]
-        return missed if after + len(missed) == self._number else None
 
 
 class Hub:
@@ -225,6 +114,7 @@ class Hub:
         channel: Channel,
         watcher: Watcher,
         *,
+        seen: Viewing,
         last_event_id: str | None,
         digest: bytes | None = None,
     ) -> None:
@@ -236,7 +126,7 @@ class Hub:
         channel.admit(
             watcher,
             self._encoder,
-            digest=digest,
+            Seat(seen=seen, digest=digest),
             last_event_id=last_event_id,
             now=self._clock(),
         )
@@ -299,6 +189,7 @@ class Hub:
         now = self._clock()
         glimpsed = await service.glimpse(self._pool, self._vault, channel.company_id, now=now)
         _drop(channel, [one for one in channel.watchers if one.is_gone() or one.unsent_bytes()])
+        written_down = await _written_down(channel, glimpsed.fixes)
         # From before the barrier is asked for, as its lease: what closes a gate comes later.
         until = monotonic() + SEND_S_MAX
         async with self.barrier(self._pool, channel.company_id) as conn:
@@ -315,8 +206,33 @@ class Hub:
                 raise TimeoutError
             frame = channel.encode(self._encoder, told, now=now)
             channel.picture = told.after
-            await _hand_over(channel, frame, until)
+            await _hand_over(channel, frame, written_down, until)
         return bool(told.moves)
+
+
+async def _written_down(channel: Channel, driver_ids: Collection[UUID]) -> frozenset[Watcher]:
+    """Write down that every screen sees these drivers; return the screens.
+
+    All that can be shown now, not only who moved: it is on the screen the whole time. Whose look
+    cannot be written down, because they are no member any more, is dropped.
+    """
+    seats = dict(channel.watchers)
+    if channel.picture is None:  # nothing is sent in this tick
+        return frozenset(seats)
+    shown = frozenset(driver_ids)
+    looks = (seat.seen.at(shown) for seat in seats.values())
+    failed = {
+        watcher: error
+        for watcher, error in zip(
+            seats, await asyncio.gather(*looks, return_exceptions=True), strict=True
+        )
+        if error is not None
+    }
+    for error in failed.values():
+        if not isinstance(error, Exception) or db.is_outage(error):
+            raise error
+    _drop(channel, failed)
+    return frozenset(seats.keys() - failed.keys())
 
 
 async def _drop_shut_out(conn: Connection, channel: Channel, now: datetime) -> None:
@@ -327,14 +243,25 @@ async def _drop_shut_out(conn: Connection, channel: Channel, now: datetime) -> N
     asked: set[bytes] = set()
     still_in: set[bytes] = set()
     # Again for who came while the answer was awaited: the frame would go to them as well.
-    while new := {one for one in channel.watchers.values() if one is not None} - asked:
+    while new := {one for _, one in _digests(channel)} - asked:
         still_in |= await service.let_in(conn, channel.company_id, new, now=now)
         asked |= new
-    _drop(channel, [one for one, digest in channel.watchers.items() if digest in asked - still_in])
+    shut_out = asked - still_in
+    _drop(channel, [watcher for watcher, digest in _digests(channel) if digest in shut_out])
 
 
-async def _hand_over(channel: Channel, frame: bytes, until: float) -> None:
-    """Give the frame to the kernel for every watcher, or drop the watcher."""
+def _digests(channel: Channel) -> list[tuple[Watcher, bytes]]:
+    found = channel.watchers.items()
+    return [(watcher, seat.digest) for watcher, seat in found if seat.digest is not None]
+
+
+async def _hand_over(
+    channel: Channel, frame: Frame, written_down: Collection[Watcher], until: float
+) -> None:
+    """Give the frame to the kernel for every watcher, or drop the watcher.
+
+    Who came since the looks were written down gets no position yet: they read the snapshot now.
+    """
     sent_to = tuple(channel.watchers)
     try:
         for watcher in sent_to:
@@ -342,7 +269,7 @@ async def _hand_over(channel: Channel, frame: bytes, until: float) -> None:
             if monotonic() >= until:
                 _drop(channel, [watcher])
             else:
-                watcher.send(frame)
+                watcher.send(frame.events + (frame.moves if watcher in written_down else b""))
         await flushed(sent_to, until)
     finally:
         _drop(channel, [watcher for watcher in sent_to if watcher.unsent_bytes()])

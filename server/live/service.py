@@ -14,13 +14,13 @@ from server.accounts import credentials
 from server.accounts import service as accounts
 from server.accounts.access import staff
 from server.accounts.model import Scope, Vehicle
-from server.consent import service as consent
 from server.gate import service as gate
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.live.model import Crew, Fix, Sight, may_show, sharing_of, sights_of
 from server.routes import service as routes
 from server.routes.model import Assignment
+from server.shifts import service as shifts
 from server.tracking import service as tracking
 from server.vault.service import Vault
 
@@ -98,7 +98,7 @@ async def _crews(conn: Connection, company_id: UUID, at: datetime) -> dict[UUID,
     """Return every driver of the company, without any position."""
     states = await accounts.driver_states(conn, company_id)
     recording = await gate.drivers_in_a_window(conn, company_id, at)
-    at_work = await consent.drivers_at_work(conn, company_id, at)
+    at_work = await shifts.drivers_at_work(conn, company_id, at)
     return {
         driver_id: Crew(state=state, in_window=driver_id in recording, at_work=driver_id in at_work)
         for driver_id, state in states.items()

@@ -15,12 +15,16 @@ from pydantic import Field
 
 from server.accounts.access import VAULT, authorize, presented
 from server.accounts.model import NotAuthenticated, Vehicle
+from server.accounts.viewers import viewer
+from server.gate import handover
+from server.gate.handover import Viewing
 from server.kit.api import Media, endpoint
 from server.kit.errors import DomainError
 from server.kit.problem import where
 from server.kit.sending import Connection, flushed
 from server.kit.web import CLOCK, COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Latitude, Longitude, Wire
+from server.ledger.model import ReadPurpose, Screen
 from server.live import service
 from server.live.hub import HEARTBEAT_S, SEND_S_MAX, TICK_S, Hub, listen
 from server.live.model import (
@@ -180,7 +184,14 @@ def _members(sight: Sight) -> dict[str, Any]:
     return members
 
 
-@endpoint("GET", "/v1/live", access=LIVE, raises=(LiveUnavailable,), answer=LiveView)
+@endpoint(
+    "GET",
+    "/v1/live",
+    access=LIVE,
+    raises=(LiveUnavailable,),
+    answer=LiveView,
+    purposes=(ReadPurpose.DISPATCH_TRACKING,),
+)
 async def read_live(request: web.Request) -> web.StreamResponse:
     """Read where the company's drivers are now.
 
@@ -191,6 +202,7 @@ async def read_live(request: web.Request) -> web.StreamResponse:
     async with transaction(request, readonly=True) as conn:
         names = await service.names(conn, vault, company_id)
     glimpsed = await service.glimpse(pool, vault, company_id, now=at)
+    await _seen(request).at(glimpsed.fixes.keys())
     connection = _connection(request)
     response: web.Response | None = None
     until = monotonic() + SEND_S_MAX
@@ -247,6 +259,7 @@ def _vehicle(sight: Sight, names: Names) -> VehicleRef | None:
     access=LIVE,
     raises=(LiveUnavailable, WatchersFull),
     media=(Media(content_type="text/event-stream", schema=_EVENT),),
+    purposes=(ReadPurpose.DISPATCH_TRACKING,),
 )
 async def stream_live(request: web.Request) -> web.StreamResponse:
     """Stream what changes, as server-sent events.
@@ -269,6 +282,7 @@ async def stream_live(request: web.Request) -> web.StreamResponse:
         hub.admit(
             channel,
             connection,
+            seen=_seen(request),
             last_event_id=request.headers.get("Last-Event-ID"),
             digest=token.digest,
         )
@@ -299,6 +313,12 @@ async def _still_may(request: web.Request) -> bool:
         log.warning("stream_not_checked", **where(error))
         return False
     return True
+
+
+def _seen(request: web.Request) -> Viewing:
+    return handover.viewing(
+        request, viewer(request), ReadPurpose.DISPATCH_TRACKING, Screen.LIVE_MAP
+    )
 
 
 def _connection(request: web.Request) -> Connection:

@@ -12,13 +12,14 @@ from pydantic import Field
 
 from server.accounts.access import VAULT, staff
 from server.accounts.model import Scope
+from server.accounts.viewers import viewer
 from server.gate import handover
 from server.gate.handover import Drawn, ReadsBusy
-from server.gate.model import Purpose
 from server.kit.api import endpoint
 from server.kit.ids import uuid7
 from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Latitude, Longitude, Page, Text, Wire
+from server.ledger.model import ReadPurpose, Screen
 from server.routes import service
 from server.routes.model import (
     LINE_POINTS_MAX,
@@ -168,6 +169,7 @@ async def get_route(request: web.Request, route_id: UUID) -> RouteView:
     access=staff(Scope.TRACKS_READ),
     answer=PlanFactView,
     raises=(RouteNotFound, TrackTooLong, ReadsBusy),
+    purposes=(ReadPurpose.PLAN_FACT,),
 )
 async def get_plan_fact(request: web.Request, route_id: UUID) -> web.StreamResponse:
     """Compare a route's plan with what happened, as far as it is known now.
@@ -184,7 +186,8 @@ async def get_plan_fact(request: web.Request, route_id: UUID) -> web.StreamRespo
         # The connection is back by here: uploads and withdrawals wait for no report.
         return await asyncio.to_thread(_drawn, found)
 
-    return await handover.answer(request, Purpose.PLAN_FACT, draw)
+    seen = handover.viewing(request, viewer(request), ReadPurpose.PLAN_FACT, Screen.ROUTE_REPORT)
+    return await handover.answer(request, seen, draw)
 
 
 def _drawn(found: Gathered) -> Drawn:

@@ -1,4 +1,9 @@
-"""What is accepted: which positions of an upload may be kept, and why the others may not."""
+"""What is accepted: which positions of an upload may be kept, and why the others may not.
+
+Where the upload says when it was sent, a position's true time is known up to the time the upload
+travelled. It is kept only if the phone's own time and every time it may truly have been recorded
+at pass each rule, in one and the same window: docs/explanation/acceptance.md.
+"""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -8,37 +13,87 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from server.gate.model import Gate, Purpose, Windows
+from server.gate.model import USUAL_REACH, Gate, Purpose, Reach, Windows
 from server.tracking.model import (
     CLOCK_OFFSET_MAX_S,
     FUTURE_MAX_S,
+    LATEST_KEPT_S,
+    SOURCE_BITS,
+    SOURCES,
+    TRANSIT_S_MAX,
+    AppState,
+    Bytes,
+    Flags,
     Ints,
     Positions,
     Refusal,
     RefusalReason,
-    ceil_ms,
-    in_windows,
-    window_columns,
+    to_us,
 )
+
+# Phones tell milliseconds, gates and clocks of ours microseconds: nothing is rounded here.
+SECOND_US: Final = 1_000_000
+MILLISECOND_US: Final = 1_000
+CLOCK_OFFSET_US_MAX: Final = CLOCK_OFFSET_MAX_S * SECOND_US
+FUTURE_US_MAX: Final = FUTURE_MAX_S * SECOND_US
+LATEST_KEPT_US: Final = LATEST_KEPT_S * SECOND_US
+TRANSIT_US_MAX: Final = TRANSIT_S_MAX * SECOND_US
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Coverage:
+    """What the consent to location covers beside the time, as it is looked up."""
+
+    sources: Flags
+    """By a position's source code, whether it is covered."""
+    background: bool
+    is_whole: bool
+    """Whether nothing is left out: then no upload has to be looked at for it."""
+
+
+def coverage_of(reach: Reach) -> Coverage:
+    """Return what a consent that reaches so far covers.
+
+    A position of unknown source could be of any, so it is covered only where all are.
+    """
+    covered = [source in reach.sources for source in SOURCES]
+    codes = np.zeros(SOURCE_BITS + 1, np.bool_)
+    codes[: 1 + len(SOURCES)] = [all(covered), *covered]
+    return Coverage(
+        sources=codes, background=reach.background, is_whole=reach.background and all(covered)
+    )
+
+
+EVERYTHING: Final = coverage_of(USUAL_REACH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Terms:
     """What the gate and the company's settings let through, as one process believes it."""
 
-    since_ms: int
+    since_us: int
     """Positions before the present consents are refused."""
-    opened_ms: tuple[int, ...]
+    opened_us: tuple[int, ...]
     """When each recording window opened, oldest first."""
-    end_ms: tuple[int, ...]
-    buffer_max_ms: int
+    end_us: tuple[int, ...]
+    buffer_us_max: int
     keeps_track: bool
     """Whether whole tracks are kept, or only the newest position."""
+    coverage: Coverage = EVERYTHING
+    until_us: int | None = None
+    """When the consents run out by themselves; from then on nothing is let through."""
 
-    def window_holds(self, first_ms: int, last_ms: int) -> bool:
+    def window_holds(self, first_us: int, last_us: int) -> bool:
         """Tell whether one window holds both times."""
-        place = bisect_right(self.opened_ms, first_ms) - 1
-        return place >= 0 and last_ms < self.end_ms[place]
+        place = bisect_right(self.opened_us, first_us) - 1
+        return place >= 0 and last_us < self.end_us[place]
+
+    def windows_hold(self, first_us: Ints, last_us: Ints) -> Flags:
+        """Tell for each pair of times whether one window holds both."""
+        if not self.opened_us:
+            return np.zeros(first_us.size, dtype=np.bool_)
+        place = np.searchsorted(np.array(self.opened_us), first_us, side="right") - 1
+        return (place >= 0) & (last_us < np.array(self.end_us)[np.maximum(place, 0)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,36 +117,47 @@ def terms_of(gate: Gate, windows: Windows, *, buffer_max_s: int) -> Terms | None
     since = gate.since(purpose)
     if since is None or not gate.is_open:
         return None
-    opened_ms, end_ms = window_columns(windows)
     return Terms(
-        since_ms=ceil_ms(since),
-        opened_ms=opened_ms,
-        end_ms=end_ms,
-        buffer_max_ms=buffer_max_s * 1000,
+        since_us=to_us(since),
+        opened_us=tuple(to_us(one.opened_at) for one in windows),
+        end_us=tuple(to_us(one.end) for one in windows),
+        buffer_us_max=buffer_max_s * SECOND_US,
         keeps_track=keeps_track(gate),
+        coverage=coverage_of(gate.reach),
+        until_us=None if gate.consented_until is None else to_us(gate.consented_until),
     )
 
 
 def sort_out(
-    positions: Positions, terms: Terms, *, now_ms: int, offset_ms: int | None
+    positions: Positions,
+    terms: Terms,
+    *,
+    now_us: int,
+    offset_us: int | None,
+    app_state: Bytes | None = None,
 ) -> SortedOut:
-    """Decide for each position. ``offset_ms`` is received minus sent, None if not told.
+    """Decide for each position. ``offset_us`` is received minus sent, None if not told.
 
-    The stored times stay the phone's: with the offset they only have to lie in a window too.
+    The stored times stay the phone's: with the offset they only have to fit in as well.
     """
-    if offset_ms is not None and abs(offset_ms) > CLOCK_OFFSET_MAX_S * 1000:
+    if terms.until_us is not None and now_us >= terms.until_us:
+        return refuse_all(positions, RefusalReason.NO_CONSENT)
+    time_us = positions.time_ms * MILLISECOND_US
+    first, last = int(time_us.min()), int(time_us.max())
+    if _clock_is_wrong(last, now_us, offset_us):
         return refuse_all(positions, RefusalReason.CLOCK_WRONG)
-    time_ms = positions.time_ms
-    first, last = int(time_ms.min()), int(time_ms.max())
-    offset = offset_ms or 0
-    if _all_fit(terms, first, last, offset, now_ms):
+    earlier, later = _reach_us(offset_us)
+    covered = terms.coverage.is_whole
+    if covered and _all_fit(terms, first + earlier, last + later, now_us):
         fitting = positions
         refused: tuple[Refusal, ...] = ()
         chosen: NDArray[np.intp] | None = None
     else:
-        reasons = _reasons(time_ms, terms, offset, now_ms)
+        reasons = _reasons(terms, time_us + earlier, time_us + later, now_us)
+        if not covered:
+            reasons = np.where(reasons, reasons, _uncovered(terms.coverage, positions, app_state))
         refused = tuple(
-            Refusal(index, _TIME_REASONS[reasons[index] - 1])
+            Refusal(index, _REASONS[reasons[index] - 1])
             for index in np.flatnonzero(reasons).tolist()
         )
         chosen = np.flatnonzero(reasons == 0)
@@ -100,58 +166,96 @@ def sort_out(
         fitting = positions.take(chosen)
     if terms.keeps_track:
         return SortedOut(kept=fitting, refused=refused)
-    return _only_newest(fitting, refused, chosen)
+    outdated_us = now_us - LATEST_KEPT_US - earlier
+    return _only_newest(fitting, refused, chosen, outdated_us=outdated_us)
 
 
-_TIME_REASONS: Final = (
+_REASONS: Final = (
     RefusalReason.IN_FUTURE,
     RefusalReason.TOO_OLD,
     RefusalReason.BEFORE_CONSENT,
     RefusalReason.OUTSIDE_WINDOW,
+    RefusalReason.SOURCE_NOT_COVERED,
+    RefusalReason.BACKGROUND_NOT_COVERED,
 )
+_TIME_REASONS: Final = 4
 
 
-def _reasons(time_ms: Ints, terms: Terms, offset: int, now_ms: int) -> Ints:
-    """Return for each time 0, or 1 + the place of the first of ``_TIME_REASONS`` that holds."""
-    shifted = time_ms + offset
-    inside = in_windows(time_ms, terms.opened_ms, terms.end_ms)
-    if offset:
-        inside &= in_windows(shifted, terms.opened_ms, terms.end_ms)
+def _clock_is_wrong(newest_us: int, now_us: int, offset_us: int | None) -> bool:
+    """Tell whether the phone's clock cannot be trusted in anything.
+
+    Without ``sent_at`` only the newest position can give a clock away: nothing is recorded in the
+    future.
+    """
+    if offset_us is None:
+        return newest_us > now_us + FUTURE_US_MAX
+    return abs(offset_us) > CLOCK_OFFSET_US_MAX
+
+
+def _reach_us(offset_us: int | None) -> tuple[int, int]:
+    """Return how much before and after its raw time a position has to fit in as well.
+
+    It was truly recorded at ``raw + offset`` less the time that the upload travelled.
+    """
+    if offset_us is None:
+        return 0, 0
+    return min(0, offset_us - TRANSIT_US_MAX), max(0, offset_us)
+
+
+def _reasons(terms: Terms, earliest_us: Ints, latest_us: Ints, now_us: int) -> Ints:
+    """Return for each time 0, or 1 + the place of the first of ``_REASONS`` that holds."""
     conditions = [
-        np.maximum(time_ms, shifted) > now_ms + FUTURE_MAX_S * 1000,
-        time_ms < now_ms - terms.buffer_max_ms,
-        time_ms < terms.since_ms,
-        ~inside,
+        latest_us > now_us + FUTURE_US_MAX,
+        earliest_us < now_us - terms.buffer_us_max,
+        earliest_us < terms.since_us,
+        ~terms.windows_hold(earliest_us, latest_us),
     ]
-    return np.select(conditions, range(1, len(conditions) + 1), default=0)
+    return np.select(conditions, range(1, 1 + _TIME_REASONS), default=0)
+
+
+def _uncovered(coverage: Coverage, positions: Positions, app_state: Bytes | None) -> Ints:
+    """Return for each position 0, or 1 + the place in ``_REASONS`` of what is not covered."""
+    uncovered = ~coverage.sources[positions.flags & SOURCE_BITS]
+    reasons = np.where(uncovered, 1 + _TIME_REASONS, 0)
+    if coverage.background:
+        return reasons
+    if app_state is None:
+        behind = np.ones(len(positions), np.bool_)
+    else:
+        behind = app_state != AppState.FOREGROUND
+    return np.where(behind & ~uncovered, 2 + _TIME_REASONS, reasons)
 
 
 def _only_newest(
-    fitting: Positions, refused: tuple[Refusal, ...], chosen: NDArray[np.intp] | None
+    fitting: Positions,
+    refused: tuple[Refusal, ...],
+    chosen: NDArray[np.intp] | None,
+    *,
+    outdated_us: int,
 ) -> SortedOut:
-    """Keep the newest, and refuse those that only a track could use."""
+    """Keep the newest unless it is outdated, and refuse those that only a track could use."""
     newest = int(fitting.time_ms.argmax())
+    is_kept = int(fitting.time_ms[newest]) * MILLISECOND_US >= outdated_us
     indices = range(len(fitting)) if chosen is None else chosen.tolist()
-    outdated = [
+    not_kept = [
         Refusal(index, RefusalReason.NOT_KEPT)
         for place, index in enumerate(indices)
-        if place != newest
+        if place != newest or not is_kept
     ]
     return SortedOut(
-        kept=fitting.take(np.array([newest])),
-        refused=tuple(sorted((*refused, *outdated))),
-        newest_index=indices[newest],
+        kept=fitting.take(np.array([newest])) if is_kept else None,
+        refused=tuple(sorted((*refused, *not_kept))),
+        newest_index=indices[newest] if is_kept else None,
     )
 
 
-def _all_fit(terms: Terms, first: int, last: int, offset: int, now_ms: int) -> bool:
+def _all_fit(terms: Terms, earliest: int, latest: int, now_us: int) -> bool:
     """Tell quickly whether the whole upload lies in one window: nearly every upload does."""
-    low, high = first + min(offset, 0), last + max(offset, 0)
     return (
-        terms.window_holds(low, high)
-        and high <= now_ms + FUTURE_MAX_S * 1000
-        and first >= now_ms - terms.buffer_max_ms
-        and first >= terms.since_ms
+        terms.window_holds(earliest, latest)
+        and latest <= now_us + FUTURE_US_MAX
+        and earliest >= now_us - terms.buffer_us_max
+        and earliest >= terms.since_us
     )
 
 

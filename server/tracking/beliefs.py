@@ -14,18 +14,21 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from server.accounts import credentials
 from server.accounts import service as accounts
 from server.accounts.model import NotAuthenticated
 from server.consent import service as consent
-from server.consent.model import ConsentState
+from server.consent.model import ConsentItem, ConsentState
+from server.devices import service as devices
+from server.devices.model import NoticeStanding
 from server.gate import service as gates
-from server.gate.model import Gate, GateItem, GateMissing
+from server.gate.model import Gate, GateMissing
 from server.kit import db, tokens
 from server.kit.db import Connection, Pool
 from server.kit.tokens import Token
 from server.tracking import store
 from server.tracking.acceptance import Terms, terms_of
-from server.tracking.model import ConsentAnswer, to_ms
+from server.tracking.model import ConsentAnswer, to_us
 
 BELIEFS_MAX: Final = 20_000
 BELIEVED_S_MAX: Final = 60.0
@@ -35,6 +38,15 @@ UNKNOWN_S_MAX: Final = 5.0
 READS_MAX: Final = 6
 """Connections that uploads may read with at once: the acts of people need some too."""
 WINDOWS_AHEAD: Final = timedelta(days=1)
+TAKEN_BACK: Final = frozenset(
+    {
+        ConsentState.WITHDRAWN,
+        ConsentState.EXPIRED,
+        ConsentState.SUPERSEDED,
+        ConsentState.INVALIDATED,
+    }
+)
+"""Was given once: what the phone still holds rested on it, and is not to be sent any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,14 +59,17 @@ class Belief:
     device_number: int
     gate: Gate
     consent: ConsentAnswer
+    notice: NoticeStanding
     terms: Terms | None
     """What is let through; None if nothing is."""
     until: float
 
     def collects(self, now: datetime) -> bool:
         """Tell whether the app should be recording at ``now``."""
-        at_ms = to_ms(now)
-        return self.terms is not None and self.terms.window_holds(at_ms, at_ms)
+        if not self.notice.holds(now):
+            return False
+        at_us = to_us(now)
+        return self.terms is not None and self.terms.window_holds(at_us, at_us)
 
 
 class ParsedTokens:
@@ -138,12 +153,16 @@ class Beliefs:
         return belief
 
     async def confirm(self, token: Token, belief: Belief, now: datetime) -> Belief:
-        """Return the belief if the gate has not changed since, else a new one.
+        """Return the belief if the gate has not changed since, nor another notice is in force.
+
+        Else a new one.
 
         Raises
         ------
         NotAuthenticated
         """
+        if belief.notice.is_over(now):
+            return await self.load(token, now)
         try:
             async with (
                 self._reads,
@@ -167,7 +186,7 @@ class Beliefs:
 
     async def _read(self, conn: Connection, token: Token, now: datetime) -> Belief:
         company_id = token.company_id
-        device = await accounts.device_of_token(conn, company_id, token.digest)
+        device = await credentials.device_of_token(conn, company_id, token.digest)
         if device is None or device.revoked:
             raise NotAuthenticated
         try:
@@ -189,6 +208,7 @@ class Beliefs:
             device_number=device.number,
             gate=gate,
             consent=await _consent_of(conn, gate),
+            notice=await devices.notice_standing(conn, company_id, device.device_id, now),
             terms=terms_of(gate, windows, buffer_max_s=company.buffer_max_s),
             until=self._monotonic() + BELIEVED_S_MAX,
         )
@@ -200,10 +220,10 @@ async def _consent_of(conn: Connection, gate: Gate) -> ConsentAnswer:
         return ConsentAnswer.GIVEN
     states = await consent.states(conn, gate.company_id, [gate.driver_id])
     cells = states[gate.driver_id].consents
-    # What is missing was withdrawn, or else it was never given.
-    missing = [GateItem.LOCATION] if gate.location_since is None else []
+    # What is missing was taken back in some way, or else it was never given.
+    missing = [ConsentItem.LOCATION] if gate.location_since is None else []
     if not any(purposes):
-        missing += [GateItem.DISPATCH_TRACKING, GateItem.PLAN_FACT]
-    if any(cells[item] is ConsentState.WITHDRAWN for item in missing):
+        missing += [ConsentItem.DISPATCH_TRACKING, ConsentItem.PLAN_FACT]
+    if any(cells[item] in TAKEN_BACK for item in missing):
         return ConsentAnswer.WITHDRAWN
     return ConsentAnswer.NOT_GIVEN

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from server.gate.model import Windows
+from server.gate.model import Source, Windows
 from server.kit.errors import Invalid, Unavailable
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -20,12 +20,15 @@ Bytes: TypeAlias = NDArray[np.uint8]
 Flags: TypeAlias = NDArray[np.bool_]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
 MILLISECOND: Final = timedelta(milliseconds=1)
 DAY_MS: Final = 86_400_000
 
 UPLOAD_POSITIONS_MAX: Final = 10_000
 FUTURE_MAX_S: Final = 30
 CLOCK_OFFSET_MAX_S: Final = 120
+TRANSIT_S_MAX: Final = 5
+"""How long an upload may travel between ``sent_at`` and its receipt for its times to be certain."""
 LATEST_KEPT_S: Final = 15 * 60
 GAP_S: Final = 120
 TRACK_SPAN_DAYS_MAX: Final = 31
@@ -33,8 +36,8 @@ TRACK_POSITIONS_MAX: Final = 300_000
 
 # Rows of Positions.values.
 LAT, LON, ACCURACY_M, SPEED_MPS, HEADING_DEG, ALTITUDE_M, BATTERY_PCT = range(7)
-SOURCES: Final = ("gps", "wifi", "cell", "fused")
-"""A position's source stands in its flags as 1 + the index here; 0 is unknown."""
+SOURCES: Final = (Source.GPS, Source.WIFI, Source.CELL, Source.FUSED, Source.BEACON)
+"""A position's source stands in its flags as 1 + the index here, for good; 0 is unknown."""
 SOURCE_BITS: Final = 0b0000_0111
 MOCK_KNOWN: Final = 0b0000_1000
 MOCK: Final = 0b0001_0000
@@ -50,7 +53,17 @@ class RefusalReason(StrEnum):
     TOO_OLD = "too_old"
     BEFORE_CONSENT = "before_consent"
     OUTSIDE_WINDOW = "outside_window"
+    SOURCE_NOT_COVERED = "source_not_covered"
+    BACKGROUND_NOT_COVERED = "background_not_covered"
     NOT_KEPT = "not_kept"
+
+
+class AppState(IntEnum):
+    """What the app was to its user when it recorded. It decides, and is not kept."""
+
+    UNKNOWN = 0
+    FOREGROUND = 1
+    BACKGROUND = 2
 
 
 class ConsentAnswer(StrEnum):
@@ -145,6 +158,8 @@ class Upload:
     """The client's own name for the batch; the same batch again is counted as a duplicate."""
     sent_at: datetime | None = None
     """The phone's clock when it sent; None where the format does not tell."""
+    app_state: Bytes | None = None
+    """Of each position an :class:`AppState`; None where the upload does not tell."""
 
 
 class Refusal(NamedTuple):
@@ -269,6 +284,10 @@ class LatestPosition:
     heading_deg: float | None
     epoch: int
     """Of the gate that was read with it."""
+
+
+def to_us(at: datetime) -> int:
+    return (at - EPOCH) // MICROSECOND
 
 
 def to_ms(at: datetime) -> int:

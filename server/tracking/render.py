@@ -1,5 +1,6 @@
 """A track as JSON, GeoJSON and GPX."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import gpxpy.gpx
@@ -31,7 +32,7 @@ COLUMNS: Final = {
     "altitude_m": ALTITUDE_M,
     "battery_pct": BATTERY_PCT,
 }
-_SOURCE_NAMES: Final = (None, *SOURCES)
+_SOURCE_NAMES: Final = (None, *(source.value for source in SOURCES))
 
 
 def json_track(track: Track, head: dict[str, Any]) -> bytes:
@@ -96,3 +97,11 @@ def _column(values: Floats) -> list[float | None]:
     if np.isnan(values).any():
         listed = [None if value != value else value for value in listed]  # noqa: PLR0124 - NaN
     return listed
+
+
+FORMATS: Final[Mapping[str, tuple[str, Callable[[Track, dict[str, Any]], bytes]]]] = {
+    "json": ("application/json", json_track),
+    "geojson": ("application/geo+json", geojson_track),
+    "gpx": ("application/gpx+xml", lambda track, _head: gpx_track(track)),
+}
+"""By the format's name, its media type and what writes it."""

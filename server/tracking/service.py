@@ -17,6 +17,7 @@ from server.tracking import codec, store
 from server.tracking.codec import BlobUnreadable
 from server.tracking.model import (
     ACCURACY_M,
+    FUTURE_MAX_S,
     HEADING_DEG,
     LAT,
     LATEST_KEPT_S,
@@ -109,7 +110,11 @@ async def gather(
     given = gate.since(Purpose(purpose.value)) if found.fenced else None
     if found.fenced and given is None:
         return replace(found, availability=Availability.NOT_SHARED)
-    since = max(since, given or since)
+    if given is not None:
+        apart = await store.set_apart_before(conn, company_id, driver_id)
+        # No grant reaches back that far; only what the driver shows again later could.
+        given = given if apart is None else max(given, apart)
+        since = max(since, given)
     if not since < until:
         return found
     windows = await gates.windows(conn, company_id, driver_id, since=since, until=until)
@@ -219,13 +224,29 @@ async def latest_positions(
     ``watched`` are the gates of those in a window now, read in this very transaction: nothing is
     returned of who did not consent to dispatch tracking, or from before that consent.
     """
-    oldest = now - timedelta(seconds=LATEST_KEPT_S)
-    gate_of = {gate.driver_id: gate for gate in watched}
-    since = {
-        driver_id: max(given, oldest)
-        for driver_id, gate in gate_of.items()
+    since = [
+        (gate, given)
+        for gate in watched
         if (given := gate.since(Purpose.DISPATCH_TRACKING)) is not None
-    }
+    ]
+    return await latest_since(conn, vault, company_id, since, now=now)
+
+
+async def latest_since(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    watched: Sequence[tuple[Gate, datetime]],
+    *,
+    now: datetime,
+) -> dict[UUID, LatestPosition]:
+    """Return by driver where they were last, at most 15 minutes ago and not before their time.
+
+    That is what the purpose covers, by the gates that were read in this very transaction.
+    """
+    oldest = now - timedelta(seconds=LATEST_KEPT_S)
+    gate_of = {gate.driver_id: gate for gate, _ in watched}
+    since = {gate.driver_id: max(given, oldest) for gate, given in watched}
     if not since:
         return {}
     found = await store.newest(conn, company_id, list(since), list(since.values()))
@@ -272,6 +293,17 @@ async def sweep_latest(conn: Connection, company_id: UUID, now: datetime) -> int
     return await store.delete_latest_before(
         conn, company_id, now - timedelta(seconds=LATEST_KEPT_S)
     )
+
+
+async def set_apart(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> int:
+    """Hide what is stored of the driver from the company for good; return how many positions.
+
+    Nothing is deleted: the driver still sees it. Inside ``gate.service.stopping``, so that nothing
+    more of it commits.
+    """
+    # A phone's clock may be fast: what is stored already may lie so far ahead.
+    before = now + timedelta(seconds=FUTURE_MAX_S)
+    return await store.set_apart(conn, company_id, driver_id, before)
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:

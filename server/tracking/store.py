@@ -200,6 +200,35 @@ async def count_refusals(
     )
 
 
+async def set_apart(conn: Connection, company_id: UUID, driver_id: UUID, before: datetime) -> int:
+    """Set apart what the driver's rows hold from before that time; return how many positions."""
+    count: int = await conn.fetchval(
+        """
+        INSERT INTO set_apart (company_id, driver_id, before, positions)
+        SELECT $1, $2, $3,
+               (SELECT coalesce(sum(count), 0) FROM chunk
+                 WHERE company_id = $1 AND driver_id = $2 AND first_at < $3)
+             + (SELECT count(*) FROM latest_position
+                 WHERE company_id = $1 AND driver_id = $2 AND recorded_at < $3)
+        RETURNING positions
+        """,
+        company_id,
+        driver_id,
+        before,
+    )
+    return int(count)
+
+
+async def set_apart_before(conn: Connection, company_id: UUID, driver_id: UUID) -> datetime | None:
+    """Return the time before which the company sees nothing of the driver any more."""
+    before: datetime | None = await conn.fetchval(
+        "SELECT max(before) FROM set_apart WHERE company_id = $1 AND driver_id = $2",
+        company_id,
+        driver_id,
+    )
+    return before
+
+
 class SealedChunk(NamedTuple):
     upload_id: UUID
     key_id: UUID
@@ -301,8 +330,10 @@ async def delete_driver(conn: Connection, company_id: UUID, driver_id: UUID) -> 
              l AS (DELETE FROM latest_position WHERE company_id = $1 AND driver_id = $2
                    RETURNING 1),
              r AS (DELETE FROM refusal_count WHERE company_id = $1 AND driver_id = $2
-                   RETURNING 1)
+                   RETURNING 1),
+             s AS (DELETE FROM set_apart WHERE company_id = $1 AND driver_id = $2 RETURNING 1)
         SELECT (SELECT count(*) FROM c) + (SELECT count(*) FROM l) + (SELECT count(*) FROM r)
+             + (SELECT count(*) FROM s)
         """,
         company_id,
         driver_id,

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from server.accounts.model import NotAuthenticated
+from server.devices.model import NoticeRequired
 from server.gate.model import GateBusy
 from server.kit.db import Pool
 from server.kit.tokens import Token
@@ -20,7 +21,7 @@ from server.tracking.beliefs import Belief, Beliefs, ParsedTokens
 from server.tracking.committer import Committer
 from server.tracking.model import (
     DAY_MS,
-    MILLISECOND,
+    MICROSECOND,
     ChunkRow,
     ConsentAnswer,
     Deposit,
@@ -31,7 +32,7 @@ from server.tracking.model import (
     Upload,
     UploadAnswer,
     from_ms,
-    to_ms,
+    to_us,
 )
 from server.tracking.refusals import RefusalCounts
 from server.vault.model import Category, SubjectErased
@@ -50,6 +51,8 @@ BELIEVED: Final = frozenset(
         RefusalReason.ACCOUNT_INACTIVE,
         RefusalReason.BEFORE_CONSENT,
         RefusalReason.OUTSIDE_WINDOW,
+        RefusalReason.SOURCE_NOT_COVERED,
+        RefusalReason.BACKGROUND_NOT_COVERED,
     }
 )
 """Reasons that rest on what this process believes of the gate."""
@@ -85,6 +88,8 @@ class Uploads:
         ------
         NotAuthenticated
             No living device has this token.
+        NoticeRequired
+            The device notice in force was not acknowledged on this device.
         GateBusy
             The driver's consent is changing just now; nothing was stored.
         UploadsBusy
@@ -99,7 +104,12 @@ class Uploads:
                 await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
                 belief, sure = await self._renewed(token, belief, now), True
                 continue
-            sorted_out = _sorted_out(belief, upload, now)
+            if not belief.notice.holds(now):
+                if sure:
+                    raise NoticeRequired
+                belief, sure = await self._beliefs.confirm(token, belief, now), True
+                continue
+            sorted_out = judge(belief, upload, now)
             if not sure and _is_unseen(sorted_out):
                 belief, sure = await self._beliefs.confirm(token, belief, now), True
                 continue
@@ -223,7 +233,8 @@ def _is_unseen(sorted_out: SortedOut) -> bool:
     return sorted_out.kept is None or any(one.reason in BELIEVED for one in sorted_out.refused)
 
 
-def _sorted_out(belief: Belief, upload: Upload, now: datetime) -> SortedOut:
+def judge(belief: Belief, upload: Upload, now: datetime) -> SortedOut:
+    """Decide for each position of the upload, as far as the belief is true."""
     positions = upload.positions
     if belief.terms is None:
         reason = (
@@ -232,5 +243,11 @@ def _sorted_out(belief: Belief, upload: Upload, now: datetime) -> SortedOut:
             else RefusalReason.ACCOUNT_INACTIVE
         )
         return refuse_all(positions, reason)
-    offset_ms = None if upload.sent_at is None else (now - upload.sent_at) // MILLISECOND
-    return sort_out(positions, belief.terms, now_ms=to_ms(now), offset_ms=offset_ms)
+    offset_us = None if upload.sent_at is None else (now - upload.sent_at) // MICROSECOND
+    return sort_out(
+        positions,
+        belief.terms,
+        now_us=to_us(now),
+        offset_us=offset_us,
+        app_state=upload.app_state,
+    )

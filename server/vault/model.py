@@ -6,7 +6,9 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, hmac
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from server.kit.errors import Conflict
@@ -25,6 +27,7 @@ class Category(StrEnum):
     REPORT = "report"
     LIVE = "live"
     PLAN = "plan"
+    LEDGER = "ledger"
 
 
 def period_of(category: Category, at: datetime) -> str:
@@ -92,6 +95,14 @@ class DataKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerWitness:
+    """How far a company's ledger had come, kept where whoever cuts the ledger does not reach."""
+
+    index: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SealedText:
     """A sealed text with the row and the column it belongs to."""
 
@@ -107,3 +118,12 @@ class SealedText:
 def key_id_of(sealed: bytes) -> UUID:
     """Return the id of the key that a self-describing sealed value needs."""
     return UUID(bytes=bytes(sealed[1:HEADER_BYTES]))
+
+
+def verifies(public_key: bytes, signature: bytes, data: bytes) -> bool:
+    """Tell whether the holder of ``public_key`` (32 bytes) signed exactly this."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True

@@ -7,7 +7,7 @@ held unwrapped for at most 60 s.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final
@@ -23,7 +23,15 @@ from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
 from server.vault import store
 from server.vault.kek import KEY_BYTES, Kek, KekUnusable, open_bytes, seal_bytes
-from server.vault.model import Category, DataKey, SealedText, SubjectErased, period_of
+from server.vault.model import (
+    Category,
+    DataKey,
+    LedgerWitness,
+    SealedText,
+    SubjectErased,
+    period_of,
+)
+from server.vault.signing import Signer, open_signer
 from server.vault.store import WrappedKey
 
 UNWRAPPED_S_MAX: Final = 60.0
@@ -40,11 +48,18 @@ class Vault:
     """Seals and opens for one process. Make it with :func:`open_vault`."""
 
     def __init__(
-        self, pool: Pool, kek: Kek, pepper: bytes, *, monotonic: Monotonic = time.monotonic
+        self,
+        pool: Pool,
+        kek: Kek,
+        pepper: bytes,
+        *,
+        signer: Signer,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._pool = pool
         self._kek = kek
         self._pepper = pepper
+        self._signer = signer
         self._monotonic = monotonic
         self._by_id: dict[tuple[UUID, UUID], tuple[float, DataKey]] = {}
         self._by_period: dict[tuple[UUID, UUID, Category, str], tuple[float, DataKey]] = {}
@@ -56,6 +71,19 @@ class Vault:
         digest = hmac.HMAC(self._pepper, hashes.SHA256())
         digest.update(f"{kind}:{canonical}".encode())
         return digest.finalize()
+
+    @property
+    def signing_key_id(self) -> UUID:
+        """Name the key that :meth:`sign` signs with."""
+        return self._signer.key_id
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the installation's Ed25519 signature (64 bytes); no database is asked."""
+        return self._signer.sign(data)
+
+    def public_keys(self) -> Mapping[UUID, bytes]:
+        """Return by id the public halves (32 bytes) of every key that ever signed here."""
+        return self._signer.public_keys
 
     async def create_company(self, company_id: UUID, now: datetime) -> None:
         """Make the company's key; does nothing where there is one."""
@@ -165,6 +193,16 @@ class Vault:
             if key.company_id == company_id and key.subject_id == subject_id:
                 self._drop(company_id, key.key_id)
 
+    async def keep_witness(self, company_id: UUID, witness: LedgerWitness, now: datetime) -> None:
+        """Remember how far the company's ledger has come; an earlier place changes nothing."""
+        async with db.tenant(self._pool, company_id) as conn:
+            await store.keep_witness(conn, company_id, witness, now)
+
+    async def witness(self, company_id: UUID) -> LedgerWitness | None:
+        """Return the furthest place of the company's ledger that was remembered."""
+        async with db.tenant(self._pool, company_id, readonly=True) as conn:
+            return await store.witness(conn, company_id)
+
     def evict(self) -> None:
         """Drop the unwrapped keys whose time is over from memory."""
         at = self._monotonic()
@@ -251,7 +289,7 @@ async def was_opened(pool: Pool) -> bool:
 
 
 async def open_vault(pool: Pool, kek: Kek, now: datetime) -> Vault:
-    """Return the vault, making the log-in pepper on the first start.
+    """Return the vault, making the log-in pepper and the signing key on the first start.
 
     Raises
     ------
@@ -265,10 +303,11 @@ async def open_vault(pool: Pool, kek: Kek, now: datetime) -> Vault:
             wrapped = kek.wrap(secrets.token_bytes(KEY_BYTES), aad=_PEPPER_AAD)
             await store.insert_pepper(conn, uuid7(), kek_id=kek.kek_id, wrapped=wrapped, now=now)
             found = await store.peppers(conn)
-    _, kek_id, wrapped = found[-1]
-    if kek_id != kek.kek_id:
-        raise KekUnusable("The key database was made with another KEK file.")
-    return Vault(pool, kek, kek.unwrap(wrapped, aad=_PEPPER_AAD))
+        _, kek_id, wrapped = found[-1]
+        if kek_id != kek.kek_id:
+            raise KekUnusable("The key database was made with another KEK file.")
+        signer = await open_signer(conn, kek, now)
+    return Vault(pool, kek, kek.unwrap(wrapped, aad=_PEPPER_AAD), signer=signer)
 
 
 def _open_text(key: DataKey | None, item: SealedText) -> str | None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from server.kit.db import Connection
+from server.vault.model import LedgerWitness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +15,14 @@ class WrappedKey:
     subject_id: UUID
     category: str
     period: str
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKey:
+    key_id: UUID
+    public_key: bytes
+    kek_id: bytes
     wrapped: bytes
 
 
@@ -177,3 +186,50 @@ async def keys_by_id(
         key_ids,
     )
     return [WrappedKey(**row) for row in rows]
+
+
+async def signing_keys(conn: Connection) -> list[SigningKey]:
+    """Return every signing key, the newest last."""
+    rows = await conn.fetch(
+        "SELECT key_id, public_key, kek_id, wrapped FROM signing_key ORDER BY created_at, key_id"
+    )
+    return [SigningKey(**row) for row in rows]
+
+
+async def insert_signing_key(conn: Connection, key: SigningKey, now: datetime) -> None:
+    await conn.execute(
+        """
+        INSERT INTO signing_key (key_id, public_key, kek_id, wrapped, created_at)
+        VALUES ($1, $2, $3, $4, $5)
+        """,
+        key.key_id,
+        key.public_key,
+        key.kek_id,
+        key.wrapped,
+        now,
+    )
+
+
+async def keep_witness(
+    conn: Connection, company_id: UUID, witness: LedgerWitness, now: datetime
+) -> None:
+    """Note how far the ledger has come; it never goes back."""
+    await conn.execute(
+        """
+        INSERT INTO ledger_witness (company_id, index, hash, seen_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (company_id)
+        DO UPDATE SET index = excluded.index, hash = excluded.hash, seen_at = excluded.seen_at
+                WHERE ledger_witness.index < excluded.index
+        """,
+        company_id,
+        witness.index,
+        witness.hash,
+        now,
+    )
+
+
+async def witness(conn: Connection, company_id: UUID) -> LedgerWitness | None:
+    row = await conn.fetchrow(
+        "SELECT index, hash FROM ledger_witness WHERE company_id = $1", company_id
+    )
+    return None if row is None else LedgerWitness(**row)

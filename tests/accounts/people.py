@@ -8,6 +8,8 @@ from uuid import UUID
 from aiohttp import ClientResponse, ClientSession
 
 from server.accounts.web import ENDPOINTS, logging_in
+from server.attestations.web import ENDPOINTS as ATTESTATIONS
+from server.devices.web import ENDPOINTS as DEVICES
 from server.gate import service as gate
 from server.gate.model import Gate
 from server.kit import db
@@ -22,7 +24,12 @@ EMAIL = "dana.dispatch@aral.example"
 @asynccontextmanager
 async def accounts(world: World, *, clock: Clock | None = None) -> AsyncGenerator[ClientSession]:
     async with serve(
-        world, ENDPOINTS, clock=clock, prepare=lambda app: app.cleanup_ctx.append(logging_in)
+        world,
+        ENDPOINTS,
+        ATTESTATIONS,
+        DEVICES,
+        clock=clock,
+        prepare=lambda app: app.cleanup_ctx.append(logging_in),
     ) as client:
         yield client
 

@@ -24,6 +24,7 @@ from server.accounts.model import LogInBusy, TooManyAttempts
 from server.accounts.passwords import WAITING_MAX, Passwords
 from server.accounts.session_web import PASSWORDS
 from server.accounts.web import ENDPOINTS, logging_in
+from server.attestations.web import ENDPOINTS as ATTESTATIONS
 from server.kit.ids import uuid7
 from tests.accounts.people import (
     EMAIL,
@@ -108,6 +109,7 @@ async def test_sessions_that_ran_out_go_at_the_next_log_in(world: World) -> None
     assert left == 0
 
 
+@pytest.mark.proves("gocargo:use-of-the-site-access")
 async def test_every_wrong_pair_gets_the_same_answer(world: World) -> None:
     async with accounts(world) as client:
         staff = await world.session("dispatcher")
@@ -139,6 +141,7 @@ class CountedPasswords(Passwords):
         return super()._matches(against, password)
 
 
+@pytest.mark.proves("relog-driver-manager-apps:6.3", "gocargo:use-of-the-site-access")
 async def test_an_unknown_login_costs_the_same_work(world: World) -> None:
     """Count what is done instead of timing it."""
     verified: list[list[str]] = []
@@ -152,6 +155,7 @@ async def test_an_unknown_login_costs_the_same_work(world: World) -> None:
     async with serve(
         world,
         ENDPOINTS,
+        ATTESTATIONS,
         prepare=lambda app: app.cleanup_ctx.extend([logging_in, counting]),
     ) as client:
         await join(client, await world.session("dispatcher"))
@@ -231,6 +235,7 @@ async def test_staff_who_are_not_active_cannot_log_in(world: World, state: str) 
         assert await code_of(await log_in(client, EMAIL)) == (401, "login-failed")
 
 
+@pytest.mark.proves("relog-driver-manager-apps:6.3", "gocargo:use-of-the-site-access")
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("named", [True, False])
 async def test_after_too_many_attempts_even_the_right_password_waits(
@@ -289,6 +294,7 @@ class Seconds:
         return self.at
 
 
+@pytest.mark.proves("relog-driver-manager-apps:6.3")
 async def test_who_goes_on_waits_longer_but_never_more_than_a_minute() -> None:
     seconds = Seconds()
     attempts = Attempts(clock_s=seconds)

@@ -6,12 +6,15 @@ from uuid import UUID
 import pytest
 
 from server.accounts import service
+from server.gate import service as gate
 from server.kit import db
 from server.kit.ids import uuid7
+from server.vault.model import Category
+from tests import consents
 from tests.accounts.people import EMAIL, PHONE, accounts, add, join, log_in, token_of
 from tests.conftest import Databases
 from tests.http import bearer
-from tests.world import World, add_company, add_driver, add_member, open_session
+from tests.world import NOW, World, add_company, add_driver, add_member, open_session
 
 if TYPE_CHECKING:
     import asyncpg
@@ -52,13 +55,14 @@ async def test_without_a_company_no_table_shows_a_row(world: World) -> None:
     assert filled >= 6
 
 
-async def test_another_company_sees_no_row_in_any_table(world: World) -> None:
+@pytest.mark.proves("relog-service:2.3", "gocargo:collection-and-use-2-sharing")
+async def test_another_company_sees_no_row_of_this_one_in_any_table(world: World) -> None:
     other = await add_company(world.vault, world.owner)
 
     async with db.tenant(world.pool, other) as conn:
-        for table in sorted(await tables(world.owner) - ACROSS_COMPANIES - {"company"}):
-            count = f"SELECT count(*) FROM {table}"  # noqa: S608 - names from the catalogue
-            assert await conn.fetchval(count) == 0, table
+        for table in sorted(await tables(world.owner) - ACROSS_COMPANIES):
+            count = f"SELECT count(*) FROM {table} WHERE company_id <> $1"  # noqa: S608 - as above
+            assert await conn.fetchval(count, other) == 0, table
 
 
 async def test_the_job_runner_knows_which_companies_there_are_and_nothing_else(
@@ -77,6 +81,9 @@ async def test_the_job_runner_knows_which_companies_there_are_and_nothing_else(
         assert await service.every_company(conn) == []
 
 
+@pytest.mark.proves(
+    "relog-service:2.3", "gocargo:collection-and-use-2-sharing", "cargotechservice:3.1"
+)
 async def test_every_table_with_companies_forces_row_level_security(
     owner: "asyncpg.Connection[asyncpg.Record]",
 ) -> None:
@@ -156,6 +163,41 @@ async def test_a_foreign_id_answers_as_one_that_is_not_there(world: World) -> No
             assert listed == {"items": [], "next_cursor": None}
 
 
+@pytest.mark.proves("relog-driver-manager-apps:1.1", "relog-driver-manager-apps:3.1.2")
+async def test_one_phone_in_two_companies_is_two_members_with_all_of_their_own(
+    world: World,
+) -> None:
+    other = await add_company(world.vault, world.owner)
+    chief = await add_member(world.vault, world.pool, other, role="main_user")
+    staff = {
+        world.company_id: await world.session("main_user"),
+        other: await open_session(world.pool, other, chief),
+    }
+    members, devices, keys = [], [], []
+    async with accounts(world) as client:
+        for company_id, token in staff.items():
+            joined = await join(client, token)
+            member_id = UUID(joined["driver"]["driver_id"])
+            person = await token_of(await log_in(client, company_id=str(company_id)))
+            path, known = "/v1/me/devices", {"name": "Pixel", "imei": "356938035643809"}
+            told = await client.post(path, json=known, headers=bearer(person))
+            assert told.status == 422  # nothing that the phone itself is known by is taken
+            devices.append((await add(client, path, person, {"name": "Pixel"}))["device_id"])
+            key = await world.vault.key(company_id, member_id, Category.TRACK, at=NOW)
+            members.append((company_id, member_id))
+            keys.append(key.key_id)
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await consents.give(conn, *members[0], "location", now=NOW)
+
+    assert len({member for _, member in members}) == len(set(devices)) == len(set(keys)) == 2
+    given = []
+    for company_id, member_id in members:
+        async with db.tenant(world.pool, company_id) as conn:
+            found = await gate.read(conn, company_id, member_id)
+        given.append(found.location_since)
+    assert given == [NOW, None]
+
+
 async def places_of(
     owner: "asyncpg.Connection[asyncpg.Record]", canaries: tuple[str, ...]
 ) -> list[str]:
@@ -176,6 +218,7 @@ async def places_of(
     return found
 
 
+@pytest.mark.proves("relog-driver-manager-apps:1.3.1-mandatory")
 async def test_nothing_personal_stands_in_plain_in_any_column(world: World) -> None:
     async with accounts(world) as client:
         staff = await world.session("dispatcher")

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from schemathesis.core.failures import Failure
 from schemathesis.openapi.checks import RejectedPositiveData
 
+from server.accounts.model import Locale
 from server.kit.wire import INSTANT_PATTERN, SAFE_TEXT_PATTERN
+from server.policies.model import Document
+from tests.consents import DEVICE_NOTICE_BODY, NOTICE_BODY
 from tests.kit.schemathesis_hooks import said
 
 AnyCase: TypeAlias = schemathesis.Case[Any]
@@ -26,8 +29,8 @@ SPAN: Final = {"from": "2026-11-22T11:30:00Z", "to": "2026-11-22T13:00:00Z"}
 
 things: dict[str, list[str]] = {}
 """Ids that exist, by the name of the member or parameter that takes them."""
-in_paths: dict[str, str] = {}
-"""The id for paths alone, by operation: one that no case of another operation erases or changes."""
+in_paths: dict[str, dict[str, str]] = {}
+"""Ids for paths alone, by operation: of what no case of another operation erases or changes."""
 log_in: dict[str, str] = {}
 """A login and its password."""
 invitation: dict[str, str] = {}
@@ -51,12 +54,16 @@ def map_body(_context: schemathesis.HookContext, body: Any) -> Any:
 def map_path_parameters(context: schemathesis.HookContext, path_parameters: Any) -> Any:
     if context.operation is None or not isinstance(path_parameters, dict):
         return path_parameters
-    own = in_paths.get(context.operation.definition.raw["operationId"])
-    ids = things if own is None else {name: [own] for name in path_parameters}
+    own = in_paths.get(context.operation.definition.raw["operationId"], {})
     return {
-        name: _alone(value, name, crc32(value.encode()), ids) if isinstance(value, str) else value
+        name: _own(value, name, own) if isinstance(value, str) else value
         for name, value in path_parameters.items()
     }
+
+
+def _own(value: str, name: str, own: Mapping[str, str]) -> str:
+    number = crc32(value.encode())
+    return own[name] if name in own and number % 8 else _alone(value, name, number, things)
 
 
 def map_query(_context: schemathesis.HookContext, query: Any) -> Any:
@@ -86,10 +93,21 @@ def _together(value: dict[str, Any]) -> dict[str, Any]:
             return {**value, **log_in}
         case {"code": str(code), "password": str()} if invitation and _is_safe(code):
             return {**value, **invitation}
+        case {"edition": int(edition), "sha256": str(digest)} if edition > 0 and _is_digest(digest):
+            return _notice_in_force(value)
         case {"from": str(since), "to": str(until)} if _are_times(since, until):
             return {**value, **SPAN} if crc32(since.encode()) % 4 else value
         case _:
             return value
+
+
+def _notice_in_force(value: dict[str, Any]) -> dict[str, Any]:
+    """Name a text that is there; what does not fit the schema stays."""
+    if value.get("language") not in list(Locale):
+        return value
+    if "document" not in value:
+        return {**value, **DEVICE_NOTICE_BODY}
+    return {**value, **NOTICE_BODY} if value["document"] in list(Document) else value
 
 
 def _alone(value: str, name: str, number: int, ids: Mapping[str, list[str]]) -> str:
@@ -108,6 +126,10 @@ def _are_times(*texts: str) -> bool:
 
 def _is_safe(text: str) -> bool:
     return 1 <= len(text) <= _LOGIN_CHARS_MAX and re.fullmatch(SAFE_TEXT_PATTERN, text) is not None
+
+
+def _is_digest(text: str) -> bool:
+    return re.fullmatch("[0-9a-f]{64}", text) is not None
 
 
 def _is_uuid(text: str) -> bool:

@@ -13,7 +13,9 @@ from server.demo.api import Api
 from server.demo.company import DemoCompany
 from server.kit import db
 from server.kit.api import Endpoint
+from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
+from tests.consents import body
 from tests.running import Demo
 
 NOBODY: Final = "nobody"
@@ -69,6 +71,8 @@ async def people_of(served: Demo, company: DemoCompany) -> People:
             "stops": list(STOPS),
         },
     )
+    stop_id = route["stops"][0]["stop_id"]
+    link = await dispatcher.post(f"/v1/routes/{route['route_id']}/stops/{stop_id}/links", {})
     leaving = await served.api.log_in(leaver.phone, leaver.password)
     erasure = await leaving.post("/v1/erasure-requests", {"driver_id": leaver.driver_id})
     coming, invited = [
@@ -80,6 +84,8 @@ async def people_of(served: Demo, company: DemoCompany) -> People:
         scope: await main_user.post("/v1/api-tokens", {"name": scope.value, "scopes": [scope]})
         for scope in Scope
     }
+    records = await driver.get("/v1/me/consents/records")
+    noticed = await driver.get("/v1/me/notices")
     session = await driver.get("/v1/session")
     ids = {
         role.value: UUID((await api.get("/v1/me"))["member_id"]) for role, api in calling.items()
@@ -95,7 +101,14 @@ async def people_of(served: Demo, company: DemoCompany) -> People:
             "device_id": devices["items"][0]["device_id"],
             "api_token_id": made[Scope.LIVE_READ]["api_token_id"],
             "route_id": route["route_id"],
+            "stop_id": stop_id,
+            "link_id": link["link_id"],
+            "token": link["url_token"],
             "request_id": erasure["request_id"],
+            "record_id": records["items"][0]["record_id"],
+            "notice_id": noticed["items"][0]["notice_id"],
+            "member_id": first.driver_id,
+            "news_id": str(uuid7()),
             "code": coming["invitation"]["code"],
             "invited_driver_id": invited["driver"]["driver_id"],
             "spare_driver_id": other.driver_id,
@@ -111,7 +124,7 @@ async def _log_in(served: Demo, login: str, password: str) -> str:
 
 async def _on_shift(served: Demo, driver: Api, device_token: str) -> None:
     for item in ("location", "dispatch_tracking", "plan_fact"):
-        await driver.post("/v1/me/consents", {"item": item, "answer": "given"})
+        await driver.post("/v1/me/consents", body(item))
     await driver.post("/v1/me/shift/start")
     position = {"recorded_at": rfc3339(served.clock()), "lat": 53.41, "lon": -2.97}
     await driver.acting_with(device_token).post("/v1/positions", {"positions": [position]})

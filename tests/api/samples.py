@@ -1,6 +1,7 @@
 """Requests that fit the document, made from the document itself: a new endpoint is in at once."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, Final
@@ -70,8 +71,15 @@ def _list(schema: Mapping[str, Any]) -> list[Any]:
     return [_value(schema["items"]) for _ in range(max(schema.get("minItems", 1), 1))]
 
 
+# So many characters of one class: hashes and numbers with a fixed length.
+_OF_ONE_CLASS: Final = re.compile(r"\^\[(\w)[^\]]*\]\{(\d+)\}\$")
+
+
 def _text(schema: Mapping[str, Any]) -> str:
     shortest = "x" * max(int(schema.get("minLength", 1)), 1)
+    fixed = _OF_ONE_CLASS.fullmatch(schema.get("pattern", ""))
+    if fixed is not None:
+        return fixed[1] * int(fixed[2])
     return _BY_FORMAT.get(schema.get("format", ""), shortest)
 
 

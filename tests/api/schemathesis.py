@@ -30,7 +30,12 @@ IN_ORDER: Final = (
     *("pause_shift", "resume_shift", "end_shift", "start_shift"),
     *("withdraw_consent", "decide_consent", "ask_for_erasure"),
 )
-KNOWN: Final = ("driver_id", "vehicle_id", "route_id", "request_id")
+KNOWN: Final = (
+    *("driver_id", "vehicle_id", "route_id", "stop_id", "link_id", "request_id"),
+    *("record_id", "notice_id"),
+)
+LAST: Final = "dispute_attestation"
+"""It takes back what all the others need."""
 BLOCKING: Final = ("block_driver", "unblock_driver")
 BY_NAME: Final = {one.name: one for one in ENDPOINTS}
 CONTROL: Final = "get_route"
@@ -50,11 +55,17 @@ def operations_of(caller: str, effort: Effort) -> list[str]:
 def introduce(served: Demo, people: People, caller: str) -> None:
     """Tell the hooks which ids the caller may know, a login with its password, an invitation."""
     hooks.things.update({name: [people.things[name]] for name in KNOWN})
+    things = people.things
     hooks.in_paths.clear()
-    if caller != Role.DRIVER:
-        hooks.things["driver_id"].append(people.things["spare_driver_id"])
-        lasting, invited = people.things["lasting_driver_id"], people.things["invited_driver_id"]
-        hooks.in_paths.update(dict.fromkeys(BLOCKING, lasting) | {"invite_driver_again": invited})
+    hooks.in_paths["read_tracked"] = {"token": things["token"]}
+    if caller == Role.DRIVER:
+        hooks.in_paths["acknowledge_device_notice"] = {"device_id": things["device_id"]}
+    else:
+        hooks.things["driver_id"].append(things["spare_driver_id"])
+        lasting = {"driver_id": things["lasting_driver_id"]}
+        hooks.in_paths.update(dict.fromkeys(BLOCKING, lasting))
+        hooks.in_paths["invite_driver_again"] = {"driver_id": things["invited_driver_id"]}
+        hooks.in_paths["create_link"] = {name: things[name] for name in ("route_id", "stop_id")}
     hooks.invitation["code"] = people.things["code"]
     login, password = served.company.dispatcher_login, served.company.dispatcher_password
     hooks.log_in.update(login=login, password=password)
@@ -66,9 +77,9 @@ async def try_all(served: Demo, people: People, caller: str, effort: Effort) -> 
     first: list[list[str]] = [
         [name] for name in IN_ORDER if name in names and caller == Role.DRIVER
     ]
-    rest = [name for name in names if [name] not in first and name != LOG_OUT]
+    rest = [name for name in names if [name] not in first and name not in {LAST, LOG_OUT}]
     outcome = Outcome()
-    groups = [*first, rest]
+    groups = [*first, rest, *([[LAST]] if LAST in names else [])]
     for operations in groups:
         token = people.tokens.get(caller)
         outcome.add(await asyncio.to_thread(fuzz, served.url, token, effort, operations=operations))
@@ -114,7 +125,7 @@ async def _controls(report: Report, served: Demo, people: People, effort: Effort
     nobody, _ = tokens.mint(Kind.SESSION, people.company_id)
     found = await asyncio.to_thread(fuzz, served.url, nobody, effort, operations=[CONTROL])
     report.add(_some("control: turned away, unknown session", found.turned_away.total()))
-    hooks.in_paths.update(dict.fromkeys(BLOCKING, UUID_OF_NOTHING))
+    hooks.in_paths.update({name: {"driver_id": UUID_OF_NOTHING} for name in BLOCKING})
     found = await asyncio.to_thread(fuzz, served.url, token, effort, operations=BLOCKING)
     without = len(set(BLOCKING) - found.succeeded)
     report.add(_some("control: operations without 2xx, unknown driver", without))

@@ -71,6 +71,7 @@ async def call(
     )
 
 
+@pytest.mark.proves("relog-driver-manager-apps:4.2.2", "cargotechservice:3.1")
 @each_guarded
 async def test_without_a_token_that_is_known_and_alive_it_is_401(
     stage: Stage, one: Endpoint
@@ -99,6 +100,9 @@ async def test_a_token_shown_in_another_way_is_401(
         assert answer.status == 401
 
 
+@pytest.mark.proves(
+    "relog-driver-manager-apps:1.5", "relog-driver-manager-apps:4.2.2", "cargotechservice:3.1"
+)
 @each_guarded
 async def test_whoever_may_not_call_is_403(stage: Stage, one: Endpoint) -> None:
     ours = stage.ours
@@ -142,6 +146,7 @@ async def test_only_a_session_is_taken_from_a_cookie(stage: Stage, kind: Kind) -
         assert (await call(stage, one, None, stage.ours.things, headers=headers)).status == 401
 
 
+@pytest.mark.proves("relog-service:2.3", "gocargo:use-of-the-site-other-users")
 @pytest.mark.parametrize("one", WITH_ID, ids=name_of)
 async def test_another_company_learns_and_changes_nothing(
     stage: Stage, one: Endpoint, owner: "asyncpg.Connection[asyncpg.Record]"

@@ -1,8 +1,10 @@
 """What no client should send, to every endpoint that reads something: always a refusal."""
 
 import asyncio
+import fcntl
 import gzip
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ RSS_GROWTH_MAX = 64 * MIB
 PROCESS = Path("/proc/self/status")
 PEAK_RESET = Path("/proc/self/clear_refs")
 CONNECTIONS = Path("/proc/net/tcp")
+SIOCOUTQNSD = 0x894B
+"""Linux: how much of what was written to a socket has not been sent."""
 READ_EARLY_MAX = 4 * MIB
 
 CHUNK = b"%x\r\n%s\r\n" % (65_536, b" " * 65_536)
@@ -293,8 +297,8 @@ async def send_long_body(host: str, port: int, head: bytes, part: bytes) -> tupl
     try:
         async with asyncio.timeout(10):
             line = await reader.readline()
-        own: int = writer.get_extra_info("sockname")[1]
-        taken = sent - writer.transport.get_write_buffer_size() - in_kernel_bytes(own, port)
+        held = writer.transport.get_write_buffer_size() + in_kernel_bytes(writer, port)
+        taken = sent - held
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
@@ -302,17 +306,19 @@ async def send_long_body(host: str, port: int, head: bytes, part: bytes) -> tupl
     return int(line.split()[1]), taken
 
 
-def in_kernel_bytes(own: int, port: int) -> int:
-    """Return what one side has sent and the other has not read, on this connection.
+def in_kernel_bytes(writer: asyncio.StreamWriter, port: int) -> int:
+    """Return what was written and neither sent nor, on the other side, read.
 
     A receive buffer grows to tens of megabytes if the machine is set so: what lies there
     has cost the server nothing, and says nothing of when it stopped to read.
     """
-    held = 0
+    answer = fcntl.ioctl(writer.get_extra_info("socket").fileno(), SIOCOUTQNSD, bytes(4))
+    held = int.from_bytes(answer, sys.byteorder)
+    own: int = writer.get_extra_info("sockname")[1]
     for line in CONNECTIONS.read_text().splitlines()[1:]:
         _, local, remote, _, queues, *_ = line.split()
-        if {int(side.split(":")[1], 16) for side in (local, remote)} == {own, port}:
-            held += sum(int(queue, 16) for queue in queues.split(":"))
+        if [int(side.split(":")[1], 16) for side in (local, remote)] == [port, own]:
+            held += int(queues.split(":")[1], 16)
     return held
 
 

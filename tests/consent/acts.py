@@ -1,18 +1,19 @@
 """Acts of a driver through the service, and what they did to the gate."""
 
 from datetime import datetime, timedelta
+from typing import Any
+
+from aiohttp import ClientSession
 
 from server.consent import service
-from server.consent.model import (
-    Consent,
-    ConsentAct,
-    Consents,
-    Shift,
-    ShiftEnd,
-)
+from server.consent.model import Consent, ConsentAct, ConsentItem, Consents
 from server.gate import service as gate
 from server.gate.model import Gate, GateItem, Windows
 from server.kit import db
+from server.shifts import service as shifts
+from server.shifts.model import Shift, ShiftEnd
+from tests.consents import answer
+from tests.http import bearer
 from tests.world import CONSENTED, NOW, Driver, World
 
 LOCATION, DISPATCH, PLAN_FACT = GateItem
@@ -20,29 +21,37 @@ MINUTE = timedelta(minutes=1)
 
 
 async def decide(
-    world: World, driver: Driver, item: GateItem, act: ConsentAct, now: datetime = NOW
+    world: World, driver: Driver, item: str, act: ConsentAct, now: datetime = NOW, **more: Any
 ) -> Consent:
-    async with db.tenant(world.pool, world.company_id) as conn:
-        return await service.decide(conn, world.company_id, driver.member_id, item, act, now=now)
-
-
-async def withdraw(world: World, driver: Driver, item: GateItem, now: datetime = NOW) -> Consent:
+    """Give, decline or withdraw as the driver's endpoints do."""
     company_id, driver_id = world.company_id, driver.member_id
     async with gate.stopping(world.pool, company_id, driver_id, now=now) as conn:
-        return await service.decide(conn, company_id, driver_id, item, ConsentAct.WITHDRAW, now=now)
+        if act is ConsentAct.WITHDRAW:
+            return await service.withdraw(conn, company_id, driver_id, ConsentItem(item), now=now)
+        return await answer(conn, company_id, driver_id, item, act, now=now, **more)
+
+
+async def give(
+    world: World, driver: Driver, item: str, now: datetime = NOW, **more: Any
+) -> Consent:
+    return await decide(world, driver, item, ConsentAct.GIVE, now, **more)
+
+
+async def withdraw(world: World, driver: Driver, item: str, now: datetime = NOW) -> Consent:
+    return await decide(world, driver, item, ConsentAct.WITHDRAW, now)
 
 
 async def act(world: World, driver: Driver, name: str, now: datetime = NOW) -> Shift | None:
     """Start, pause, resume or end as the driver."""
     company_id, driver_id = world.company_id, driver.member_id
     if name in {"start", "resume"}:
-        change = {"start": service.start_shift, "resume": service.resume_shift}[name]
+        change = {"start": shifts.start, "resume": shifts.resume}[name]
         async with db.tenant(world.pool, company_id) as conn:
             return await change(conn, company_id, driver_id, now=now)
     async with gate.stopping(world.pool, company_id, driver_id, now=now) as conn:
         if name == "pause":
-            return await service.pause_shift(conn, company_id, driver_id, now=now)
-        await service.end_shift(conn, company_id, driver_id, by=ShiftEnd.DRIVER, now=now)
+            return await shifts.pause(conn, company_id, driver_id, now=now)
+        await shifts.end(conn, company_id, driver_id, by=ShiftEnd.DRIVER, now=now)
     return None
 
 
@@ -52,7 +61,8 @@ async def consents(world: World, driver: Driver) -> Consents:
 
 
 async def states(world: World, driver: Driver) -> list[str]:
-    return [cell.state.value for cell in (await consents(world, driver)).items]
+    """Return the states of the consents that bind positions."""
+    return [cell.state.value for cell in (await consents(world, driver)).items][:3]
 
 
 async def read_gate(world: World, driver: Driver) -> Gate:
@@ -84,3 +94,10 @@ async def records(world: World, driver: Driver) -> int:
         "SELECT count(*) FROM consent_record WHERE driver_id = $1", driver.member_id
     )
     return count
+
+
+async def call(
+    client: ClientSession, token: str, method: str, path: str, sent: object = None
+) -> tuple[int, Any]:
+    answer = await client.request(method, path, headers=bearer(token), json=sent)
+    return answer.status, await answer.json()

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Final
 
-from server.consent import service
-from server.consent.model import ConsentAct
 from server.gate.model import GateItem
 from server.kit import db
+from server.shifts import service as shifts
+from tests import consents
 from tests.world import CONSENTED, SHIFT_STARTED, Driver, World, add_driver
 
 ALL: Final = tuple(GateItem)
@@ -24,10 +24,7 @@ async def new_driver(
         world.vault, world.pool, world.company_id, name=name, consents=(), on_shift=False
     )
     async with db.tenant(world.pool, world.company_id) as conn:
-        for item in given:
-            await service.decide(
-                conn, world.company_id, driver.member_id, item, ConsentAct.GIVE, now=at
-            )
+        await consents.give(conn, world.company_id, driver.member_id, *given, now=at)
         if on_shift:
-            await service.start_shift(conn, world.company_id, driver.member_id, now=started_at)
+            await shifts.start(conn, world.company_id, driver.member_id, now=started_at)
     return driver

@@ -90,3 +90,18 @@ async def test_an_act_refused_changes_nothing(
     assert answer.status == status
     assert status == 200 or (await gate_of(world, str(driver_id))) == before
     assert await state_of(world, driver_id) == ("active" if status == 200 else state)
+
+
+@pytest.mark.proves("gocargo:terms-sanctions")
+@pytest.mark.parametrize("body", [{}, {"reason_code": None}, {"reason_code": "because"}])
+async def test_a_block_without_a_known_reason_blocks_nobody(
+    client: ClientSession, world: World, body: dict[str, str | None]
+) -> None:
+    answer = await client.post(
+        f"/v1/drivers/{world.driver.member_id}/block",
+        json=body,
+        headers=bearer(await world.session("main_user")),
+    )
+
+    assert answer.status == 422
+    assert await state_of(world, world.driver.member_id) == "active"

@@ -1,93 +1,123 @@
-from datetime import timedelta
+"""The table of consents, and what is in force."""
+
+from datetime import datetime, timedelta
 from itertools import product
 
 import pytest
 
 from server.consent.model import (
     CONSENT_TRANSITIONS,
-    SHIFT_TRANSITIONS,
+    WHO_MAY,
+    Consent,
     ConsentAct,
     ConsentActionRefused,
+    ConsentActor,
+    ConsentCell,
+    ConsentItem,
     ConsentState,
-    Shift,
-    ShiftAct,
-    ShiftActRefused,
-    ShiftState,
+    consented_until,
     next_consent,
-    next_shift,
-    shift_state,
 )
 from server.kit.ids import uuid7
 from tests.world import NOW
 
-CONSENT_TABLE = {
-    ("not_asked", "give"): "given",
-    ("not_asked", "decline"): "declined",
-    ("declined", "give"): "given",
-    ("given", "withdraw"): "withdrawn",
-    ("withdrawn", "withdraw"): "withdrawn",
-    ("withdrawn", "give"): "given",
+# Written by hand: what the product promises, not what the code says.
+TABLE = {
+    "not_asked": {"request": "requested", "give": "given", "decline": "declined"},
+    "requested": {"request": "requested", "give": "given", "decline": "declined"},
+    "given": {
+        "withdraw": "withdrawn",
+        "expire": "expired",
+        "supersede": "superseded",
+        "invalidate": "invalidated",
+    },
+    "declined": {"give": "given"},
+    "withdrawn": {"withdraw": "withdrawn", "give": "given"},
+    "expired": {"request": "requested", "give": "given", "decline": "declined"},
+    "superseded": {"request": "requested", "give": "given", "decline": "declined"},
+    "invalidated": {"request": "requested", "give": "given", "decline": "declined"},
 }
-SHIFT_TABLE = {
-    ("off", "start"): "on",
-    ("off", "end"): "off",
-    ("on", "pause"): "paused",
-    ("on", "end"): "off",
-    ("paused", "pause"): "paused",
-    ("paused", "resume"): "on",
-    ("paused", "end"): "off",
+WHO = {
+    "request": {"dispatcher", "main_user", "system"},
+    "give": {"driver"},
+    "decline": {"driver"},
+    "withdraw": {"driver", "erasure"},
+    "expire": {"system"},
+    "supersede": {"driver", "system"},
+    "invalidate": {"driver", "system"},
 }
 
 
-@pytest.mark.parametrize(("state", "act"), list(product(ConsentState, ConsentAct)))
+@pytest.mark.parametrize(
+    ("state", "act", "actor"), list(product(ConsentState, ConsentAct, ConsentActor))
+)
 def test_a_consent_changes_as_the_table_says_and_not_otherwise(
-    state: ConsentState, act: ConsentAct
+    state: ConsentState, act: ConsentAct, actor: ConsentActor
 ) -> None:
-    expected = CONSENT_TABLE.get((state.value, act.value))
-    if expected is None:
+    expected = TABLE[state.value].get(act.value)
+    if expected is None or actor.value not in WHO[act.value]:
         with pytest.raises(ConsentActionRefused):
-            next_consent(state, act)
+            next_consent(state, act, actor)
     else:
-        assert next_consent(state, act) == expected
+        assert next_consent(state, act, actor) == expected
 
 
-@pytest.mark.parametrize(("state", "act"), list(product(ShiftState, ShiftAct)))
-def test_a_shift_changes_as_the_table_says_and_not_otherwise(
-    state: ShiftState, act: ShiftAct
-) -> None:
-    expected = SHIFT_TABLE.get((state.value, act.value))
-    if expected is None:
-        with pytest.raises(ShiftActRefused):
-            next_shift(state, act)
-    else:
-        assert next_shift(state, act) == expected
+def test_only_the_driver_leads_to_given() -> None:
+    acts = {act for (_, act), to in CONSENT_TRANSITIONS.items() if to is ConsentState.GIVEN}
+
+    assert acts == {ConsentAct.GIVE}
+    assert WHO_MAY[ConsentAct.GIVE] == {ConsentActor.DRIVER}
 
 
-def test_only_giving_leads_to_given_and_only_start_and_resume_to_on() -> None:
-    assert {act for (_, act), to in CONSENT_TRANSITIONS.items() if to is ConsentState.GIVEN} == {
-        ConsentAct.GIVE
-    }
-    assert {act for (_, act), to in SHIFT_TRANSITIONS.items() if to is ShiftState.ON} == {
-        ShiftAct.START,
-        ShiftAct.RESUME,
-    }
+def test_whoever_said_no_is_not_asked_again() -> None:
+    for state in (ConsentState.DECLINED, ConsentState.WITHDRAWN):
+        assert (state, ConsentAct.REQUEST) not in CONSENT_TRANSITIONS
 
 
-def test_what_was_given_can_be_withdrawn_and_a_running_shift_ended() -> None:
+def test_what_was_given_can_be_withdrawn() -> None:
     assert (ConsentState.GIVEN, ConsentAct.WITHDRAW) in CONSENT_TRANSITIONS
-    assert all((state, ShiftAct.END) in SHIFT_TRANSITIONS for state in ShiftState)
 
 
-def test_a_shift_is_over_at_its_end_though_nobody_ended_it() -> None:
-    shift = Shift(
+def cell(item: ConsentItem, until: datetime | None) -> ConsentCell:
+    """Return a given consent that runs out then, or one that is not given."""
+    if until is None:
+        return ConsentCell(item=item, decision=None)
+    decision = Consent(
         driver_id=uuid7(),
-        shift_id=uuid7(),
-        started_at=NOW,
-        ends_by=NOW + timedelta(hours=14),
-        paused_at=None,
+        item=item,
+        version=1,
+        record_id=uuid7(),
+        state=ConsentState.GIVEN,
+        actor=ConsentActor.DRIVER,
+        epoch=1,
+        recorded_at=NOW,
+        valid_until=until,
     )
+    return ConsentCell(item=item, decision=decision)
 
-    assert shift.state(NOW) is ShiftState.ON
-    assert shift.state(NOW + timedelta(hours=13, minutes=59)) is ShiftState.ON
-    assert shift.state(NOW + timedelta(hours=14)) is ShiftState.OFF
-    assert shift_state(None, NOW) is ShiftState.OFF
+
+@pytest.mark.parametrize(
+    ("location", "dispatch", "plan_fact", "expected"),
+    [
+        (None, 1, 1, None),
+        (1, None, None, None),
+        (3, 1, 2, 2),
+        (1, 2, 3, 1),
+        (3, 1, None, 1),
+    ],
+)
+def test_the_gate_closes_by_itself_with_location_or_the_last_purpose(
+    location: int | None, dispatch: int | None, plan_fact: int | None, expected: int | None
+) -> None:
+    def day(number: int | None) -> datetime | None:
+        return None if number is None else NOW + timedelta(days=number)
+
+    ends = {
+        ConsentItem.LOCATION: day(location),
+        ConsentItem.DISPATCH_TRACKING: day(dispatch),
+        ConsentItem.PLAN_FACT: day(plan_fact),
+        ConsentItem.CUSTOMER_LINK: day(9),
+    }
+    cells = {item: cell(item, ends.get(item)) for item in ConsentItem}
+
+    assert consented_until(cells) == day(expected)

@@ -9,19 +9,19 @@ from server.accounts import service as accounts
 from server.accounts.model import BlockReason
 from server.consent import service, store
 from server.consent.model import (
-    AccountNotActive,
     Consent,
     ConsentAct,
     ConsentActionRefused,
     ConsentActor,
     ConsentChangedMeanwhile,
+    ConsentItem,
     ConsentState,
-    ShiftState,
 )
 from server.gate import service as gate
 from server.gate.model import GateItem
 from server.kit import db
 from server.kit.ids import uuid7
+from server.shifts.model import AccountNotActive, ShiftState
 from tests.consent.acts import (
     DISPATCH,
     LOCATION,
@@ -200,17 +200,22 @@ async def test_a_version_is_written_only_once(world: World) -> None:
     driver = await new_driver(world, LOCATION)
     second = Consent(
         driver_id=driver.member_id,
-        item=LOCATION,
+        item=ConsentItem.LOCATION,
         version=1,
+        record_id=uuid7(),
         state=ConsentState.WITHDRAWN,
         actor=ConsentActor.DRIVER,
         epoch=9,
         recorded_at=NOW,
+        record="{}",
+        record_sha256=bytes(32),
+        nonce=bytes(32),
+        ledger_index=1,
     )
 
     with pytest.raises(ConsentChangedMeanwhile):
         async with db.tenant(world.pool, world.company_id) as conn:
-            await store.append(conn, world.company_id, uuid7(), second)
+            await store.append(conn, world.company_id, second)
 
 
 async def test_of_two_answers_at_once_one_is_recorded_and_the_other_refused(world: World) -> None:
@@ -272,7 +277,8 @@ async def test_states_of_many_drivers_come_at_once(world: World) -> None:
     async with db.tenant(world.pool, world.company_id) as conn:
         found = await service.states(conn, world.company_id, [on_shift.member_id, silent.member_id])
 
-    assert set(found[on_shift.member_id].consents.values()) == {ConsentState.GIVEN}
+    given = {one for one, state in found[on_shift.member_id].consents.items() if state == "given"}
+    assert given == set(map(ConsentItem, ALL))
     assert found[on_shift.member_id].shift_state(NOW) is ShiftState.ON
     assert set(found[silent.member_id].consents.values()) == {ConsentState.NOT_ASKED}
     assert found[silent.member_id].shift_state(NOW) is ShiftState.OFF

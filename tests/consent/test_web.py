@@ -1,27 +1,27 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
+from server.consent.model import ConsentItem
 from server.consent.web import ENDPOINTS
 from server.gate import service as gate
 from server.gate.model import GateItem
+from tests.consent.acts import call
 from tests.consent.people import ALL, new_driver
-from tests.http import Clock, bearer, serve
-from tests.world import NOW, SHIFT_STARTED, World, add_company, add_driver
+from tests.consents import NOTICE_BODY, body
+from tests.http import Clock, serve
+from tests.world import World, add_company, add_driver
 
+NOTHING = "01a20418-0000-7000-8000-000000000000"
 DRIVERS_OWN = [
     ("GET", "/v1/me/consents", None),
-    ("POST", "/v1/me/consents", {"item": "location", "answer": "given"}),
+    ("POST", "/v1/me/consents", body("location")),
     ("POST", "/v1/me/consents/location/withdraw", None),
-    ("GET", "/v1/me/shift", None),
-    ("POST", "/v1/me/shift/start", None),
-    ("POST", "/v1/me/shift/pause", None),
-    ("POST", "/v1/me/shift/resume", None),
-    ("POST", "/v1/me/shift/end", None),
+    ("GET", "/v1/me/consents/records", None),
+    ("GET", f"/v1/me/consents/records/{NOTHING}/receipt", None),
 ]
 
 
@@ -36,43 +36,36 @@ async def client(world: World, clock: Clock) -> AsyncIterator[ClientSession]:
         yield client
 
 
-async def call(
-    client: ClientSession, token: str, method: str, path: str, body: object = None
-) -> tuple[int, Any]:
-    answer = await client.request(method, path, headers=bearer(token), json=body)
-    return answer.status, await answer.json()
-
-
 async def test_a_driver_gives_sees_and_withdraws_each_consent(
     world: World, client: ClientSession, clock: Clock
 ) -> None:
     token = await world.driver_session(await new_driver(world))
-    not_asked = {"state": "not_asked", "given_at": None, "changed_at": None}
-    items = [{"item": item.value, **not_asked} for item in GateItem]
+    nothing = dict.fromkeys(
+        ("given_at", "changed_at", "valid_until", "scope", "sources", "background")
+    )
+    items = [{"item": item.value, "state": "not_asked", **nothing} for item in ConsentItem]
     assert await call(client, token, "GET", "/v1/me/consents") == (
         200,
         {"items": items, "epoch": 1, "gate": "closed"},
     )
 
-    for item in ("location", "plan_fact"):
-        assert await call(
-            client, token, "POST", "/v1/me/consents", {"item": item, "answer": "given"}
-        ) == (
-            201,
-            {
-                "item": item,
-                "state": "given",
-                "given_at": "2026-11-22T12:00:00Z",
-                "changed_at": "2026-11-22T12:00:00Z",
-            },
-        )
-    status, declined = await call(
-        client,
-        token,
-        "POST",
-        "/v1/me/consents",
-        {"item": "dispatch_tracking", "answer": "declined"},
+    status, given = await call(client, token, "POST", "/v1/me/consents", body("location"))
+    assert (status, given) == (
+        201,
+        {
+            "item": "location",
+            "state": "given",
+            "given_at": "2026-11-22T12:00:00Z",
+            "changed_at": "2026-11-22T12:00:00Z",
+            "valid_until": "2027-11-22T12:00:00Z",
+            "scope": "on_shift",
+            "sources": ["beacon", "cell", "fused", "gps", "wifi"],
+            "background": True,
+        },
     )
+    await call(client, token, "POST", "/v1/me/consents", body("plan_fact"))
+    refusal = body("dispatch_tracking", "declined")
+    status, declined = await call(client, token, "POST", "/v1/me/consents", refusal)
     assert (status, declined["state"], declined["given_at"]) == (201, "declined", None)
     _, found = await call(client, token, "GET", "/v1/me/consents")
     assert (found["gate"], found["epoch"]) == ("open", 4)
@@ -89,7 +82,10 @@ async def test_a_driver_gives_sees_and_withdraws_each_consent(
         assert answer == (200, withdrawn)
         clock.at += timedelta(minutes=1)
     _, found = await call(client, token, "GET", "/v1/me/consents")
-    assert [one["state"] for one in found["items"]] == ["withdrawn", "declined", "given"]
+    assert [one["state"] for one in found["items"]] == [
+        *("withdrawn", "declined", "given"),
+        *("not_asked", "not_asked", "not_asked"),
+    ]
     assert (found["gate"], found["epoch"]) == ("closed", 5)
 
 
@@ -107,51 +103,10 @@ async def test_a_withdrawal_is_answered_only_when_no_frame_can_leave_any_more(
     assert (await asked)[0] == 200
 
 
-async def test_a_shift_goes_on_pauses_resumes_and_ends(
-    world: World, client: ClientSession, clock: Clock
-) -> None:
-    token = await world.driver_session(await new_driver(world, *ALL))
-    off = {"state": "off", "started_at": None, "ends_by": None}
-    running = {"started_at": "2026-11-22T12:00:00Z", "ends_by": "2026-11-23T02:00:00Z"}
-    assert await call(client, token, "GET", "/v1/me/shift") == (200, off)
-
-    for act, state in (("start", "on"), ("pause", "paused"), ("pause", "paused"), ("resume", "on")):
-        answer = await call(client, token, "POST", f"/v1/me/shift/{act}")
-        assert answer == (200, {"state": state, **running})
-        clock.at += timedelta(minutes=1)
-        assert await call(client, token, "GET", "/v1/me/shift") == answer
-    for _ in range(2):
-        assert await call(client, token, "POST", "/v1/me/shift/end") == (200, off)
-
-    status, problem = await call(client, token, "POST", "/v1/me/shift/resume")
-    assert (status, problem["code"]) == (409, "shift-act-refused")
-
-
-async def test_a_shift_that_ran_its_full_length_reads_as_off(
-    world: World, client: ClientSession, clock: Clock
-) -> None:
-    token = await world.driver_session(await new_driver(world, *ALL, on_shift=True))
-
-    clock.at = SHIFT_STARTED + timedelta(hours=14)
-
-    assert (await call(client, token, "GET", "/v1/me/shift"))[1]["state"] == "off"
-
-
-async def test_a_shift_without_consent_is_refused_in_plain_words(
-    world: World, client: ClientSession
-) -> None:
-    token = await world.driver_session(await new_driver(world, GateItem.LOCATION))
-
-    status, problem = await call(client, token, "POST", "/v1/me/shift/start")
-
-    assert (status, problem["code"]) == (409, "consent-needed")
-    assert "dispatch_tracking" in problem["detail"]
-
-
 @pytest.mark.parametrize("who", ["dispatcher", "main_user", "device", "nobody"])
-@pytest.mark.parametrize(("method", "path", "body"), DRIVERS_OWN)
+@pytest.mark.parametrize(("method", "path", "sent"), DRIVERS_OWN)
 async def test_only_the_driver_in_person_decides(
-    world: World, client: ClientSession, who: str, method: str, path: str, body: object
+    world: World, client: ClientSession, who: str, method: str, path: str, sent: object
 ) -> None:
     driver = await new_driver(world, *ALL, on_shift=True)
     match who:
@@ -162,44 +117,9 @@ async def test_only_the_driver_in_person_decides(
         case _:
             caller = await world.session(who)
 
-    status, _ = await call(client, caller, method, path, body)
+    status, _ = await call(client, caller, method, path, sent)
 
     assert status == (401 if who == "nobody" else 403)
-
-
-@pytest.mark.parametrize("role", ["dispatcher", "main_user"])
-async def test_the_staff_may_end_a_shift_and_nothing_more(
-    world: World, client: ClientSession, role: str
-) -> None:
-    driver = await new_driver(world, *ALL, on_shift=True)
-    staff = await world.session(role)
-
-    for _ in range(2):
-        status, shift = await call(
-            client, staff, "POST", f"/v1/drivers/{driver.member_id}/shift/end"
-        )
-        assert (status, shift["state"]) == (200, "off")
-
-    row = await world.owner.fetchrow(
-        "SELECT ended_at, ended_by FROM shift WHERE driver_id = $1", driver.member_id
-    )
-    assert tuple(row or ()) == (NOW, role)
-    for act in ("start", "pause", "resume"):
-        answer = await client.post(
-            f"/v1/drivers/{driver.member_id}/shift/{act}", headers=bearer(staff)
-        )
-        assert answer.status == 404
-
-
-async def test_a_driver_does_not_end_anybody_elses_shift(
-    world: World, client: ClientSession
-) -> None:
-    driver = await new_driver(world, *ALL, on_shift=True)
-    other = await world.driver_session(await new_driver(world, *ALL))
-
-    answer = await call(client, other, "POST", f"/v1/drivers/{driver.member_id}/shift/end")
-
-    assert answer[0] == 403
 
 
 async def test_drivers_of_another_company_do_not_exist(world: World, client: ClientSession) -> None:
@@ -239,6 +159,7 @@ async def test_the_staff_see_each_driver_with_consents_and_shift(
             "location": "given",
             "dispatch_tracking": "not_asked",
             "plan_fact": "given",
+            "customer_link": "not_asked",
         },
         "shift": "on",
         "created_at": "2026-11-22T09:00:00Z",
@@ -267,31 +188,132 @@ async def test_the_list_of_drivers_has_pages(world: World, client: ClientSession
     assert page["items"] == []
 
 
+@pytest.mark.proves("kargo.az:use", "qoldau:5.1-purposes")
 @pytest.mark.parametrize(
-    "body",
+    "change",
     [
-        {"item": "location"},
-        {"item": "location", "answer": "withdrawn"},
-        {"item": "marketing", "answer": "given"},
-        {"item": "location", "answer": "given", "all": True},
-        {},
+        {"answer": None},
+        {"notice": None},
+        {"answer": "withdrawn"},
+        {"item": "camera"},
+        {"all": True},
+        {"notice": {**NOTICE_BODY, "document": "privacy_notice"}},
+        {"notice": {**NOTICE_BODY, "sha256": "0" * 63}},
+        {"scope": "sometimes"},
+        {"sources": []},
+        {"sources": ["gps", "guess"]},
+        {"epoch": -1},
+        {"item": "marketing", "scope": "always"},
+        {"item": "plan_fact", "background": False},
+        {"answer": "declined", "sources": ["gps"]},
     ],
+    ids=str,
 )
 async def test_an_answer_is_to_one_known_question(
-    world: World, client: ClientSession, body: object
+    world: World, client: ClientSession, change: dict[str, object]
 ) -> None:
     token = await world.driver_session(await new_driver(world))
+    sent = {k: v for k, v in (body("location") | change).items() if v is not None}
 
-    status, _ = await call(client, token, "POST", "/v1/me/consents", body)
+    status, _ = await call(client, token, "POST", "/v1/me/consents", sent)
 
     assert status == 422
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [{"edition": 2}, {"sha256": "0" * 64}, {"language": "ru"}],
+    ids=str,
+)
+async def test_an_answer_to_another_text_than_the_one_in_force_is_refused(
+    world: World, client: ClientSession, notice: dict[str, object]
+) -> None:
+    token = await world.driver_session(await new_driver(world))
+    sent = body("location") | {"notice": NOTICE_BODY | notice}
+
+    status, problem = await call(client, token, "POST", "/v1/me/consents", sent)
+
+    assert (status, problem["code"]) == (409, "notice-outdated")
+    _, found = await call(client, token, "GET", "/v1/me/consents")
+    assert found["items"][0]["state"] == "not_asked"
+
+
+async def test_an_answer_to_another_epoch_than_the_one_shown_is_refused(
+    world: World, client: ClientSession
+) -> None:
+    token = await world.driver_session(await new_driver(world))
+    _, shown = await call(client, token, "GET", "/v1/me/consents")
+    await call(client, token, "POST", "/v1/me/consents", body("plan_fact"))
+
+    stale = body("location", epoch=shown["epoch"])
+    status, problem = await call(client, token, "POST", "/v1/me/consents", stale)
+    assert (status, problem["code"]) == (409, "consent-changed-meanwhile")
+
+    fresh = body("location", epoch=shown["epoch"] + 1)
+    assert (await call(client, token, "POST", "/v1/me/consents", fresh))[0] == 201
+
+
+@pytest.mark.proves("qoldau:11")
+async def test_a_company_that_has_not_said_who_it_is_gets_no_consent(
+    world: World, client: ClientSession
+) -> None:
+    token = await world.driver_session(await new_driver(world))
+    await world.owner.execute("UPDATE policy_controller SET bin = NULL")
+
+    status, problem = await call(client, token, "POST", "/v1/me/consents", body("location"))
+
+    assert (status, problem["code"]) == (422, "consent-record-incomplete")
+    assert "/law_94_v_article_8_4/operator/bin" in problem["detail"]
 
 
 async def test_an_unknown_item_cannot_be_withdrawn(world: World, client: ClientSession) -> None:
     token = await world.driver_session(await new_driver(world))
 
-    status, _ = await call(client, token, "POST", "/v1/me/consents/marketing/withdraw")
+    status, _ = await call(client, token, "POST", "/v1/me/consents/camera/withdraw")
     assert status == 404
 
     status, problem = await call(client, token, "POST", "/v1/me/consents/location/withdraw")
     assert (status, problem["code"]) == (409, "consent-action-refused")
+
+
+@pytest.mark.parametrize("role", ["dispatcher", "main_user"])
+async def test_the_staff_ask_once_and_never_again_after_a_no(
+    world: World, client: ClientSession, role: str
+) -> None:
+    driver = await new_driver(world)
+    staff, person = await world.session(role), await world.driver_session(driver)
+    path = f"/v1/drivers/{driver.member_id}/consents/customer_link/request"
+
+    for _ in range(2):
+        assert await call(client, staff, "POST", path) == (
+            200,
+            {"item": "customer_link", "state": "requested"},
+        )
+    _, page = await call(client, person, "GET", "/v1/me/consents/records")
+    assert [(one["state"], one["actor"]) for one in page["items"]] == [("requested", role)]
+
+    await call(client, person, "POST", "/v1/me/consents", body("customer_link", "declined"))
+    status, problem = await call(client, staff, "POST", path)
+    assert (status, problem["code"]) == (409, "consent-action-refused")
+    assert (await call(client, person, "POST", path))[0] == 403
+
+
+async def test_the_records_have_pages_and_are_the_driver_s_own(
+    world: World, client: ClientSession
+) -> None:
+    driver = await new_driver(world, *ALL)
+    token = await world.driver_session(driver)
+    seen: list[str] = []
+    path: str | None = "/v1/me/consents/records?limit=2"
+    while path is not None:
+        _, page = await call(client, token, "GET", path)
+        seen += [one["item"] for one in page["items"]]
+        following = page["next_cursor"]
+        path = following and f"/v1/me/consents/records?limit=2&cursor={following}"
+    assert seen == [item.value for item in ALL]
+
+    _, page = await call(client, token, "GET", "/v1/me/consents/records")
+    path = f"/v1/me/consents/records/{page['items'][0]['record_id']}/receipt"
+    stranger = await world.driver_session(await new_driver(world))
+    status, problem = await call(client, stranger, "GET", path)
+    assert (status, problem["code"]) == (404, "consent-record-not-found")

@@ -9,29 +9,33 @@ from uuid import UUID
 from server.accounts import credentials
 from server.accounts import service as accounts
 from server.accounts.model import Locale, MemberState, NewMember, Role
-from server.consent import service as consent
-from server.consent.model import ConsentAct
+from server.consent.model import ConsentItem
+from server.devices import service as devices
 from server.gate import service as gate
-from server.gate import store as gate_store
-from server.gate.model import GateItem
 from server.kit import db, tokens
-from server.kit.ids import uuid7
 from server.kit.localpg.place import binary
-from server.routes import service as routes
-from server.routes.model import Stop
-from server.vault.model import Category, SealedText
+from server.notices import sealing
+from server.notices.kinds import NoticeKind
+from server.notices.model import Notice
+from server.shifts import service as shifts
+from server.vault.model import SealedText
 from server.vault.service import Vault
-from tests.world import CONSENTED, NOW, SHIFT_STARTED, World
+from tests import consents
+from tests.erasure import life
+from tests.erasure.life import TRACK
+from tests.world import CONSENTED, SHIFT_STARTED, World, acknowledge
 
 if TYPE_CHECKING:
     import asyncpg
 
-TRACK: Final = "43.2389490,76.8897090"
+ALL: Final = tuple(one.value for one in ConsentItem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
     driver_id: UUID
+    pseudonym: UUID
+    """How the ledger knows them. It stays, and nothing tells any more whose it was."""
     session: str
     device_token: str
     canaries: tuple[str, ...]
@@ -40,10 +44,19 @@ class Person:
     """What the person could be recognised by without a key; gone as well."""
     sealed: tuple[SealedText, ...]
     """As an old dump would hold them; each opens to something with a canary in it."""
+    notices: tuple[Notice, ...]
+    """Written to them, and to others about them; as an old dump would hold them."""
+
+    @property
+    def blobs(self) -> list[bytes]:
+        return [
+            *(one.sealed for one in self.sealed),
+            *(one.text_sealed for one in self.notices if one.text_sealed is not None),
+        ]
 
 
 async def add_person(world: World, number: int = 1) -> Person:
-    """Add a driver the way it happens: invited, accepted, consented, tracked."""
+    """Add a driver the way it happens: invited, told, consented, tracked, looked at."""
     name, email = f"Aizhan Kanarova-{number}", f"kanarova{number}@example.kz"
     phone = f"+7701555012{number}"
     company_id = world.company_id
@@ -55,20 +68,22 @@ async def add_person(world: World, number: int = 1) -> Person:
         driver_id = profile.member_id
         await gate.set_account_active(conn, company_id, driver_id, active=True)
         await accounts.set_state(conn, company_id, driver_id, MemberState.ACTIVE)
+    await life.attest_and_dispute(world, driver_id)
+    async with db.tenant(world.pool, company_id) as conn:
         session = await credentials.open_session(
             conn, company_id, driver_id, Role.DRIVER, lasts=timedelta(days=1), now=CONSENTED
         )
-        device, device_token = await credentials.add_device(
+        device, device_token = await devices.add(
             conn, world.vault, company_id, driver_id, name=f"{name}'s phone", now=CONSENTED
         )
-        for item in GateItem:
-            await consent.decide(conn, company_id, driver_id, item, ConsentAct.GIVE, now=CONSENTED)
-        await consent.start_shift(conn, company_id, driver_id, now=SHIFT_STARTED)
-        await _plan_route(conn, world, driver_id)
+        await acknowledge(conn, company_id, driver_id, device.device_id)
+        await consents.give(conn, company_id, driver_id, *ALL, now=CONSENTED)
+        await shifts.start(conn, company_id, driver_id, now=SHIFT_STARTED)
+    upload_id, blob = await life.track(world, driver_id)
+    await life.deliver(world, driver_id)
+    await life.leave_the_rest(world, driver_id, device.device_id)
     row = await world.owner.fetchrow("SELECT * FROM member WHERE member_id = $1", driver_id)
     assert row is not None
-    upload_id, blob = await _track(world, driver_id)
-    await _leave_the_rest(world, driver_id)
     digests = [row["phone_hash"], row["email_hash"]]
     for text in (session.token, device_token, invitation.code):
         token = tokens.parse(text)
@@ -76,10 +91,11 @@ async def add_person(world: World, number: int = 1) -> Person:
         digests.append(token.digest)
     return Person(
         driver_id=driver_id,
+        pseudonym=await _pseudonym(world, driver_id),
         session=session.token,
         device_token=device_token,
         canaries=(name, phone, email, *TRACK.split(",")),
-        digests=tuple(digests),
+        digests=(*digests, *await _proofs(world, driver_id)),
         sealed=(
             SealedText(sealed=row["name_sealed"], row_id=driver_id, schema="member.name"),
             SealedText(sealed=row["phone_sealed"], row_id=driver_id, schema="member.phone"),
@@ -87,80 +103,45 @@ async def add_person(world: World, number: int = 1) -> Person:
             SealedText(sealed=device.name_sealed, row_id=device.device_id, schema="device.name"),
             SealedText(sealed=blob, row_id=upload_id, schema="chunk"),
         ),
+        notices=await _notices(world, driver_id),
     )
 
 
-async def _plan_route(conn: db.Connection, world: World, driver_id: UUID) -> None:
-    stop = Stop(
-        stop_id=uuid7(),
-        name="Depot",
-        lat=51.0,
-        lon=71.0,
-        radius_m=50.0,
-        service_s=0.0,
-        planned_arrival=None,
-        window_start=None,
-        window_end=None,
+async def _pseudonym(world: World, driver_id: UUID) -> UUID:
+    found: UUID = await world.owner.fetchval(
+        "SELECT pseudonym FROM ledger_subject WHERE member_id = $1", driver_id
     )
-    new = routes.NewRoute(
-        name="Round",
-        day=NOW.date(),
-        driver_id=driver_id,
-        vehicle_id=None,
-        planned_start=NOW,
-        stops=[stop, stop],
-        line=None,
-    )
-    draft = await routes.drafted(new)
-    await routes.create(conn, world.vault, world.company_id, draft, now=NOW)
+    return found
 
 
-async def _track(world: World, driver_id: UUID) -> tuple[UUID, bytes]:
-    upload_id = uuid7()
-    key = await world.vault.key(world.company_id, driver_id, Category.TRACK, at=NOW)
-    blob = key.seal(TRACK.encode(), row_id=upload_id.bytes, schema="chunk")
-    await world.owner.execute(
-        "INSERT INTO chunk (company_id, driver_id, last_at, upload_id, first_at, stored_at, count,"
-        " key_id, blob) VALUES ($1, $2, $3, $4, $3, $3, 1, $5, $6)",
-        world.company_id,
+async def _proofs(world: World, driver_id: UUID) -> list[bytes]:
+    """Return what ties the ledger's commitments to the person's consent records."""
+    rows = await world.owner.fetch(
+        "SELECT nonce, record_sha256 FROM consent_record WHERE driver_id = $1", driver_id
+    )
+    assert len(rows) >= len(ALL)
+    return [value for row in rows for value in row]
+
+
+async def _notices(world: World, driver_id: UUID) -> tuple[Notice, ...]:
+    """Return what was written to the person, and to others about them."""
+    rows = await world.owner.fetch(
+        "SELECT notice_id, member_id, kind, queued_at, language, text_sealed FROM notice n"
+        " WHERE text_sealed IS NOT NULL AND (member_id = $1 OR EXISTS (SELECT FROM notice_person p"
+        " WHERE p.notice_id = n.notice_id AND p.member_id = $1))",
         driver_id,
-        NOW,
-        upload_id,
-        key.key_id,
-        blob,
     )
-    return upload_id, blob
-
-
-async def _leave_the_rest(world: World, driver_id: UUID) -> None:
-    """Write what a smooth life leaves empty: a live position, refusals, an act that died."""
-    live = await world.vault.key(world.company_id, driver_id, Category.LIVE, at=NOW)
-    await world.owner.execute(
-        "INSERT INTO latest_position (company_id, driver_id, recorded_at, stored_at, key_id, blob)"
-        " VALUES ($1, $2, $3, $3, $4, 'sealed')",
-        world.company_id,
-        driver_id,
-        NOW,
-        live.key_id,
-    )
-    await count_refusal(world, driver_id)
-    async with db.tenant(world.pool, world.company_id) as conn:
-        await gate_store.insert_closing(conn, world.company_id, driver_id, uuid7(), NOW)
-
-
-async def count_refusal(world: World, driver_id: UUID) -> None:
-    await world.owner.execute(
-        "INSERT INTO refusal_count (company_id, driver_id, day, reason, count)"
-        " VALUES ($1, $2, $3, 'too_old', 1)",
-        world.company_id,
-        driver_id,
-        NOW.date(),
-    )
+    assert {row["member_id"] == driver_id for row in rows} == {True, False}
+    return tuple(Notice(**{**row, "kind": NoticeKind(row["kind"]), "facts": {}}) for row in rows)
 
 
 async def opened(vault: Vault, company_id: UUID, person: Person) -> list[str | None]:
     """Try to read an old dump's sealed values with today's keys."""
-    return await vault.open_texts(company_id, person.sealed)
+    notices = await sealing.opened(vault, company_id, person.notices)
+    return [
+        *await vault.open_texts(company_id, person.sealed),
+        *(None if one is None else one.body for one in notices),
+    ]
 
 
 async def everything(owner: "asyncpg.Connection[asyncpg.Record]") -> dict[str, list[str]]:
@@ -179,8 +160,13 @@ async def everything(owner: "asyncpg.Connection[asyncpg.Record]") -> dict[str, l
 
 
 async def tables_naming(owner: "asyncpg.Connection[asyncpg.Record]", person_id: UUID) -> set[str]:
-    found = await everything(owner)
-    return {table for table, rows in found.items() if any(str(person_id) in row for row in rows)}
+    """Return the tables with the id in any spelling: as text, as bytes, as text in bytes."""
+    spelled = (str(person_id), person_id.hex, str(person_id).encode().hex())
+    return {
+        table
+        for table, rows in (await everything(owner)).items()
+        if any(one in row for row in rows for one in spelled)
+    }
 
 
 async def sql_dump(dsn: str) -> str:
@@ -199,6 +185,6 @@ def traces(person: Person, text: str) -> list[str]:
         *person.canaries,
         *(canary.encode().hex() for canary in person.canaries),
         *(digest.hex() for digest in person.digests),
-        *(one.sealed.hex() for one in person.sealed),
+        *(blob.hex() for blob in person.blobs),
     ]
     return [one for one in wanted if one in text]

@@ -33,6 +33,7 @@ async def driver(world: World) -> Driver:
     return await new_driver(world, *ALL, on_shift=True)
 
 
+@pytest.mark.proves("gocargo:use-of-the-site-other-users")
 async def test_a_driver_asks_for_nobody_else_and_sees_nobody_elses(
     world: World, client: ClientSession, driver: Driver
 ) -> None:
@@ -55,6 +56,7 @@ async def test_a_driver_asks_for_nobody_else_and_sees_nobody_elses(
     assert (await call(client, session, "GET", path))[1] == page["items"][0]
 
 
+@pytest.mark.proves("relog-driver-manager-apps:5.2")
 async def test_devices_and_other_companies_have_no_say(
     world: World, client: ClientSession, driver: Driver
 ) -> None:

@@ -17,6 +17,7 @@ from server.erasure import service, store
 from server.erasure.web import ENDPOINTS
 from server.gate import service as gate
 from server.kit.db import Connection
+from server.ledger.model import Actor, ActorKind
 from tests.erasure.calls import call, read_gate, set_grace
 from tests.http import serve
 from tests.world import NOW, World
@@ -46,8 +47,9 @@ class Race:
     @asynccontextmanager
     async def asking(self, by: Role) -> AsyncGenerator[None]:
         """Ask for the erasure; commit at the end of the block."""
+        actor = Actor(kind=ActorKind(by.value))
         async with gate.stopping(self.world.pool, *self.driver, now=NOW) as conn:
-            await service.ask(conn, *self.driver, by=by, reason=None, now=NOW)
+            await service.ask(conn, *self.driver, by=actor, reason=None, now=NOW)
             yield
 
     async def ask(self, by: Role) -> None:

@@ -13,6 +13,7 @@ from server.kit.wire import rfc3339
 from server.tracking import web as tracking
 from tests.conftest import Databases
 from tests.consent.people import ALL, new_driver
+from tests.consents import body
 from tests.http import bearer, serve
 from tests.world import NOW, Driver, World
 
@@ -98,9 +99,7 @@ async def test_blocking_and_unblocking_does_not_get_round_the_drivers_own_reques
     status, problem = await act("unblock")
 
     assert (status, problem["code"]) == (409, "erasure-under-way")
-    given = await client.post(
-        "/v1/me/consents", json={"item": "location", "answer": "given"}, headers=bearer(person)
-    )
+    given = await client.post("/v1/me/consents", json=body("location"), headers=bearer(person))
     assert given.status == 409
     status, refused = await upload(client, driver, 4)
     assert (status, refused["accepted"], await chunks(world)) == (200, 0, 0)

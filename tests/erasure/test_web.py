@@ -17,6 +17,7 @@ from server.erasure.web import ENDPOINTS, ERASE_DUE
 from server.gate import service as gate
 from server.kit import db
 from tests.consent.people import ALL, new_driver
+from tests.consents import body
 from tests.erasure.calls import (
     account,
     ask,
@@ -75,9 +76,11 @@ async def test_a_dispatcher_deletes_a_driver_and_without_grace_it_happens_now(
     }
     assert not (await read_gate(world, driver)).is_open
     assert (await call(client, session, "GET", "/v1/me/consents"))[0] == 401
-    queued = await world.owner.fetch("SELECT entrypoint, payload FROM jobs.pgqueuer")
+    queued = await world.owner.fetch(
+        "SELECT payload FROM jobs.pgqueuer WHERE entrypoint = $1", ERASE_DUE
+    )
     payload = json.dumps({"company_id": str(world.company_id)}).encode()
-    assert [tuple(row) for row in queued] == [(ERASE_DUE, payload)]
+    assert [row["payload"] for row in queued] == [payload]
 
     assert await saga.run_due(world.pool, world.vault, world.company_id, NOW) == 1
 
@@ -107,13 +110,13 @@ async def test_in_grace_the_driver_still_logs_in_and_nothing_is_tracked(
     assert await account(world, driver.member_id) == "grace"
     assert not (await read_gate(world, driver)).is_open
     _, consents = await call(client, session, "GET", "/v1/me/consents")
-    assert {one["state"] for one in consents["items"]} == {"withdrawn"}
+    assert {one["state"] for one in consents["items"] if one["changed_at"]} == {"withdrawn"}
     assert (await call(client, session, "GET", "/v1/me/shift"))[1]["state"] == "off"
-    for path, body in (
-        ("/v1/me/consents", {"item": "location", "answer": "given"}),
+    for path, sent in (
+        ("/v1/me/consents", body("location")),
         ("/v1/me/shift/start", None),
     ):
-        status, problem = await call(client, session, "POST", path, body)
+        status, problem = await call(client, session, "POST", path, sent)
         assert (status, problem["code"]) == (409, "account-not-active")
 
 
@@ -129,6 +132,7 @@ async def test_an_erasure_is_answered_only_when_no_frame_can_leave_any_more(
     assert (await asked)["state"] == "grace"
 
 
+@pytest.mark.proves("qoldau:6-deletion")
 async def test_a_drivers_own_request_stops_tracking_and_waits_for_a_decision(
     world: World, client: ClientSession, driver: Driver
 ) -> None:
@@ -146,9 +150,7 @@ async def test_a_drivers_own_request_stops_tracking_and_waits_for_a_decision(
     )
     assert tuple(ended or ()) == (NOW, "erasure")
     assert await account(world, driver.member_id) == "active"
-    status, problem = await call(
-        client, session, "POST", "/v1/me/consents", {"item": "location", "answer": "given"}
-    )
+    status, problem = await call(client, session, "POST", "/v1/me/consents", body("location"))
     assert (status, problem["code"]) == (409, "account-not-active")
 
 
@@ -165,9 +167,7 @@ async def test_a_refusal_gives_the_account_back_and_not_the_consents(
     assert (await read_gate(world, driver)).account_active
     assert not (await read_gate(world, driver)).is_open
     assert await consent_states(world, driver) == {"withdrawn"}
-    status, _ = await call(
-        client, session, "POST", "/v1/me/consents", {"item": "location", "answer": "given"}
-    )
+    status, _ = await call(client, session, "POST", "/v1/me/consents", body("location"))
     assert status == 201
 
 
@@ -203,6 +203,7 @@ async def test_a_decision_without_its_ground_changes_nothing(
     assert state == "open"
 
 
+@pytest.mark.proves("relog-driver-manager-apps:5.2")
 async def test_the_main_user_overrides_a_refusal(
     world: World, client: ClientSession, driver: Driver
 ) -> None:
@@ -210,7 +211,7 @@ async def test_the_main_user_overrides_a_refusal(
     asked = await ask(client, session, driver)
     await decide(client, dispatcher, asked, "refuse", "legal_claim")
     for item in ("location", "plan_fact"):
-        await call(client, session, "POST", "/v1/me/consents", {"item": item, "answer": "given"})
+        await call(client, session, "POST", "/v1/me/consents", body(item))
     assert (await read_gate(world, driver)).is_open
     assert (await decide(client, dispatcher, asked, "approve"))[0] == 409
 
@@ -307,6 +308,7 @@ async def test_one_erasure_at_a_time(world: World, client: ClientSession, driver
     assert await world.owner.fetchval("SELECT count(*) FROM erasure_request") == 1
 
 
+@pytest.mark.proves("qoldau:6-deletion")
 async def test_a_blocked_driver_is_blocked_again_when_the_erasure_is_called_off(
     world: World, client: ClientSession, driver: Driver
 ) -> None:
@@ -326,6 +328,7 @@ async def test_a_blocked_driver_is_blocked_again_when_the_erasure_is_called_off(
     assert not (await read_gate(world, driver)).account_active
 
 
+@pytest.mark.proves("qoldau:6-deletion")
 async def test_who_never_accepted_the_invitation_has_no_grace(
     world: World, client: ClientSession
 ) -> None:

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from geo.lines import driven_lines
 from geo.plane import Plane
@@ -41,6 +42,7 @@ def test_a_silence_cuts_the_line() -> None:
     assert lines_of(straight([float(at) for at in times])) == [90, 90]
 
 
+@pytest.mark.proves("relog-manager-app:3.2-plan-fact-report")
 def test_time_that_was_not_shared_cuts_the_line_however_short() -> None:
     times = [float(at) for at in range(0, 200, 10)]
 

@@ -191,6 +191,7 @@ def test_depot_first_and_last() -> None:
     assert found.stops[2].departed_s is None
 
 
+@pytest.mark.proves("relog-manager-app:3.2-plan-fact-report")
 def test_a_pause_is_neither_distance_nor_visit() -> None:
     shared_s = np.array(
         [

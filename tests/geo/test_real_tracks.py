@@ -77,6 +77,7 @@ RUN = liverpool("4842", "1097")
 BUS = report(RUN, PLAN)
 
 
+@pytest.mark.proves("relog-driver-app:3.2-plan-fact")
 def test_a_bus_halts_where_an_eye_sees_it_halt() -> None:
     first_s = RUN.time_s[0]
     for stop, (came, went) in READ_BY_EYE.items():

@@ -22,6 +22,7 @@ def lines_of(code: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
+@pytest.mark.proves("gocargo:how-we-use-5-queries")
 def test_only_listed_fields_stand_in_a_line() -> None:
     (line,) = lines_of(
         "structlog.get_logger().info('upload_taken', endpoint='positions', lat='CANARY',"

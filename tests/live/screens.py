@@ -17,6 +17,7 @@ from server.gate.model import GateItem
 from server.kit.wire import rfc3339
 from server.live import web as live
 from server.tracking import web as tracking
+from tests import consents
 from tests.http import Clock, bearer, serve
 from tests.world import Driver, World, add_driver
 
@@ -191,7 +192,7 @@ async def agree(client: ClientSession, world: World, driver: Driver, *items: Gat
     """Let the driver give these consents (all, if none is named); return their session."""
     token = await world.driver_session(driver)
     for item in items or GateItem:
-        await act(client, token, "consents", item=item, answer="given")
+        await act(client, token, "consents", **consents.body(item))
     return token
 
 

@@ -18,6 +18,7 @@ from server.live.web import EventStream
 from tests.conftest import Databases
 from tests.http import Clock
 from tests.live.screens import serve_live, upload
+from tests.looks import looking
 from tests.world import World
 
 
@@ -53,7 +54,12 @@ async def test_who_does_not_read_is_dropped_and_the_others_go_on(
         hub.joined(world.company_id) as channel,
     ):
         for watcher in (slow, quick):
-            hub.admit(channel, watcher, last_event_id=None)
+            hub.admit(
+                channel,
+                watcher,
+                seen=looking(world.pool, world.company_id, clock),
+                last_event_id=None,
+            )
         async with asyncio.timeout(10):
             while not slow.is_gone():
                 clock.at += timedelta(seconds=1)
@@ -101,7 +107,9 @@ async def test_a_tick_that_outlives_its_lease_sends_nothing(
         socket_pair(kernel_bytes=1 << 20) as (watcher, other),
         hub.joined(world.company_id) as channel,
     ):
-        hub.admit(channel, watcher, last_event_id=None)
+        hub.admit(
+            channel, watcher, seen=looking(world.pool, world.company_id, clock), last_event_id=None
+        )
         hub.barrier = held_up(hubs.SEND_S_MAX)
         other.setblocking(False)  # noqa: FBT003 - the socket's own signature
         assert b"event: hello" in other.recv(1 << 16)
@@ -131,7 +139,9 @@ async def test_screens_are_cut_off_when_nothing_can_be_read_any_more(
         socket_pair(kernel_bytes=1 << 20) as (watcher, _),
         hub.joined(world.company_id) as channel,
     ):
-        hub.admit(channel, watcher, last_event_id=None)
+        hub.admit(
+            channel, watcher, seen=looking(world.pool, world.company_id, clock), last_event_id=None
+        )
         hub.barrier = broken
         async with asyncio.timeout(10):
             await watcher.ended.wait()
@@ -179,7 +189,9 @@ async def test_a_hint_brings_the_frame_before_the_second_is_full(
         socket_pair(kernel_bytes=1 << 20) as (watcher, other),
         hub.joined(world.company_id) as channel,
     ):
-        hub.admit(channel, watcher, last_event_id=None)
+        hub.admit(
+            channel, watcher, seen=looking(world.pool, world.company_id, clock), last_event_id=None
+        )
         await asyncio.sleep(0.2)  # the listener is there
         await upload(client, world.driver, clock.at)
         await asyncio.sleep(1.0)

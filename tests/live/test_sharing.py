@@ -11,6 +11,7 @@ from server.gate import service as gate
 from server.gate.model import GateItem
 from server.kit.db import Connection, Pool
 from server.live.web import HUB
+from tests import consents
 from tests.conftest import Databases
 from tests.http import Clock
 from tests.live.screens import (
@@ -64,7 +65,7 @@ async def test_who_agrees_again_is_shown_under_a_later_epoch(
         await act(client, driver, "consents/dispatch_tracking/withdraw")
         gone = await shown.wait_for("gone")
         clock.at += timedelta(seconds=5)
-        await act(client, driver, "consents", item="dispatch_tracking", answer="given")
+        await act(client, driver, "consents", **consents.body("dispatch_tracking"))
         before = len(shown.events)
         await asyncio.sleep(0.2)
         hidden = [event for event in shown.events[before:] if event.name == "pos"]
@@ -90,7 +91,10 @@ async def test_pause_refusal_and_withdrawal_look_the_same(
         await go_to_work(client, clock, one, sessions[name])
     async with screen(client, dispatcher) as shown:
         await act(
-            client, sessions["refused"], "consents", item="dispatch_tracking", answer="declined"
+            client,
+            sessions["refused"],
+            "consents",
+            **consents.body("dispatch_tracking", "declined"),
         )
         await act(client, sessions["paused"], "shift/pause")
         await act(client, sessions["withdrawn"], "consents/dispatch_tracking/withdraw")
@@ -142,6 +146,7 @@ async def test_a_pause_ends_with_a_position_the_screen_takes(
     assert again.data["drivers"][0]["epoch"] > gone.data["epoch"]
 
 
+@pytest.mark.proves("relog-manager-app:3.2-dispatcher-view")
 async def test_the_end_of_a_shift_is_off_shift(
     client: ClientSession, world: World, dispatcher: str, clock: Clock
 ) -> None:
@@ -217,6 +222,9 @@ async def test_an_erased_driver_leaves_the_screen_by_state(
             assert "erasure" in {event.name for event in shown.events[after:]}
         await world.owner.execute("DELETE FROM device")
         await world.owner.execute("DELETE FROM gate")
+        await world.owner.execute(
+            "DELETE FROM ledger_subject WHERE member_id = $1", world.driver.member_id
+        )
         await world.owner.execute("DELETE FROM member WHERE member_id = $1", world.driver.member_id)
         await shown.wait_for("erasure", state="erased")
 

@@ -30,8 +30,6 @@ import asyncpg
 import numpy as np
 import uvloop
 
-from server.consent import service as consent
-from server.consent.model import ConsentAct
 from server.gate import service as gate
 from server.gate.model import GateBusy, GateItem
 from server.kit import db, tokens
@@ -40,11 +38,14 @@ from server.kit.sending import Connection as Screen
 from server.live.hub import Barrier, Hub
 from server.live.model import Sight, sharing_of
 from server.live.web import EventStream
+from server.shifts import service as shifts
 from server.tracking import committer
 from server.tracking.model import Positions, Upload, UploadsBusy, to_ms
 from server.tracking.uploads import Uploads
 from server.vault.kek import load
 from server.vault.service import Vault, open_vault
+from tests import consents
+from tests.looks import looking
 from tests.proofs import Report, Row, size
 from tests.stage import stage
 from tests.world import NOW, Driver, add_company, add_driver
@@ -188,7 +189,8 @@ async def _worker(
             for channel in channels:
                 if not channel.watchers:
                     screen = await stack.enter_async_context(_drained_screen())
-                    hub.admit(channel, Tap(screen, history), last_event_id=None)
+                    seen = looking(pool, channel.company_id, clock)
+                    hub.admit(channel, Tap(screen, history), seen=seen, last_event_id=None)
             await asyncio.sleep(0.02)
         await hub.close()
 
@@ -227,7 +229,7 @@ class Race:
         await self._shared(company_id, driver, GateItem.LOCATION, GateItem.PLAN_FACT)
         await self._shared(company_id, driver, GateItem.DISPATCH_TRACKING)
         async with db.tenant(self._pool, company_id) as conn:
-            await consent.start_shift(conn, company_id, driver.member_id, now=clock())
+            await shifts.start(conn, company_id, driver.member_id, now=clock())
         moving = asyncio.create_task(self._move(driver))
         try:
             for number in range(rounds):
@@ -238,10 +240,7 @@ class Race:
 
     async def _shared(self, company_id: UUID, driver: Driver, *items: GateItem) -> None:
         async with db.tenant(self._pool, company_id) as conn:
-            for item in items:
-                await consent.decide(
-                    conn, company_id, driver.member_id, item, ConsentAct.GIVE, now=clock()
-                )
+            await consents.give(conn, company_id, driver.member_id, *items, now=clock())
 
     async def _move(self, driver: Driver) -> None:
         token = tokens.parse(driver.device_token)
@@ -267,10 +266,10 @@ class Race:
         began = monotonic()
         async with gate.stopping(self._pool, company_id, driver_id, now=clock()) as conn:
             if withdraws:
-                item, act = GateItem.DISPATCH_TRACKING, ConsentAct.WITHDRAW
-                await consent.decide(conn, company_id, driver_id, item, act, now=clock())
+                item = GateItem.DISPATCH_TRACKING
+                await consents.withdraw(conn, company_id, driver_id, item, now=clock())
             else:
-                await consent.pause_shift(conn, company_id, driver_id, now=clock())
+                await shifts.pause(conn, company_id, driver_id, now=clock())
             after = sharing_of(await gate.read(conn, company_id, driver_id))
         answered = monotonic()
         self._history.stops[driver_id].append((after, answered))
@@ -280,7 +279,7 @@ class Race:
             await self._shared(company_id, driver, GateItem.DISPATCH_TRACKING)
         else:
             async with db.tenant(self._pool, company_id) as conn:
-                await consent.resume_shift(conn, company_id, driver_id, now=clock())
+                await shifts.resume(conn, company_id, driver_id, now=clock())
 
 
 async def race(

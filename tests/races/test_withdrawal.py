@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import copy_databases
 from tests.races import withdrawal
 from tests.stage import stage_on
 
 
+@pytest.mark.proves("kargo.az:collection-consent", "qoldau:8-consent")
 async def test_no_position_is_stored_after_a_withdrawal_and_the_controls_find_some(
     server_dsn: str, worker_id: str, kek_file: Path, tmp_path: Path
 ) -> None:

@@ -27,8 +27,6 @@ from uuid import UUID
 
 import numpy as np
 
-from server.consent import service as consent
-from server.consent.model import ConsentAct
 from server.gate import service as gates
 from server.gate.model import Gate, GateBusy, GateItem
 from server.kit import db, tokens
@@ -37,6 +35,7 @@ from server.tracking import committer, store
 from server.tracking.committer import Committer
 from server.tracking.model import ChunkRow, Deposit, Positions, Upload, UploadsBusy, to_ms
 from server.tracking.uploads import Uploads
+from tests import consents
 from tests.proofs import Progress, Report, Row, at_most, size
 from tests.stage import Stage, stage
 from tests.world import NOW, add_company, add_driver
@@ -112,17 +111,15 @@ class Driver:
 
     async def give(self, *items: GateItem) -> Gate:
         async with db.tenant(self._at.pool, self._key[0]) as conn:
-            for item in items or (GateItem.LOCATION,):
-                await consent.decide(conn, *self._key, item, ConsentAct.GIVE, now=self._moment)
+            given = items or (GateItem.LOCATION,)
+            await consents.give(conn, *self._key, *given, now=self._moment)
             return await gates.read(conn, *self._key)
 
     async def withdraw(self) -> float:
         """Withdraw as the endpoint does; return how many milliseconds that took."""
         began = monotonic()
         async with gates.stopping(self._at.pool, *self._key, now=self._moment) as conn:
-            await consent.decide(
-                conn, *self._key, GateItem.LOCATION, ConsentAct.WITHDRAW, now=self._moment
-            )
+            await consents.withdraw(conn, *self._key, GateItem.LOCATION, now=self._moment)
         return (monotonic() - began) * 1000
 
     def deposit(self, gate: Gate, at: datetime) -> Deposit:

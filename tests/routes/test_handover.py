@@ -191,7 +191,7 @@ async def test_what_changed_while_it_was_drawn_is_drawn_again(
 
 
 async def test_beyond_a_short_queue_readers_are_sent_away() -> None:
-    turns = handover._Turns(1, waiting_max=1)  # noqa: SLF001 - the process's own would be shared
+    turns = handover.Turns(1, waiting_max=1)
 
     async def take() -> None:
         async with turns.one():

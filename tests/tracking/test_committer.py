@@ -107,6 +107,7 @@ async def test_each_stale_counter_stores_nothing(
     assert await rows(world) == 0
 
 
+@pytest.mark.proves("kargo.az:collection-consent", "qoldau:8-consent")
 @pytest.mark.parametrize(
     "change",
     [

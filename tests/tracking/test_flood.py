@@ -22,7 +22,8 @@ from server.tracking.acceptance import count_by_reason, refuse_all
 from server.tracking.beliefs import UNKNOWN_S_MAX, Beliefs
 from server.tracking.model import Refusal, RefusalReason
 from server.tracking.refusals import RefusalCounts
-from server.tracking.web import PARSE_ASIDE_BYTES_MIN, parse_upload
+from server.tracking.web import PARSE_ASIDE_BYTES_MIN
+from server.tracking.wire import parse_upload
 from tests.http import bearer
 from tests.tracking.conftest import Api, positions
 from tests.tracking.test_upload import give, refusal_counts, stop

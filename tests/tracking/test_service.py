@@ -68,6 +68,7 @@ async def test_two_devices_at_the_same_time_are_two_positions(api: Api) -> None:
     assert found.device.tolist() == [0, 7, 0, 7]
 
 
+@pytest.mark.proves("relog-manager-app:3.2-plan-fact-report")
 async def test_what_was_shared_before_the_present_consent_stays_hidden_from_staff(
     api: Api,
 ) -> None:
@@ -82,6 +83,7 @@ async def test_what_was_shared_before_the_present_consent_stays_hidden_from_staf
     assert (len(staff), len(own)) == (3, 10)
 
 
+@pytest.mark.proves("relog-manager-app:3.2-dispatcher-view")
 async def test_staff_see_nothing_outside_windows_even_if_it_were_stored(api: Api) -> None:
     await api.upload(positions(10))
     async with db.tenant(api.world.pool, api.world.company_id) as conn:
@@ -93,6 +95,7 @@ async def test_staff_see_nothing_outside_windows_even_if_it_were_stored(api: Api
     assert len(await track(api, ReadPurpose.SUBJECT_ACCESS)) == 10
 
 
+@pytest.mark.proves("relog-driver-manager-apps:7.3", "gocargo:terms-acceptance")
 @pytest.mark.parametrize("item", list(GateItem))
 async def test_each_purpose_needs_location_and_itself(api: Api, item: GateItem) -> None:
     await api.upload(positions(1))

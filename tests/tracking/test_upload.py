@@ -1,19 +1,26 @@
 """POST /v1/positions: what is kept, what is refused, and what the phone is told."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from server.consent import service as consent
-from server.consent.model import ConsentAct
 from server.gate import service as gates
 from server.gate.model import GateItem
 from server.kit import db
+from server.kit.db import ROLE_KEYS, pool
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
 from server.tracking import service
+from server.tracking import web as tracking
 from server.tracking.model import ReadPurpose
+from server.vault.kek import load
+from server.vault.service import open_vault
+from tests import consents
+from tests.conftest import Databases
+from tests.http import Clock, serve
 from tests.tracking.conftest import Api, positions
 from tests.world import NOW, SHIFT_STARTED, Driver, World, add_driver
 
@@ -23,13 +30,13 @@ ALL_WELL = {"refused": [], "consent": "given", "collect": True, "purge": False}
 async def stop(world: World, item: GateItem, *, at: datetime = NOW) -> None:
     driver = (world.company_id, world.driver.member_id)
     async with gates.stopping(world.pool, *driver, now=at) as conn:
-        await consent.decide(conn, *driver, item, ConsentAct.WITHDRAW, now=at)
+        await consents.withdraw(conn, *driver, item, now=at)
 
 
 async def give(world: World, item: GateItem, *, at: datetime) -> None:
     driver = (world.company_id, world.driver.member_id)
     async with db.tenant(world.pool, world.company_id) as conn:
-        await consent.decide(conn, *driver, item, ConsentAct.GIVE, now=at)
+        await consents.give(conn, *driver, item, now=at)
 
 
 async def stored_times(api: Api, driver: Driver | None = None) -> list[str]:
@@ -83,10 +90,10 @@ async def test_a_batch_of_which_more_may_be_kept_now_is_not_taken_for_a_duplicat
     api: Api,
 ) -> None:
     sent = positions(5, until=NOW + timedelta(seconds=60), step_s=60)
-    first = await api.upload(sent, batch_id="a")
+    first = await api.upload(sent, batch_id="a", sent_at=rfc3339(api.clock.at))
     api.clock.at = NOW + timedelta(seconds=60)
 
-    second = await api.upload(sent, batch_id="a")
+    second = await api.upload(sent, batch_id="a", sent_at=rfc3339(api.clock.at))
 
     assert [one["reason"] for one in first["refused"]] == ["in_future"]
     assert (second["accepted"], second["refused"]) == (5, [])
@@ -158,6 +165,7 @@ async def test_refused_positions_are_counted_and_forgotten(api: Api) -> None:
     assert len(await stored_times(api)) == 4
 
 
+@pytest.mark.proves("gocargo:what-we-collect-4-local-storage")
 async def test_after_a_withdrawal_nothing_is_kept_and_the_phone_is_told_to_purge(
     api: Api,
 ) -> None:
@@ -172,6 +180,7 @@ async def test_after_a_withdrawal_nothing_is_kept_and_the_phone_is_told_to_purge
     assert await api.rows() == 1
 
 
+@pytest.mark.proves("gocargo:what-we-collect-4-local-storage")
 async def test_what_was_recorded_before_the_present_consent_stays_refused(api: Api) -> None:
     await stop(api.world, GateItem.LOCATION, at=NOW - timedelta(minutes=30))
     await give(api.world, GateItem.LOCATION, at=NOW - timedelta(minutes=5))
@@ -240,6 +249,7 @@ async def test_a_blocked_account_keeps_nothing(api: Api) -> None:
     assert {one["reason"] for one in answer["refused"]} == {"account_inactive"}
 
 
+@pytest.mark.proves("relog-service:1.5")
 async def test_a_revoked_device_is_out_at_once(api: Api) -> None:
     await api.upload(positions(1))
     async with db.tenant(api.world.pool, api.world.company_id) as conn:
@@ -249,19 +259,28 @@ async def test_a_revoked_device_is_out_at_once(api: Api) -> None:
     status, answer = await api.post({"positions": positions(1, step_s=3)})
 
     assert (status, answer["code"]) == (401, "not-authenticated")
+    assert await api.rows() == 1
 
 
+@pytest.mark.proves("relog-service:1.5")
 @pytest.mark.parametrize("token", ["", "jd_x_y", "jd_AAAAAAAAAAAAAAAAAAAAAA_" + "A" * 43])
 async def test_an_unknown_token_is_refused(api: Api, token: str) -> None:
     status, _ = await api.post({"positions": positions(1)}, token=token or "none")
 
     assert status == 401
+    assert await api.rows() == 0
 
 
-async def test_a_session_may_not_upload(api: Api) -> None:
-    status, _ = await api.post({"positions": positions(1)}, token=await api.world.driver_session())
+@pytest.mark.proves("relog-manager-app:1.3.1-consent")
+@pytest.mark.parametrize("role", ["driver", "dispatcher", "main_user"])
+async def test_a_session_may_not_upload(api: Api, role: str) -> None:
+    world = api.world
+    token = await (world.driver_session() if role == "driver" else world.session(role))
+
+    status, _ = await api.post({"positions": positions(1)}, token=token)
 
     assert status == 401
+    assert await api.rows() == 0
 
 
 async def only_dispatch(api: Api) -> Driver:
@@ -333,3 +352,23 @@ async def test_while_the_consent_is_changing_the_phone_is_told_to_come_again(api
 
     assert (status, answer["code"], answer["retry_after_s"]) == (503, "gate-busy", 1.0)
     assert await api.rows() == 1
+
+
+@pytest.mark.proves("gocargo:terms-interruptions")
+async def test_while_no_key_can_be_had_nothing_is_stored(
+    world: World, databases: Databases, kek_file: Path
+) -> None:
+    async with pool(databases.keys, role=ROLE_KEYS) as keys:
+        vault = await open_vault(keys, load(kek_file), NOW)
+    # From here on the key database is away.
+    async with serve(
+        replace(world, vault=vault),
+        tracking.ENDPOINTS,
+        prepare=lambda app: app.cleanup_ctx.append(tracking.uploading(databases.main)),
+    ) as client:
+        api = Api(client=client, world=world, clock=Clock())
+        status, _ = await api.post({"positions": positions(1)})
+
+    assert status == 503
+    for table in ("chunk", "latest_position"):
+        assert await world.owner.fetchval(f"SELECT count(*) FROM {table}") == 0  # noqa: S608 - of this list

@@ -27,6 +27,7 @@ async def post_raw(api: Api, body: bytes, **headers: str) -> tuple[int, Any]:
         return answer.status, await answer.json(content_type=None)
 
 
+@pytest.mark.proves("relog-service:1.6")
 @pytest.mark.parametrize(
     ("change", "path", "code"),
     [
@@ -42,7 +43,8 @@ async def post_raw(api: Api, body: bytes, **headers: str) -> tuple[int, Any]:
         ({"battery_pct": 101}, "/positions/0/battery_pct", "less_than_equal"),
         ({"battery_pct": 50.5}, "/positions/0/battery_pct", "int_type"),
         ({"battery_pct": False}, "/positions/0/battery_pct", "int_type"),
-        ({"source": "beacon"}, "/positions/0/source", "literal_error"),
+        ({"source": "radio"}, "/positions/0/source", "literal_error"),
+        ({"app_state": "asleep"}, "/positions/0/app_state", "literal_error"),
         ({"mock": 1}, "/positions/0/mock", "bool_type"),
         ({"recorded_at": "2026-11-22T12:00:00"}, "/positions/0/recorded_at", None),
         ({"recorded_at": "-62135596800"}, "/positions/0/recorded_at", None),
@@ -217,6 +219,7 @@ async def test_a_dispatcher_reads_the_track_as_columns(api: Api) -> None:
     }
 
 
+@pytest.mark.proves("gocargo:use-of-the-site-other-users")
 async def test_drivers_read_their_own_track_and_nobody_elses(api: Api) -> None:
     await api.upload(positions(3))
     other = await add_driver(api.world.vault, api.world.pool, api.world.company_id)

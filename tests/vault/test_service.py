@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -34,6 +35,16 @@ async def test_a_value_moved_elsewhere_does_not_open(
 
     with pytest.raises(InvalidTag):
         key.open(sealed, row_id=row_id, schema=schema)
+
+
+@pytest.mark.proves("relog-service:2.3")
+async def test_a_value_moved_to_another_company_does_not_open(world: World) -> None:
+    key = await world.vault.key(world.company_id, world.driver.member_id, Category.TRACK, at=NOW)
+    sealed = key.seal(b"secret", row_id=b"row", schema="chunk")
+
+    assert key.open(sealed, row_id=b"row", schema="chunk") == b"secret"
+    with pytest.raises(InvalidTag):
+        replace(key, company_id=uuid7()).open(sealed, row_id=b"row", schema="chunk")
 
 
 async def test_tracks_have_a_key_a_month_and_live_a_key_a_day(world: World) -> None:
@@ -75,6 +86,7 @@ async def test_a_destroyed_subject_opens_nothing_and_gets_no_new_key(
     assert await world.vault.destroy(world.company_id, member_id, NOW) == 0
 
 
+@pytest.mark.proves("gocargo:protection")
 async def test_another_kek_is_refused_with_a_clear_sentence(
     vault: Vault,  # noqa: ARG001 - makes the pepper
     keys_pool: Pool,

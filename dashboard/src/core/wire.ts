@@ -4,7 +4,15 @@
 export type LinkState = 'live' | 'stale' | 'lost' | 'not_shared' | 'off_shift';
 export type WorkState = 'driving' | 'at_stop' | 'idle' | 'break';
 export type Role = 'main_user' | 'dispatcher' | 'driver';
-export type ConsentState = 'not_asked' | 'given' | 'declined' | 'withdrawn';
+export type ConsentState =
+  | 'not_asked'
+  | 'requested'
+  | 'given'
+  | 'declined'
+  | 'withdrawn'
+  | 'expired'
+  | 'superseded'
+  | 'invalidated';
 export type AccountState = 'invited' | 'active' | 'blocked' | 'offboarded' | 'grace' | 'erasing' | 'erased';
 
 export interface CompanyRef {
@@ -98,7 +106,9 @@ export interface DriverView {
   phone_masked: string | null;
   state: AccountState;
   locale: string;
-  consents: Partial<Record<'location' | 'dispatch_tracking' | 'plan_fact', ConsentState>>;
+  consents: Partial<
+    Record<'location' | 'dispatch_tracking' | 'plan_fact' | 'customer_link', ConsentState>
+  >;
   shift: 'off' | 'on' | 'paused';
   created_at: string;
 }

@@ -5,13 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from server.consent import service
-from server.consent.model import (
-    ConsentNeeded,
-    ShiftActRefused,
-)
 from server.gate.model import GateItem
 from server.kit import db
+from server.shifts import service
+from server.shifts.model import ConsentNeeded, ShiftActRefused
 from tests.consent.acts import (
     DISPATCH,
     LOCATION,

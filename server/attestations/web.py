@@ -1,0 +1,167 @@
+"""Registering a driver, what is attested with it, and the driver's own view and dispute of it."""
+
+from http import HTTPStatus
+from typing import Annotated, Final
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import Field
+
+from server.accounts import service as accounts
+from server.accounts.access import DRIVER, STAFF, VAULT, me
+from server.accounts.logins import EmailUnreadable, PhoneUnreadable
+from server.accounts.model import LoginTaken, NewMember, Role
+from server.accounts.viewers import viewer
+from server.accounts.wire import AddedDriver, InvitationView, InvitedDriver, NewDriver
+from server.attestations import service
+from server.attestations.model import (
+    Attestation,
+    AttestationInFuture,
+    AttestationMissing,
+    How,
+    Told,
+)
+from server.consent.model import ConsentItem
+from server.gate import service as gate
+from server.gate.model import GateMissing
+from server.invitations import service as invitations
+from server.invitations.web import ENDPOINTS as INVITATIONS
+from server.kit.api import Endpoint, endpoint
+from server.kit.web import COMPANY, POOL, now, transaction
+from server.kit.wire import Instant, Wire
+from server.policies.model import Document, EditionMissing
+
+EDITION_MAX: Final = 1_000_000
+
+
+class EditionTold(Wire):
+    document: Document
+    edition: Annotated[int, Field(ge=1, le=EDITION_MAX)]
+
+
+class Attested(Wire):
+    """That the driver was told, by whoever calls. It is no consent and opens nothing."""
+
+    told_at: Instant
+    how: How
+    editions: Annotated[list[EditionTold], Field(min_length=1, max_length=len(Document))]
+
+
+class DriverToInvite(NewDriver):
+    attestation: Attested | None = None
+
+
+class AttestationView(Wire):
+    attested_by: str = Field(description="The name; empty where the person was erased.")
+    told_at: Instant
+    how: How
+    editions: list[EditionTold]
+    attested_at: Instant
+    disputed_at: Instant | None
+
+
+class DisputeView(Wire):
+    disputed_at: Instant
+    invalidated: list[ConsentItem]
+    set_apart: int = Field(description="Positions that the company never sees again.")
+
+
+@endpoint(
+    "POST",
+    "/v1/drivers",
+    access=STAFF,
+    status=HTTPStatus.CREATED,
+    raises=(PhoneUnreadable, EmailUnreadable, LoginTaken, AttestationInFuture, EditionMissing),
+)
+async def add_driver(request: web.Request, *, body: DriverToInvite) -> AddedDriver:
+    """Invite a driver. Nothing is collected before they accept and consent themselves.
+
+    The code is for the driver only: the person who invites passes it on. An integration never
+    gets one. With an attestation the caller says that the driver was told, and of what; the driver
+    sees it and may dispute it.
+    """
+    new = NewMember(
+        name=body.name, role=Role.DRIVER, locale=body.locale, phone=body.phone, email=body.email
+    )
+    at, company_id = now(request), request[COMPANY]
+    async with transaction(request) as conn:
+        profile, invitation = await invitations.invite(
+            conn, request.app[VAULT], company_id, new, by_member=me(request), now=at
+        )
+        if body.attestation is not None:
+            await service.attest(
+                conn,
+                company_id,
+                profile.member_id,
+                _told(body.attestation),
+                by=viewer(request),
+                by_member=me(request),
+                now=at,
+            )
+    return AddedDriver(
+        driver=InvitedDriver(
+            driver_id=profile.member_id,
+            name=profile.name,
+            phone_masked=profile.phone_masked,
+            state=profile.state,
+            locale=profile.locale,
+            created_at=profile.created_at,
+        ),
+        invitation=InvitationView.model_validate(invitation),
+    )
+
+
+@endpoint("GET", "/v1/me/attestation", access=DRIVER, raises=(AttestationMissing,))
+async def read_attestation(request: web.Request) -> AttestationView:
+    """Read what a member of staff attested of the caller: who says so, when, how, and of what."""
+    company_id = request[COMPANY]
+    async with transaction(request, readonly=True) as conn:
+        found = await service.attestation(conn, company_id, me(request))
+        names = await accounts.names(conn, request.app[VAULT], company_id, {found.attested_by})
+    return _view(found, names)
+
+
+@endpoint(
+    "POST", "/v1/me/attestation/dispute", access=DRIVER, raises=(AttestationMissing, GateMissing)
+)
+async def dispute_attestation(request: web.Request) -> DisputeView:
+    """Say that it is not true: the caller was not told so.
+
+    Every consent of the caller is void at once, and what was collected under them is set apart:
+    the company never sees it again. It cannot be taken back.
+    """
+    at, company_id = now(request), request[COMPANY]
+    async with gate.stopping(request.app[POOL], company_id, me(request), now=at) as conn:
+        found = await service.dispute(conn, company_id, me(request), now=at)
+    return DisputeView(
+        disputed_at=found.disputed_at,
+        invalidated=[ConsentItem(item) for item in found.invalidated],
+        set_apart=found.set_apart,
+    )
+
+
+def _told(attested: Attested) -> Told:
+    editions = {one.document: one.edition for one in attested.editions}
+    return Told(at=attested.told_at, how=attested.how, editions=tuple(sorted(editions.items())))
+
+
+def _view(found: Attestation, names: dict[UUID, str]) -> AttestationView:
+    return AttestationView(
+        attested_by=names.get(found.attested_by, ""),
+        told_at=found.told.at,
+        how=found.told.how,
+        editions=[
+            EditionTold(document=document, edition=edition)
+            for document, edition in found.told.editions
+        ],
+        attested_at=found.attested_at,
+        disputed_at=found.disputed_at,
+    )
+
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *INVITATIONS,
+    add_driver,
+    read_attestation,
+    dispute_attestation,
+)

@@ -1,0 +1,114 @@
+"""What is done without a caller: queued jobs, and what is due each minute.
+
+With app.py the only module that knows every feature. Each piece of work is of one company at a
+time, and one that fails does not hold up the others.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import TypeAlias
+from uuid import UUID
+
+import structlog
+
+from server.accounts import service as accounts
+from server.consent import service as consent
+from server.databases import Opened
+from server.erasure import saga
+from server.erasure.web import ERASE_DUE
+from server.gate import service as gate
+from server.kit import db
+from server.kit.jobs import Jobs, Payload
+from server.kit.problem import where
+from server.kit.web import Clock
+from server.ledger import reads
+from server.ledger import service as ledger
+from server.links import service as links
+from server.notices.delivery import Deliverer
+from server.notices.ports import ports_of
+from server.notices.service import DELIVER_NOTICE
+from server.policies import service as policies
+from server.policies.model import Edition
+from server.settings import Settings
+from server.shifts import service as shifts
+from server.tracking import service as tracking
+
+log = structlog.get_logger(__name__)
+
+Work: TypeAlias = Callable[[UUID, datetime], Awaitable[object]]
+Statements: TypeAlias = Callable[[db.Connection, UUID, datetime], Awaitable[object]]
+
+
+def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
+    """Return the work of this process."""
+    pool, vault = opened.pool, opened.vault
+    ports = ports_of(settings.smtp, settings.sms, settings.push)
+    deliverer = Deliverer(pool, vault, ports)
+
+    async def erase_due(payload: Payload) -> None:
+        await saga.run_due(pool, vault, UUID(payload["company_id"]), clock())
+
+    async def deliver_notice(payload: Payload) -> None:
+        ids = UUID(payload["company_id"]), UUID(payload["notice_id"])
+        await deliverer.deliver(*ids, clock())
+
+    # One transaction each, its ledger entries last.
+    transactions: Mapping[str, Statements] = {
+        "close_read_buckets": reads.close_read_buckets,
+        "end_forgotten_shifts": shifts.end_forgotten,
+        "expire_consents": consent.expire_due,
+        "remind_of_shifts": shifts.remind,
+        "ship_editions": policies.ship,
+        "sweep_gate_closings": gate.sweep_closings,
+        "sweep_latest_positions": tracking.sweep_latest,
+    }
+    works: Mapping[str, Work] = {
+        **{name: partial(_in_transaction, pool, work) for name, work in transactions.items()},
+        "apply_editions": partial(_apply_editions, pool),
+        "deliver_notices": deliverer.deliver_due,
+        "destroy_live_keys": vault.destroy_live,
+        "enrol_in_ledger": partial(ledger.enrol_missing, pool, vault),
+        "erase_due": partial(saga.run_due, pool, vault),
+        "keep_checkpoints": partial(ledger.keep_checkpoint, pool, vault),
+        "note_arrivals": partial(links.note_arrivals, pool, vault),
+    }
+    return Jobs(
+        queued={ERASE_DUE: erase_due, DELIVER_NOTICE: deliver_notice},
+        every_minute={
+            name: partial(each_company, opened.dsn, clock, name, work)
+            for name, work in works.items()
+        },
+    )
+
+
+async def each_company(dsn: str, clock: Clock, name: str, work: Work) -> None:
+    """Do one piece of work for every company."""
+    conn = await db.connect(dsn, role=db.ROLE_JOBS)
+    try:
+        companies = await accounts.every_company(conn)
+    finally:
+        await conn.close()
+    for company_id in companies:
+        try:
+            await work(company_id, clock())
+        except Exception as error:  # noqa: BLE001 - one that fails must not hold up the others
+            log.warning("job_failed", job=name, company=str(company_id), **where(error))
+
+
+async def _in_transaction(pool: db.Pool, work: Statements, company_id: UUID, now: datetime) -> None:
+    async with db.tenant(pool, company_id) as conn:
+        await work(conn, company_id, now)
+
+
+async def _apply_editions(pool: db.Pool, company_id: UUID, now: datetime) -> None:
+    """Suspend what a new edition asks for beyond what was agreed to, driver by driver."""
+
+    async def supersede(company_id: UUID, driver_id: UUID, edition: Edition, now: datetime) -> None:
+        if edition.adds_purpose is None:
+            return
+        async with gate.stopping(pool, company_id, driver_id, now=now) as conn:
+            item = edition.adds_purpose.value
+            await consent.supersede(conn, company_id, driver_id, item, now)
+
+    await policies.apply_editions(pool, company_id, now, supersede)

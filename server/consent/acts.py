@@ -1,0 +1,207 @@
+"""Writing one act on one consent: the gate, the shift and window, the ledger, the record."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from server.consent import record, store
+from server.consent.model import (
+    GATE_ITEMS,
+    VALID_FOR,
+    Cells,
+    Consent,
+    ConsentActor,
+    ConsentCell,
+    ConsentItem,
+    ConsentState,
+    LocationTerms,
+    NoticeShown,
+    consented_until,
+)
+from server.gate import service as gate
+from server.gate.model import USUAL_REACH
+from server.kit.db import Connection
+from server.kit.ids import uuid7
+from server.kit.wire import rfc3339
+from server.ledger import service as ledger
+from server.ledger.model import SYSTEM, Act, Actor
+from server.notices import service as notices
+from server.notices.kinds import NoticeKind
+from server.policies import service as policies
+from server.shifts import service as shifts
+from server.shifts.model import ShiftEnd
+
+NONCE_BYTES: Final = 32
+# States that an answer or a question leads to; the others only take away.
+ASKED: Final = frozenset({ConsentState.REQUESTED, ConsentState.GIVEN, ConsentState.DECLINED})
+WANTED: Final = frozenset({ConsentState.REQUESTED, ConsentState.GIVEN})
+_LEDGERED: Final[Mapping[ConsentState, Act]] = {
+    ConsentState.REQUESTED: Act.CONSENT_REQUESTED,
+    ConsentState.GIVEN: Act.CONSENT_GIVEN,
+    ConsentState.DECLINED: Act.CONSENT_DECLINED,
+    ConsentState.WITHDRAWN: Act.CONSENT_WITHDRAWN,
+    ConsentState.EXPIRED: Act.CONSENT_EXPIRED,
+    ConsentState.SUPERSEDED: Act.CONSENT_SUPERSEDED,
+    ConsentState.INVALIDATED: Act.CONSENT_INVALIDATED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Who:
+    """Who acts, for the record and for the ledger."""
+
+    actor: ConsentActor
+    ledger: Actor = field(default=SYSTEM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What one cell becomes, one state after the other, at one moment."""
+
+    driver_id: UUID
+    item: ConsentItem
+    states: Sequence[ConsentState]
+    who: Who
+    notice: NoticeShown | None = None
+    """Of an answer or a question; None where something is taken away."""
+    terms: LocationTerms | None = None
+
+
+async def cells_of(conn: Connection, company_id: UUID, driver_id: UUID) -> Cells:
+    """Return what is in force for every item."""
+    found = {one.item: one for one in await store.in_force(conn, company_id, [driver_id])}
+    return {item: ConsentCell(item=item, decision=found.get(item)) for item in ConsentItem}
+
+
+async def enact(
+    conn: Connection, company_id: UUID, cells: Cells, change: Change, *, now: datetime
+) -> Consent:
+    """Do it and write it down; the driver's gate is locked. Return what is in force then.
+
+    Raises
+    ------
+    ConsentRecordIncomplete, ConsentChangedMeanwhile
+    """
+    before = cells[change.item].decision
+    # Clocks of two processes differ: giving again must never reach behind the withdrawal.
+    at = now if before is None else max(now, before.recorded_at)
+    epoch = await _move_gate(conn, company_id, cells, change, at)
+    await _move_window(conn, company_id, change, at)
+    if change.item is ConsentItem.MARKETING and change.states[-1] not in WANTED:
+        await notices.stop_marketing(conn, company_id, change.driver_id, now=at)
+    if change.states[-1] is ConsentState.WITHDRAWN and change.who.actor is ConsentActor.DRIVER:
+        told = {"items": change.item.value, "withdrawn_at": rfc3339(at)}
+        kind = NoticeKind.CONSENT_WITHDRAWN_CONFIRMATION
+        await notices.queue(conn, company_id, change.driver_id, kind, told, now=now)
+    # What only takes away asks nobody for anything: it must not fail.
+    company = await _company(conn, company_id) if ASKED.intersection(change.states) else None
+    written = before
+    for state in change.states:
+        draft = _draft(written, change, state, epoch, at)
+        if company is None or state not in ASKED:
+            document = record.ended(draft, written)
+        else:
+            document = record.written(draft, written, company)
+        written = await _write(conn, company_id, draft, document, change.who, now)
+    if written is None:
+        raise ValueError("a change has at least one state")
+    return written
+
+
+def _draft(
+    before: Consent | None, change: Change, state: ConsentState, epoch: int, at: datetime
+) -> Consent:
+    """Return the act without its record."""
+    is_given = state is ConsentState.GIVEN
+    asked = state in ASKED
+    return Consent(
+        driver_id=change.driver_id,
+        item=change.item,
+        version=1 if before is None else before.version + 1,
+        record_id=uuid7(),
+        state=state,
+        actor=change.who.actor,
+        epoch=epoch,
+        recorded_at=at,
+        notice=change.notice if asked or before is None else before.notice,
+        terms=change.terms if is_given else None,
+        valid_until=at + VALID_FOR if is_given else None,
+    )
+
+
+async def _move_gate(
+    conn: Connection, company_id: UUID, cells: Cells, change: Change, at: datetime
+) -> int:
+    """Write what the gate's consents became; return its epoch, which only those move."""
+    after = change.states[-1]
+    gate_item = GATE_ITEMS.get(change.item)
+    if gate_item is None or after is ConsentState.REQUESTED:
+        return (await gate.read(conn, company_id, change.driver_id)).epoch
+    drafted = _draft(cells[change.item].decision, change, after, 0, at)
+    moved = {**cells, change.item: ConsentCell(item=change.item, decision=drafted)}
+    return await gate.set_consent(
+        conn,
+        company_id,
+        change.driver_id,
+        gate_item,
+        at if after is ConsentState.GIVEN else None,
+        reach=USUAL_REACH if drafted.terms is None else drafted.terms.reach,
+        until=consented_until(moved),
+    )
+
+
+async def _move_window(conn: Connection, company_id: UUID, change: Change, at: datetime) -> None:
+    """Open, bound or close the window; what nothing may be recorded for any more ends."""
+    after = change.states[-1]
+    if change.item not in GATE_ITEMS:
+        return
+    if after is ConsentState.GIVEN:
+        await shifts.fit_window(conn, company_id, change.driver_id, now=at)
+    elif after not in ASKED:
+        found = await gate.read(conn, company_id, change.driver_id)
+        if not found.is_consented:
+            await shifts.end(conn, company_id, change.driver_id, by=ShiftEnd.WITHDRAWAL, now=at)
+
+
+async def _write(
+    conn: Connection,
+    company_id: UUID,
+    draft: Consent,
+    document: record.Document,
+    who: Who,
+    now: datetime,
+) -> Consent:
+    """Add the act to the ledger and to the history."""
+    text = record.canonical(document)
+    digest, nonce = record.digest(text), secrets.token_bytes(NONCE_BYTES)
+    place = await ledger.append(
+        conn,
+        company_id,
+        _LEDGERED[draft.state],
+        actor=who.ledger,
+        subject_id=draft.driver_id,
+        detail={"record_id": str(draft.record_id), "record_sha256": digest.hex()},
+        facts={
+            "item": draft.item.value,
+            "epoch": draft.epoch,
+            "commitment": record.commitment(nonce, text).hex(),
+        },
+        now=now,
+    )
+    whole = replace(draft, record=text, record_sha256=digest, nonce=nonce, ledger_index=place.index)
+    await store.append(conn, company_id, whole)
+    return whole
+
+
+async def _company(conn: Connection, company_id: UUID) -> record.Company:
+    found = await policies.controller(conn, company_id)
+    return record.Company(
+        company_id=company_id,
+        name=found.company_name,
+        business_number=found.bin,
+        privacy_contact=found.privacy_contact,
+        storage_country=await store.storage_country(conn, company_id),
+    )

@@ -1,0 +1,282 @@
+"""Receipts: a record of a consent, signed, with its place in the ledger. Verified without us.
+
+A receipt is JSON-LD with a context of its own, signed with Ed25519 over its canonical form
+(RFC 8785). It carries the nonce that opens the ledger's commitment to the record, and the way from
+that entry to a signed checkpoint: whoever holds it can show what was agreed to, also after the
+company erased the person, and that the ledger was not rewritten.
+"""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import rfc8785
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from server.consent import record
+from server.consent.model import Consent
+from server.kit.wire import rfc3339
+from server.ledger.model import Entry, Inclusion, checkpoint_statement, genesis, link, linked
+from server.vault.model import verifies
+from server.vault.service import Vault
+
+Receipt = dict[str, Any]
+
+KIND: Final = "ConsentReceipt"
+VERSION: Final = "1"
+RECEIPT_BYTES_MAX: Final = 1024 * 1024
+_STATEMENT: Final = b"jolda consent receipt v1\0"
+_DPV: Final = "https://w3id.org/dpv#"
+# Written out: a receipt means the same in twenty years, with no address to ask.
+CONTEXT: Final = {
+    "@version": 1.1,
+    "@vocab": "urn:jolda:vocabulary:1#",
+    "dpv": _DPV,
+    "ConsentReceipt": "dpv:ConsentRecord",
+    "purposes": "dpv:hasPurpose",
+    "pii_controllers": "dpv:hasDataController",
+    "pii_information": "dpv:hasPersonalData",
+    "lawful_basis": "dpv:hasLegalBasis",
+    "privacy_notice": "dpv:hasNotice",
+    "recipient_third_parties": "dpv:hasRecipient",
+    "storage_locations": "dpv:hasLocation",
+    "privacy_rights": "dpv:hasRight",
+    "event_state": {"@id": "dpv:hasConsentStatus", "@type": "@vocab"},
+    "requested": "dpv:ConsentRequested",
+    "given": "dpv:ConsentGiven",
+    "declined": "dpv:ConsentRefused",
+    "withdrawn": "dpv:ConsentWithdrawn",
+    "expired": "dpv:ConsentExpired",
+    "invalidated": "dpv:ConsentInvalidated",
+}
+
+
+def issue(
+    vault: Vault,
+    consent: Consent,
+    *,
+    subject_name: str,
+    entry: Entry,
+    before: bytes,
+    inclusion: Inclusion,
+    now: datetime,
+) -> Receipt:
+    """Return the signed receipt of a record. ``before`` is the chain's hash before the entry."""
+    if consent.record is None or consent.nonce is None or consent.record_sha256 is None:
+        raise ValueError("there is nothing to sign in what is older than records")
+    checkpoint = inclusion.checkpoint
+    receipt = {
+        "@context": CONTEXT,
+        "type": KIND,
+        "receipt_version": VERSION,
+        "issued_at": rfc3339(now),
+        "subject": {"id": str(consent.driver_id), "name": subject_name},
+        "record": json.loads(consent.record),
+        "record_sha256": consent.record_sha256.hex(),
+        "nonce": consent.nonce.hex(),
+        "ledger": {
+            "index": inclusion.place.index,
+            "hash": inclusion.place.hash.hex(),
+            "before": before.hex(),
+            "entry": json.loads(entry.canonical()),
+            "later": [one.hex() for one in inclusion.later],
+            "checkpoint": {
+                "index": checkpoint.index,
+                "hash": checkpoint.hash.hex(),
+                "made_at": checkpoint.made_at.isoformat(),
+                "key_id": str(checkpoint.key_id),
+                "public_key": vault.public_keys()[checkpoint.key_id].hex(),
+                "signature": checkpoint.signature.hex(),
+            },
+        },
+        "proof": {
+            "type": "Ed25519",
+            "canonical_form": "RFC 8785",
+            "key_id": str(vault.signing_key_id),
+            "public_key": vault.public_keys()[vault.signing_key_id].hex(),
+        },
+    }
+    proof = {**receipt["proof"], "signature": vault.sign(_statement(receipt)).hex()}
+    return {**receipt, "proof": proof}
+
+
+class ReceiptRefused(Exception):
+    """A receipt that does not hold. ``str`` says of each thing what is wrong with it."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        self.faults = faults
+        super().__init__(" ".join(faults))
+
+
+def read(data: bytes) -> Receipt:
+    """Return the receipt in a file's bytes.
+
+    Raises
+    ------
+    ReceiptRefused
+        It is none.
+    """
+    if len(data) > RECEIPT_BYTES_MAX:
+        raise ReceiptRefused(("This is not a receipt: it is too large.",))
+    try:
+        found = json.loads(data.decode("utf-8"), object_pairs_hook=_once_each)
+    except (ValueError, RecursionError):
+        raise ReceiptRefused(("This is not a receipt: it is not JSON that can be read.",)) from None
+    if not isinstance(found, dict) or found.get("type") != KIND:
+        raise ReceiptRefused(("This is not a receipt of a consent.",))
+    if found.get("receipt_version") != VERSION:
+        raise ReceiptRefused(("This receipt is of a version that this Jolda does not know.",))
+    return found
+
+
+def read_public_key(data: bytes) -> bytes:
+    """Return the 32 bytes of an Ed25519 public key, from PEM or hexadecimal digits.
+
+    Raises
+    ------
+    ReceiptRefused
+        It is none.
+    """
+    try:
+        key: object
+        if data.lstrip().startswith(b"-----"):
+            key = load_pem_public_key(data)
+        else:
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(data.decode("ascii").strip()))
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise ReceiptRefused(("This is not an Ed25519 public key.",))
+    return key.public_bytes_raw()
+
+
+def verify(receipt: Receipt, trusted: bytes | None = None) -> None:
+    """Check everything a receipt says, with the trusted key or else the one it brings.
+
+    Raises
+    ------
+    ReceiptRefused
+    """
+    faults: list[str] = []
+    try:
+        faults += _faults(receipt, trusted)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        faults.append("The receipt is damaged: a part of it is missing or is not of its form.")
+    if faults:
+        raise ReceiptRefused(tuple(faults))
+
+
+def verify_receipt(file: Path, public_key: Path | None) -> list[str]:
+    """Check a receipt in a file, with no database and no network; return what it says.
+
+    Raises
+    ------
+    ReceiptRefused
+        Naming each thing that is wrong with it.
+    OSError
+    """
+    receipt = read(_bytes(file))
+    trusted = None if public_key is None else read_public_key(_bytes(public_key))
+    verify(receipt, trusted)
+    event, entry = receipt["record"]["event"], receipt["ledger"]
+    key = receipt["proof"]["public_key"]
+    by = "the trusted key" if trusted is not None else f"a key that it brings itself: {key}"
+    record_id, state, at = (
+        receipt["record"]["record_id"],
+        event["event_state"],
+        event["event_time"],
+    )
+    place, checkpoint = entry["index"], entry["checkpoint"]["index"]
+    sentences = [
+        f"The receipt holds: record {record_id}, {state} at {at}.",
+        f"It stands in the ledger as entry {place}, under the signed checkpoint at {checkpoint}.",
+        f"It was signed with {by}.",
+    ]
+    if trusted is None:
+        sentences.append("Compare that key with the one the company publishes.")
+    return sentences
+
+
+def _bytes(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(RECEIPT_BYTES_MAX + 1)
+
+
+def _faults(receipt: Receipt, trusted: bytes | None) -> Iterator[str]:
+    proof = receipt["proof"]
+    key = bytes.fromhex(proof["public_key"])
+    signature = bytes.fromhex(proof["signature"])
+    if trusted is not None and trusted != key:
+        yield f"It was signed with another key ({key.hex()}) than the trusted one."
+    unsigned = {**receipt, "proof": {k: v for k, v in proof.items() if k != "signature"}}
+    if not verifies(trusted or key, signature, _statement(unsigned)):
+        yield "The signature does not match: the receipt was changed, or another key signed it."
+    text = rfc8785.dumps(receipt["record"]).decode()
+    digest = record.digest(text).hex()
+    if digest != receipt["record_sha256"]:
+        yield f"The record does not match its hash: it was changed, its SHA-256 is {digest}."
+    yield from _faults_of_ledger(receipt["ledger"], text, bytes.fromhex(receipt["nonce"]))
+
+
+def _faults_of_ledger(ledger: Mapping[str, Any], text: str, nonce: bytes) -> Iterator[str]:
+    entry = ledger["entry"]
+    if json.loads(entry["facts"]).get("commitment") != record.commitment(nonce, text).hex():
+        yield "The ledger's entry is of another record."
+    company_id = UUID(entry["company_id"])
+    before = bytes.fromhex(ledger["before"])
+    if entry["index"] == 1 and before != genesis(company_id):
+        yield "The ledger's entry does not follow its beginning."
+    place = link(before, _entry_of(entry).digest())
+    if (entry["index"], place.hex()) != (ledger["index"], ledger["hash"]):
+        yield "The ledger's entry was changed: it does not lead to the place the receipt names."
+    checkpoint = ledger["checkpoint"]
+    later = [bytes.fromhex(one) for one in ledger["later"]]
+    led = linked(place, later).hex()
+    if (ledger["index"] + len(later), led) != (checkpoint["index"], checkpoint["hash"]):
+        yield "The ledger's entry does not lead to the checkpoint."
+    statement = checkpoint_statement(
+        company_id,
+        checkpoint["index"],
+        bytes.fromhex(checkpoint["hash"]),
+        datetime.fromisoformat(checkpoint["made_at"]),
+    )
+    key = bytes.fromhex(checkpoint["public_key"])
+    if not verifies(key, bytes.fromhex(checkpoint["signature"]), statement):
+        yield "The checkpoint's signature does not match."
+
+
+def _entry_of(entry: Mapping[str, Any]) -> Entry:
+    """Return the ledger's entry as its hash covers it."""
+    detail = entry["detail"]
+    return Entry(
+        company_id=UUID(entry["company_id"]),
+        index=entry["index"],
+        recorded_at=datetime.fromisoformat(entry["recorded_at"]),
+        act=entry["act"],
+        actor_kind=entry["actor_kind"],
+        actor_id=_uuid(entry["actor_id"]),
+        subject_id=_uuid(entry["subject_id"]),
+        detail_sealed=None if detail is None else base64.b64decode(detail, validate=True),
+        facts=entry["facts"],
+    )
+
+
+def _uuid(text: str | None) -> UUID | None:
+    return None if text is None else UUID(text)
+
+
+def _statement(unsigned: Receipt) -> bytes:
+    return _STATEMENT + rfc8785.dumps(unsigned)
+
+
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    whole = dict(pairs)
+    if len(whole) != len(pairs):
+        raise ValueError("a member stands twice")
+    return whole

@@ -1,0 +1,353 @@
+"""What an entry is, what its hash covers, and what a checkpoint says."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import reduce
+from typing import Final, Self, TypeAlias
+from uuid import UUID
+
+import rfc8785
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from server.vault.model import DataKey, verifies
+
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
+
+# Each hash and signature begins with what it is of: none of them can be taken for another.
+_GENESIS: Final = b"jolda ledger genesis v1\0"
+_ENTRY: Final = b"jolda ledger entry v1\0"
+_LINK: Final = b"jolda ledger link v1\0"
+_CHECKPOINT: Final = b"jolda ledger checkpoint v1\0"
+_DETAIL: Final = b"jolda ledger detail v1\0"
+_READ_SET: Final = b"jolda ledger read set v1\0"
+_READ_BUCKET: Final = b"jolda ledger read bucket v1\0"
+_PRIVATE_KEY: Final = b"jolda ledger x25519 v1"
+
+BUCKET: Final = timedelta(minutes=5)
+
+_SUITE: Final = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+
+
+class Act(StrEnum):
+    """What is written down. A name that was ever used keeps its meaning for good."""
+
+    CONSENT_REQUESTED = "consent_requested"
+    CONSENT_GIVEN = "consent_given"
+    CONSENT_DECLINED = "consent_declined"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
+    CONSENT_EXPIRED = "consent_expired"
+    CONSENT_SUPERSEDED = "consent_superseded"
+    CONSENT_INVALIDATED = "consent_invalidated"
+    PERMISSION_DENIED = "permission_denied"
+    NOTICE_SENT = "notice_sent"
+    NOTICE_ACKNOWLEDGED = "notice_acknowledged"
+    ATTESTATION_MADE = "attestation_made"
+    ATTESTATION_DISPUTED = "attestation_disputed"
+    SHIFT_ENDED_BY_OTHER = "shift_ended_by_other"
+    MEMBER_BLOCKED = "member_blocked"
+    MEMBER_UNBLOCKED = "member_unblocked"
+    ERASURE_REQUESTED = "erasure_requested"
+    ERASURE_DECIDED = "erasure_decided"
+    ERASURE_CANCELLED = "erasure_cancelled"
+    MEMBER_ERASED = "member_erased"
+    EDITION_PUBLISHED = "edition_published"
+    EDITION_ACCEPTED = "edition_accepted"
+    LINK_CREATED = "link_created"
+    LINK_REVOKED = "link_revoked"
+    LOCATION_READ_BUCKET = "location_read_bucket"
+
+
+class ActorKind(StrEnum):
+    DRIVER = "driver"
+    DISPATCHER = "dispatcher"
+    MAIN_USER = "main_user"
+    API_TOKEN = "api_token"  # noqa: S105 - a kind of caller, no secret
+    DEVICE = "device"
+    SYSTEM = "system"
+    OPERATOR = "operator"
+    CUSTOMER = "customer"
+
+
+class ReadPurpose(StrEnum):
+    """Why somebody looks at a position: the consent that allows it."""
+
+    DISPATCH_TRACKING = "dispatch_tracking"
+    PLAN_FACT = "plan_fact"
+    CUSTOMER_LINK = "customer_link"
+
+
+class Screen(StrEnum):
+    """Where they look."""
+
+    LIVE_MAP = "live_map"
+    TRACK = "track"
+    ROUTE_REPORT = "route_report"
+    EXPORT = "export"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who acts. A member stands in the ledger under a pseudonym, anything else under its own id."""
+
+    kind: ActorKind
+    member_id: UUID | None = None
+    reference_id: UUID | None = None
+    """Of what acts and is no person: an API token, a customer's link."""
+
+
+SYSTEM: Final = Actor(kind=ActorKind.SYSTEM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A member as the ledger knows them."""
+
+    member_id: UUID
+    pseudonym: UUID
+    public_key: bytes | None
+    """X25519; None until the key database was there to make one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an entry stands in the chain, and the chain's hash up to and with it."""
+
+    index: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    company_id: UUID
+    index: int
+    recorded_at: datetime
+    act: str
+    """An :class:`Act`; kept as text, so that what was changed to nonsense can still be hashed."""
+    actor_kind: str
+    actor_id: UUID | None
+    subject_id: UUID | None
+    """A pseudonym, never a member's id."""
+    detail_sealed: bytes | None = field(repr=False)
+    facts: str
+    """Canonical JSON."""
+
+    def canonical(self) -> bytes:
+        """Return the entry as JSON by RFC 8785. ``facts`` stands in it as the text it is."""
+        detail = self.detail_sealed
+        return rfc8785.dumps(
+            {
+                "act": self.act,
+                "actor_id": _text(self.actor_id),
+                "actor_kind": self.actor_kind,
+                "company_id": str(self.company_id),
+                "detail": None if detail is None else base64.b64encode(detail).decode(),
+                "facts": self.facts,
+                "index": self.index,
+                "recorded_at": _instant(self.recorded_at),
+                "subject_id": _text(self.subject_id),
+            }
+        )
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of the entry alone. It tells nothing of what is in it."""
+        return hashlib.sha256(_ENTRY + self.canonical()).digest()
+
+
+def facts_text(facts: Mapping[str, Json]) -> str:
+    """Return the facts as they are stored and hashed."""
+    return rfc8785.dumps(facts).decode()
+
+
+def genesis(company_id: UUID) -> bytes:
+    """Return the hash before a company's first entry."""
+    return hashlib.sha256(_GENESIS + company_id.bytes).digest()
+
+
+def link(before: bytes, digest: bytes) -> bytes:
+    """Return the chain's hash after an entry, from the hash before it."""
+    return hashlib.sha256(_LINK + before + digest).digest()
+
+
+def linked(before: bytes, digests: Iterable[bytes]) -> bytes:
+    """Return the chain's hash after several entries."""
+    return reduce(link, digests, before)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What the chain was at an entry, signed by the installation."""
+
+    company_id: UUID
+    index: int
+    hash: bytes
+    made_at: datetime
+    key_id: UUID
+    signature: bytes
+
+    def is_signed(self, public_keys: Mapping[UUID, bytes]) -> bool:
+        """Tell whether one of these keys (32 bytes each, by id) signed just this."""
+        public_key = public_keys.get(self.key_id)
+        statement = checkpoint_statement(self.company_id, self.index, self.hash, self.made_at)
+        return public_key is not None and verifies(public_key, self.signature, statement)
+
+
+def checkpoint_statement(company_id: UUID, index: int, chain: bytes, made_at: datetime) -> bytes:
+    """Return what the signature of a checkpoint is over."""
+    said: dict[str, Json] = {
+        "company_id": str(company_id),
+        "hash": chain.hex(),
+        "index": index,
+        "made_at": _instant(made_at),
+    }
+    return _CHECKPOINT + rfc8785.dumps(said)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inclusion:
+    """Shows without the ledger that an entry stands in what a checkpoint signs."""
+
+    place: Place
+    later: tuple[bytes, ...]
+    """Digests of the entries after it, up to the checkpoint's; nothing can be read from them."""
+    checkpoint: Checkpoint
+
+    def holds(self, public_keys: Mapping[UUID, bytes]) -> bool:
+        """Tell whether the entry leads to the checkpoint and the checkpoint is signed."""
+        return (
+            self.place.index + len(self.later) == self.checkpoint.index
+            and linked(self.place.hash, self.later) == self.checkpoint.hash
+            and self.checkpoint.is_signed(public_keys)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadRow:
+    """Somebody looked, in one bucket, for one purpose on one screen, at one set of drivers."""
+
+    viewer_kind: str
+    viewer_id: UUID
+    """A pseudonym, or the id of an API token or link."""
+    purpose: str
+    screen: str
+    set_hash: bytes
+    read_at: datetime
+    """When they first did."""
+
+    @property
+    def key(self) -> tuple[str, UUID, str, str, bytes]:
+        return (self.viewer_kind, self.viewer_id, self.purpose, self.screen, self.set_hash)
+
+    def canonical(self) -> bytes:
+        return rfc8785.dumps(
+            {
+                "purpose": self.purpose,
+                "read_at": _instant(self.read_at),
+                "screen": self.screen,
+                "set": self.set_hash.hex(),
+                "viewer_id": str(self.viewer_id),
+                "viewer_kind": self.viewer_kind,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedBucket:
+    """What the ledger keeps of five minutes of reads."""
+
+    bucket_at: datetime
+    rows: int
+    hash: bytes
+
+    @classmethod
+    def of(cls, bucket_at: datetime, rows: Iterable[ReadRow]) -> Self:
+        """Return the hash over every row, in an order that no database decides."""
+        ordered = sorted(rows, key=lambda row: row.key)
+        digest = hashlib.sha256(_READ_BUCKET + _instant(bucket_at).encode())
+        for row in ordered:
+            digest.update(b"\n" + row.canonical())
+        return cls(bucket_at=bucket_at, rows=len(ordered), hash=digest.digest())
+
+    @staticmethod
+    def began(facts: str) -> datetime | None:
+        """Return which bucket the facts of an entry are of; None if they are of none."""
+        try:
+            began = datetime.fromisoformat(json.loads(facts)["bucket_at"])
+        except (ValueError, TypeError, KeyError):
+            return None
+        return began if began.tzinfo is not None else None
+
+    def facts(self) -> dict[str, Json]:
+        return {
+            "bucket_at": _instant(self.bucket_at),
+            "hash": self.hash.hex(),
+            "rows": self.rows,
+        }
+
+
+def bucket_of(at: datetime) -> datetime:
+    """Return when the five minutes began in which ``at`` lies."""
+    return at - (at - datetime.fromtimestamp(0, UTC)) % BUCKET
+
+
+def set_hash(company_id: UUID, drivers: Sequence[UUID]) -> bytes:
+    """Return the name of a set of pseudonyms, which are given sorted."""
+    digest = hashlib.sha256(_READ_SET + company_id.bytes)
+    for driver in drivers:
+        digest.update(driver.bytes)
+    return digest.digest()
+
+
+def private_key_of(key: DataKey) -> X25519PrivateKey:
+    """Return what opens a member's details, from their key of the category ``ledger``."""
+    return X25519PrivateKey.from_private_bytes(key.mac(_PRIVATE_KEY))
+
+
+def seal_detail(
+    public_key: bytes,
+    detail: Mapping[str, Json],
+    *,
+    company_id: UUID,
+    subject_id: UUID,
+    act: str,
+    at: datetime,
+) -> bytes:
+    """Seal to a member's public key (HPKE, RFC 9180), bound to company, pseudonym, act and time."""
+    return _SUITE.encrypt(
+        rfc8785.dumps(detail),
+        X25519PublicKey.from_public_bytes(public_key),
+        info=_bound_to(company_id, subject_id, act, at),
+    )
+
+
+def open_detail(private_key: X25519PrivateKey, entry: Entry) -> bytes | None:
+    """Return the detail as canonical JSON, None where there is none.
+
+    ``InvalidTag`` if it was sealed to somebody else or anything was changed.
+    """
+    if entry.detail_sealed is None or entry.subject_id is None:
+        return None
+    return _SUITE.decrypt(
+        entry.detail_sealed,
+        private_key,
+        info=_bound_to(entry.company_id, entry.subject_id, entry.act, entry.recorded_at),
+    )
+
+
+def _bound_to(company_id: UUID, subject_id: UUID, act: str, at: datetime) -> bytes:
+    return _DETAIL + company_id.bytes + subject_id.bytes + f"|{act}|{_instant(at)}".encode()
+
+
+def _text(of: UUID | None) -> str | None:
+    return None if of is None else str(of)
+
+
+def _instant(at: datetime) -> str:
+    """Return the time as it is hashed: UTC, always six digits of the second."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

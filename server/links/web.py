@@ -1,0 +1,251 @@
+"""Customers' links over HTTP: the staff make and end them, whoever has one looks."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Final
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import Field
+
+from server.accounts.access import PUBLIC, VAULT, staff
+from server.accounts.client_address import client_address
+from server.accounts.model import Scope
+from server.accounts.viewers import viewer
+from server.gate import handover
+from server.gate import service as gate
+from server.gate.handover import Drawn, ReadsBusy
+from server.kit import db, tokens
+from server.kit.api import endpoint
+from server.kit.cursors import CursorInvalid
+from server.kit.tokens import TOKEN_CHARS_MAX
+from server.kit.web import CLOCK, COMPANY, POOL, now, transaction
+from server.kit.wire import Instant, Latitude, Longitude, Page, Text, Wire
+from server.ledger.model import ReadPurpose, Screen
+from server.links import service
+from server.links.model import (
+    CustomerLink,
+    LinkEnded,
+    LinkExpiryInvalid,
+    LinkMissing,
+    LinkState,
+    Phase,
+    RouteUnassigned,
+    StopMissing,
+    TooManyLooks,
+    Tracked,
+    tracked,
+)
+from server.links.pace import Pace
+from server.links.progress import ProgressReports
+from server.routes.model import RouteNotFound
+from server.tracking.model import TrackTooLong
+
+PROGRESS: web.AppKey[ProgressReports] = web.AppKey("PROGRESS")
+PACE: web.AppKey[Pace] = web.AppKey("PACE")
+DRAWINGS_MAX: Final = 16
+DRAWINGS_WAITING_MAX: Final = 500
+LINKS: Final = staff(Scope.LINKS_WRITE)
+
+# Apart from those of tracks and reports: the public must not keep the staff waiting.
+_turns: Final = handover.Turns(DRAWINGS_MAX, waiting_max=DRAWINGS_WAITING_MAX)
+
+
+class NewLink(Wire):
+    expires_at: Instant | None = Field(
+        None, description="Without it, two hours after the planned end of the stop."
+    )
+
+
+class LinkView(Wire):
+    link_id: UUID
+    route_id: UUID
+    stop_id: UUID
+    state: LinkState
+    created_at: Instant
+    expires_at: Instant
+    delivered_at: Instant | None
+    revoked_at: Instant | None
+
+
+class LinkMade(LinkView):
+    url_token: str
+    """Shown once: it belongs at the end of the address that the customer gets."""
+
+
+class LinkQuery(Wire):
+    route_id: UUID | None = None
+    cursor: Annotated[str, Text(64)] | None = None
+    limit: int = Field(50, ge=1, le=200)
+
+
+class SpotView(Wire):
+    lat: Latitude
+    lon: Longitude
+    grid_m: Annotated[int, Field(ge=1, le=1_000, description="To how many metres it is rounded.")]
+    fix_at: Instant
+
+
+class TrackView(Wire):
+    """What a customer may know. ``not_shared`` never tells a cause."""
+
+    phase: Phase
+    position: SpotView | None
+    eta: Instant | None
+    planned_arrival: Instant | None
+    window_start: Instant | None
+    window_end: Instant | None
+    server_now: Instant
+
+
+@endpoint(
+    "POST",
+    "/v1/routes/{route_id}/stops/{stop_id}/links",
+    access=LINKS,
+    status=HTTPStatus.CREATED,
+    raises=(RouteNotFound, StopMissing, RouteUnassigned, LinkExpiryInvalid),
+)
+async def create_link(
+    request: web.Request, *, route_id: UUID, stop_id: UUID, body: NewLink
+) -> LinkMade:
+    """Make a link that shows a customer how far their delivery is.
+
+    It shows a position only while the driver agrees to `customer_link`, is on shift and on the
+    way with this route, until they arrive.
+    """
+    at = now(request)
+    async with transaction(request) as conn:
+        link, token = await service.create(
+            conn,
+            request.app[VAULT],
+            request[COMPANY],
+            route_id,
+            stop_id,
+            expires_at=body.expires_at,
+            by=viewer(request),
+            now=at,
+        )
+    return LinkMade(url_token=token, **dict(_view(link, at)))
+
+
+@endpoint("GET", "/v1/links", access=LINKS, raises=(CursorInvalid,))
+async def list_links(request: web.Request, query: LinkQuery) -> Page[LinkView]:
+    """List links, of one route or of all. Tokens are not among what is known of them."""
+    at = now(request)
+    async with transaction(request, readonly=True) as conn:
+        found, following = await service.page(
+            conn, request[COMPANY], query.route_id, cursor=query.cursor, limit=query.limit
+        )
+    return Page[LinkView](items=[_view(one, at) for one in found], next_cursor=following)
+
+
+@endpoint("GET", "/v1/links/{link_id}", access=LINKS, raises=(LinkMissing,))
+async def get_link(request: web.Request, *, link_id: UUID) -> LinkView:
+    """Read what became of a link."""
+    async with transaction(request, readonly=True) as conn:
+        found = await service.get(conn, request[COMPANY], link_id)
+    return _view(found, now(request))
+
+
+@endpoint("POST", "/v1/links/{link_id}/revoke", access=LINKS, raises=(LinkMissing,))
+async def revoke_link(request: web.Request, *, link_id: UUID) -> LinkView:
+    """End a link for good. When this is answered, no answer of it shows anything any more."""
+    at = now(request)
+    async with transaction(request) as conn:
+        link = await service.revoke(conn, request[COMPANY], link_id, by=viewer(request), now=at)
+    await gate.drain_frames(request.app[POOL], request[COMPANY])
+    return _view(link, at)
+
+
+def _view(link: CustomerLink, at: datetime) -> LinkView:
+    return LinkView(
+        link_id=link.link_id,
+        route_id=link.route_id,
+        stop_id=link.stop_id,
+        state=link.state(at),
+        created_at=link.created_at,
+        expires_at=link.expires_at,
+        delivered_at=link.delivered_at,
+        revoked_at=link.revoked_at,
+    )
+
+
+@endpoint(
+    "GET",
+    "/v1/track/{token}",
+    access=PUBLIC,
+    answer=TrackView,
+    raises=(LinkMissing, LinkEnded, TooManyLooks, TrackTooLong, ReadsBusy),
+    purposes=(ReadPurpose.CUSTOMER_LINK,),
+)
+async def read_tracked(
+    request: web.Request, *, token: Annotated[str, Text(TOKEN_CHARS_MAX)]
+) -> web.StreamResponse:
+    """Read how far a delivery is, with the token of its link.
+
+    The position is rounded to 100 m, within two kilometres of the stop to 10 m. Whatever the
+    reason that there is none, the answer is the same. Each look is told to the driver.
+    """
+    presented = tokens.parse(token)
+    if presented is None or presented.kind != service.TOKEN_KIND:
+        presented = None
+    digest = None if presented is None else presented.digest
+    await request.app[PACE].take(digest, client_address(request))
+    if presented is None:
+        raise LinkMissing
+    # A claim: it only decides whose rows the look-up may see.
+    request[COMPANY] = presented.company_id
+    async with transaction(request, readonly=True) as conn:
+        link = await service.of_token(conn, request[COMPANY], presented.digest, now=now(request))
+    viewing = handover.viewing(
+        request, service.customer_of(link), ReadPurpose.CUSTOMER_LINK, Screen.LINK
+    )
+    return await handover.answer(request, viewing, partial(_draw, request, link), turns=_turns)
+
+
+async def _draw(request: web.Request, link: CustomerLink) -> Drawn:
+    company_id, at = request[COMPANY], now(request)
+    progress = await request.app[PROGRESS].of(company_id, link.route_id, now=at)
+    stop = progress.stops.get(link.stop_id)
+    if stop is None:
+        raise LinkEnded
+    async with transaction(request, readonly=True) as conn:
+        found = await service.gather(conn, request.app[VAULT], company_id, link, now=at)
+    if service.is_over(found, stop, progress):
+        async with db.tenant(request.app[POOL], company_id) as conn:
+            await service.note_delivered(conn, company_id, [link.link_id], now=at)
+        raise LinkEnded
+    shown = tracked(
+        stop, progress, found.consented, found.position, under_way=found.under_way, now=at
+    )
+    clock = request.app[CLOCK]
+    return Drawn(
+        body=_body(shown, at),
+        gate=None if shown.spot is None else found.consented.gate,
+        stands=lambda conn: service.stands(conn, company_id, found, now=clock()),
+    )
+
+
+def _body(shown: Tracked, at: datetime) -> bytes:
+    view = TrackView(
+        phase=shown.phase,
+        position=None if shown.spot is None else SpotView.model_validate(shown.spot),
+        eta=shown.eta,
+        planned_arrival=shown.stop.planned_arrival,
+        window_start=shown.stop.window_start,
+        window_end=shown.stop.window_end,
+        server_now=at,
+    )
+    return view.model_dump_json().encode()
+
+
+async def showing(app: web.Application) -> AsyncIterator[None]:
+    """Hold what links share in this process. An entry of ``cleanup_ctx``; needs POOL and VAULT."""
+    app[PROGRESS] = ProgressReports(app[POOL], app[VAULT])
+    app[PACE] = Pace()
+    yield
+
+
+ENDPOINTS: Final = (create_link, list_links, get_link, revoke_link, read_tracked)

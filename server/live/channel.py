@@ -1,0 +1,135 @@
+"""What one company's screens were told, and who sits at them."""
+
+import asyncio
+import re
+import secrets
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+from uuid import UUID
+
+from server.gate.handover import Viewing
+from server.live.model import Changes, Event, Picture, Sight
+
+EVENTS_KEPT_MAX: Final = 512
+_EVENT_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
+
+
+class Watcher(Protocol):
+    """One open screen. Writing never waits."""
+
+    def send(self, chunk: bytes) -> None: ...
+
+    def unsent_bytes(self) -> int:
+        """Return how much has not been handed to the kernel yet."""
+        ...
+
+    def drop(self) -> None:
+        """Cut the connection and forget what it has not taken. May be called again."""
+        ...
+
+    def is_gone(self) -> bool: ...
+
+
+class Encoder(Protocol):
+    """Writes what is told as server-sent events."""
+
+    def hello(self, event_id: str, *, stream_id: str, now: datetime) -> bytes: ...
+
+    def resync(self, event_id: str, reason: str) -> bytes: ...
+
+    def event(self, event_id: str, event: Event) -> bytes: ...
+
+    def moves(self, moves: Sequence[Sight], *, now: datetime) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """Who sits at a screen."""
+
+    seen: Viewing
+    """Writes down whom they see, before they do."""
+    digest: bytes | None
+    """Of the token they were let in with; None is not asked again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What the screens are sent at once."""
+
+    events: bytes
+    """For every screen: without any position."""
+    moves: bytes
+    """Only for those whose look was written down."""
+
+
+class Channel:
+    """What one company's screens were told, and who is watching."""
+
+    def __init__(self, company_id: UUID, *, idle_since: float) -> None:
+        self.company_id = company_id
+        self.stream_id = secrets.token_hex(8)
+        self.watchers: dict[Watcher, Seat] = {}
+        self.joined = 0
+        """Screens that are open or about to be."""
+        self.idle_since = idle_since
+        self.picture: Picture | None = None
+        self.ready = asyncio.Event()
+        """There is a picture, and it is being kept."""
+        self.hinted = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self._number = 0
+        self._kept: deque[tuple[int, bytes]] = deque(maxlen=EVENTS_KEPT_MAX)
+
+    def admit(
+        self,
+        watcher: Watcher,
+        encoder: Encoder,
+        seat: Seat,
+        *,
+        last_event_id: str | None,
+        now: datetime,
+    ) -> None:
+        """Greet the screen, give it the events it missed, and tell it everything from now on.
+
+        Nothing here waits, so no event comes between. Positions are never among what was missed.
+        """
+        here = self._id(self._number)
+        missed = self._missed(last_event_id)
+        if last_event_id is None:
+            watcher.send(encoder.hello(here, stream_id=self.stream_id, now=now))
+        elif missed is None:
+            watcher.send(
+                encoder.hello(here, stream_id=self.stream_id, now=now)
+                + encoder.resync(here, "events_lost")
+            )
+        else:
+            # Under the old id: a screen that is cut off right here asks for them again.
+            hello = encoder.hello(last_event_id, stream_id=self.stream_id, now=now)
+            watcher.send(hello + b"".join(missed))
+        self.watchers[watcher] = seat
+
+    def encode(self, encoder: Encoder, told: Changes, *, now: datetime) -> Frame:
+        """Return one frame: events with their ids, kept for resuming; then the moves."""
+        events = []
+        for event in told.events:
+            self._number += 1
+            encoded = encoder.event(self._id(self._number), event)
+            self._kept.append((self._number, encoded))
+            events.append(encoded)
+        moves = encoder.moves(told.moves, now=now) if told.moves else b""
+        return Frame(events=b"".join(events), moves=moves)
+
+    def _id(self, number: int) -> str:
+        return f"{self.stream_id}-{number}"
+
+    def _missed(self, last_event_id: str | None) -> list[bytes] | None:
+        """Return the events after that id; None if they are not all here."""
+        stream_id, _, text = (last_event_id or "").partition("-")
+        if stream_id != self.stream_id or _EVENT_NUMBER.fullmatch(text) is None:
+            return None
+        after = int(text)
+        missed = [encoded for number, encoded in self._kept if number > after]
+        return missed if after + len(missed) == self._number else None

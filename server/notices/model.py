@@ -1,0 +1,198 @@
+"""Notices and what becomes of their deliveries. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+from uuid import UUID
+
+from server.kit import errors
+from server.notices.kinds import Category, Channel, NoticeKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A notice as stored. ``facts`` are codes, times and ids, and empty once it was prepared."""
+
+    notice_id: UUID
+    member_id: UUID
+    kind: NoticeKind
+    facts: Mapping[str, str] = field(repr=False)
+    queued_at: datetime
+    language: str | None
+    text_sealed: bytes | None = field(repr=False)
+    seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeText:
+    """What a reader is shown, in their language."""
+
+    language: str
+    title: str = field(repr=False)
+    body: str = field(repr=False)
+    short: str = field(repr=False)
+    """For a text message or a phone's lock screen: names nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownNotice:
+    notice: Notice
+    text: NoticeText | None
+    """None where the reader's keys are already destroyed."""
+
+
+class DeliveryState(StrEnum):
+    QUEUED = "queued"
+    HANDED_OVER = "handed_over"
+    SEEN = "seen"
+    FAILED = "failed"
+    """The dead letter: refused for good, or tried too often."""
+    WITHHELD = "withheld"
+    """Never sent: marketing that its reader does not want."""
+
+
+class Event(StrEnum):
+    QUEUED = "queued"
+    HANDED_OVER = "handed_over"
+    SEEN = "seen"
+    ATTEMPT_FAILED = "attempt_failed"
+    FAILED = "failed"
+    WITHHELD = "withheld"
+
+
+# A pair that is absent is refused: the statement that writes finds no row in the state it needs.
+TRANSITIONS: Final[Mapping[tuple[DeliveryState, Event], DeliveryState]] = MappingProxyType(
+    {
+        (DeliveryState.QUEUED, Event.HANDED_OVER): DeliveryState.HANDED_OVER,
+        (DeliveryState.QUEUED, Event.ATTEMPT_FAILED): DeliveryState.QUEUED,
+        (DeliveryState.QUEUED, Event.FAILED): DeliveryState.FAILED,
+        (DeliveryState.QUEUED, Event.WITHHELD): DeliveryState.WITHHELD,
+        (DeliveryState.HANDED_OVER, Event.SEEN): DeliveryState.SEEN,
+    }
+)
+
+
+class Reason(StrEnum):
+    """Why a message was not handed over. The other side's own words are never kept."""
+
+    UNREACHABLE = "unreachable"
+    TOO_SLOW = "too_slow"
+    DEFERRED = "deferred"
+    """The other side asks to try again later."""
+    REFUSED = "refused"
+    """The other side will not take this message, now or later."""
+    NOT_ACCEPTED_HERE = "not_accepted_here"
+    """The other side does not know us: a setting is wrong, here or there."""
+    NO_ADDRESS = "no_address"
+    NOT_CONFIGURED = "not_configured"
+    NOT_WANTED = "not_wanted"
+    BROKEN = "broken"
+    """A fault of our own."""
+
+
+PERMANENT: Final = frozenset({Reason.REFUSED, Reason.NO_ADDRESS, Reason.NOT_CONFIGURED})
+# After each attempt that failed; after the last one no more. Together about two and a half days.
+BACK_OFF: Final = (
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=15),
+    timedelta(hours=1),
+    timedelta(hours=3),
+    timedelta(hours=8),
+    timedelta(hours=24),
+    timedelta(hours=24),
+)
+ATTEMPTS_MAX: Final = len(BACK_OFF) + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One notice on one channel."""
+
+    notice_id: UUID
+    channel: Channel
+    member_id: UUID
+    kind: NoticeKind
+    state: DeliveryState
+    attempts: int
+    next_attempt_at: datetime | None
+    queued_at: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryEvent:
+    channel: Channel
+    event: Event
+    reason: Reason | None
+    at: datetime
+
+
+def after_failure(
+    delivery: Delivery, reason: Reason, *, wait: timedelta | None, now: datetime
+) -> tuple[Event, datetime | None]:
+    """Return what a failed attempt means, and when to try again (None: never).
+
+    ``wait`` is what the other side asked for; it lengthens the pause, up to a day.
+    """
+    if reason in PERMANENT or delivery.attempts >= ATTEMPTS_MAX - 1:
+        return Event.FAILED, None
+    pause = BACK_OFF[delivery.attempts]
+    if wait is not None:
+        pause = max(pause, min(wait, BACK_OFF[-1]))
+    return Event.ATTEMPT_FAILED, now + pause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What a port hands over. ``message_id`` is the same in every attempt."""
+
+    message_id: str
+    channel: Channel
+    to: str = field(repr=False)
+    category: Category
+    company: str
+    text: NoticeText
+    queued_at: datetime
+
+
+class Undelivered(Exception):
+    """An attempt failed. Carries no text and no address."""
+
+    def __init__(self, reason: Reason, *, wait: timedelta | None = None) -> None:
+        self.reason = reason
+        self.wait = wait
+        super().__init__(reason.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """On which channels a member asked for marketing. Whoever never answered did not."""
+
+    wanted: Mapping[Channel, bool]
+    changed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """All that is kept of a member here, for themself."""
+
+    notices: Sequence[ShownNotice]
+    events: Mapping[UUID, Sequence[DeliveryEvent]]
+    preference: Preference
+
+
+class NoticeMissing(errors.NotFound):
+    slug = "notice-not-found"
+    title = "No such notice"
+
+
+class ServiceNoticeNotRefusable(errors.Conflict):
+    slug = "service-notice-not-refusable"
+    title = "Notices about your rights and your account cannot be switched off"
+
+    def __init__(self) -> None:
+        super().__init__("Only marketing can be switched off.")

@@ -1,0 +1,370 @@
+"""Telling members: queueing notices, reading them, marketing preferences, evidence.
+
+:func:`queue` asks no other database, so an act that must succeed while the key database is down
+can still tell of itself; the text is written and sealed afterwards (``delivery``).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from server.accounts import service as accounts
+from server.accounts.model import Profile, Role
+from server.kit import jobs
+from server.kit.cursors import cursor_of, place_of
+from server.kit.db import Connection
+from server.kit.ids import uuid7
+from server.ledger import service as ledger
+from server.ledger.model import Act, Actor, ActorKind
+from server.notices import delivery_store, sealing, store
+from server.notices.kinds import (
+    DEDUPE_CHARS_MAX,
+    KINDS,
+    MARKETING_CHANNELS,
+    Channel,
+    NoticeKind,
+    persons_named,
+    refuse_misfit,
+)
+from server.notices.model import (
+    Delivery,
+    DeliveryEvent,
+    DeliveryState,
+    Event,
+    Export,
+    Notice,
+    NoticeMissing,
+    NoticeText,
+    Preference,
+    ServiceNoticeNotRefusable,
+    ShownNotice,
+)
+from server.notices.writing import Setting, write
+from server.vault.service import Vault
+
+DELIVER_NOTICE: Final = "deliver_notice"
+"""The job that prepares one notice and hands it over."""
+
+
+async def queue(
+    conn: Connection,
+    company_id: UUID,
+    member_id: UUID,
+    kind: NoticeKind,
+    values: Mapping[str, str],
+    *,
+    now: datetime,
+    dedupe: str | None = None,
+) -> UUID:
+    """Tell a member something; return the notice's id. It exists once this transaction commits.
+
+    ``values`` are those of ``KINDS[kind]``: codes, times (RFC 3339) and ids, never a name or an
+    address. With the same ``dedupe`` (no personal data) the same member is told once, and the id
+    is that of the first time. Asks nothing but this connection, also not the ledger: the act that
+    tells writes its own entry.
+
+    Raises
+    ------
+    ValueError
+        The values are not those that the kind's text shows: a mistake of the calling code.
+    """
+    refuse_misfit(kind, values)
+    if dedupe is not None and not 0 < len(dedupe) <= DEDUPE_CHARS_MAX:
+        raise ValueError(f"a dedupe has 1 to {DEDUPE_CHARS_MAX} characters")
+    notice = Notice(
+        notice_id=uuid7(),
+        member_id=member_id,
+        kind=kind,
+        facts=values,
+        queued_at=now,
+        language=None,
+        text_sealed=None,
+    )
+    if not await store.insert_notice(conn, company_id, notice, dedupe=dedupe):
+        first = await store.notice_of_dedupe(conn, company_id, member_id, kind, dedupe)
+        if first is None:
+            raise RuntimeError("a notice with this dedupe was there and is gone")
+        return first
+    named = persons_named(kind, values, member_id)
+    if named:
+        await store.insert_persons(conn, company_id, notice.notice_id, named)
+    if Channel.IN_APP in KINDS[kind].channels:
+        await add_delivery(
+            conn, company_id, notice, Channel.IN_APP, DeliveryState.HANDED_OVER, now=now
+        )
+    await jobs.enqueue(
+        conn,
+        DELIVER_NOTICE,
+        {"company_id": str(company_id), "notice_id": str(notice.notice_id)},
+        dedupe_key=f"notice {notice.notice_id}",
+    )
+    return notice.notice_id
+
+
+async def queue_marketing(
+    conn: Connection,
+    company_id: UUID,
+    *,
+    news_id: UUID,
+    headline: str,
+    message: str,
+    now: datetime,
+) -> int:
+    """Queue news for whoever asked for marketing; return how many. The same ``news_id`` goes once.
+
+    Whether it is still wanted is asked again when each message is handed over.
+    """
+    wanting = await store.members_who_want(conn, company_id)
+    for member_id in wanting:
+        await queue(
+            conn,
+            company_id,
+            member_id,
+            NoticeKind.MARKETING_NEWS,
+            {"headline": headline, "message": message},
+            now=now,
+            dedupe=str(news_id),
+        )
+    return len(wanting)
+
+
+async def add_delivery(
+    conn: Connection,
+    company_id: UUID,
+    notice: Notice,
+    channel: Channel,
+    state: DeliveryState,
+    *,
+    now: datetime,
+) -> None:
+    """Begin a delivery, with its first piece of evidence."""
+    await delivery_store.insert_delivery(
+        conn,
+        company_id,
+        notice.notice_id,
+        notice.member_id,
+        channel,
+        state,
+        next_attempt_at=now if state is DeliveryState.QUEUED else None,
+        now=now,
+    )
+    happened = DeliveryEvent(channel=channel, event=Event(state.value), reason=None, at=now)
+    await delivery_store.insert_event(
+        conn, company_id, notice.notice_id, notice.member_id, happened
+    )
+
+
+async def inbox(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    member_id: UUID,
+    *,
+    unseen: bool,
+    cursor: str | None,
+    limit: int,
+) -> tuple[list[ShownNotice], str | None]:
+    """Return a page of what the member finds in the app, newest first, and the next cursor.
+
+    Raises
+    ------
+    CursorInvalid
+    """
+    before = None if cursor is None else place_of(cursor)
+    found = await store.in_app(
+        conn, company_id, member_id, unseen=unseen, before=before, limit=limit + 1
+    )
+    shown = await _shown(conn, vault, company_id, member_id, found[:limit])
+    return shown, cursor_of(found[limit - 1].notice_id) if len(found) > limit else None
+
+
+async def mark_seen(
+    conn: Connection,
+    company_id: UUID,
+    member_id: UUID,
+    notice_id: UUID,
+    *,
+    by: Role,
+    now: datetime,
+) -> None:
+    """Record that the member saw the notice in the app. Seeing it again changes nothing.
+
+    Raises
+    ------
+    NoticeMissing
+        There is none, or it is somebody else's, or not in the app.
+    """
+    notice = await store.hold_notice(conn, company_id, member_id, notice_id)
+    if notice is None or Channel.IN_APP not in KINDS[notice.kind].channels:
+        raise NoticeMissing
+    moved = await delivery_store.move(
+        conn,
+        company_id,
+        notice_id,
+        Channel.IN_APP,
+        before=DeliveryState.HANDED_OVER,
+        after=DeliveryState.SEEN,
+        tried=False,
+        next_attempt_at=None,
+        now=now,
+    )
+    if not moved:
+        return
+    happened = DeliveryEvent(channel=Channel.IN_APP, event=Event.SEEN, reason=None, at=now)
+    await delivery_store.insert_event(conn, company_id, notice_id, member_id, happened)
+    await ledger.append(
+        conn,
+        company_id,
+        Act.NOTICE_ACKNOWLEDGED,
+        actor=Actor(kind=ActorKind(by.value), member_id=member_id),
+        subject_id=member_id,
+        detail={"notice_id": str(notice_id)},
+        facts={"kind": notice.kind.value, "channel": Channel.IN_APP.value},
+        now=now,
+    )
+
+
+async def preference(conn: Connection, company_id: UUID, member_id: UUID) -> Preference:
+    """Return on which channels the member wants marketing; nowhere unless they asked for it."""
+    found = await store.preferences(conn, company_id, member_id)
+    return Preference(
+        wanted={one: found[one][0] if one in found else False for one in MARKETING_CHANNELS},
+        changed_at=max((at for _, at in found.values()), default=None),
+    )
+
+
+async def set_preference(
+    conn: Connection,
+    company_id: UUID,
+    member_id: UUID,
+    *,
+    marketing: Mapping[Channel, bool],
+    service: Mapping[Channel, bool],
+    now: datetime,
+) -> Preference:
+    """Keep what the member wants; channels that are not named stay as they are.
+
+    An opt-out waits for the one message that is being handed over just now, at most
+    ``delivery.HAND_OVER_S_MAX``. Once this transaction has committed, none is begun.
+
+    Raises
+    ------
+    ServiceNoticeNotRefusable
+    """
+    if not all(service.values()):
+        raise ServiceNoticeNotRefusable
+    for channel in MARKETING_CHANNELS:
+        if channel in marketing:
+            await store.set_marketing(
+                conn, company_id, member_id, channel, wanted=marketing[channel], now=now
+            )
+    return await preference(conn, company_id, member_id)
+
+
+async def stop_marketing(
+    conn: Connection, company_id: UUID, member_id: UUID, *, now: datetime
+) -> None:
+    """Opt out everywhere, as when the consent to marketing is withdrawn."""
+    off = dict.fromkeys(MARKETING_CHANNELS, False)
+    await set_preference(conn, company_id, member_id, marketing=off, service={}, now=now)
+
+
+async def deliveries(
+    conn: Connection,
+    company_id: UUID,
+    *,
+    member_id: UUID | None,
+    kind: NoticeKind | None,
+    state: DeliveryState | None,
+    cursor: str | None,
+    limit: int,
+) -> tuple[list[Delivery], str | None]:
+    """Return where the deliveries of a page of notices stand, newest notice first.
+
+    ``limit`` counts notices. No text, no address.
+
+    Raises
+    ------
+    CursorInvalid
+    """
+    found = await delivery_store.deliveries(
+        conn,
+        company_id,
+        member_id=member_id,
+        kind=kind,
+        state=state,
+        before=None if cursor is None else place_of(cursor),
+        limit=limit + 1,
+    )
+    notices = list(dict.fromkeys(one.notice_id for one in found))
+    if len(notices) <= limit:
+        return found, None
+    kept = set(notices[:limit])
+    return [one for one in found if one.notice_id in kept], cursor_of(notices[limit - 1])
+
+
+async def evidence(conn: Connection, company_id: UUID, notice_id: UUID) -> list[DeliveryEvent]:
+    """Return everything that happened to a notice's deliveries, in order.
+
+    Raises
+    ------
+    NoticeMissing
+    """
+    found = await delivery_store.events(conn, company_id, notice_id)
+    if not found:
+        raise NoticeMissing
+    return found
+
+
+async def export(conn: Connection, vault: Vault, company_id: UUID, member_id: UUID) -> Export:
+    """Return all that is kept of a member here: notices as shown, deliveries, preferences."""
+    found = await store.every_notice(conn, company_id, member_id)
+    return Export(
+        notices=await _shown(conn, vault, company_id, member_id, found),
+        events={
+            one.notice_id: await delivery_store.events(conn, company_id, one.notice_id)
+            for one in found
+        },
+        preference=await preference(conn, company_id, member_id),
+    )
+
+
+async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
+    """Delete the member's notices and preferences; return the number of rows.
+
+    Also the notices of others that name the member: their texts hold the name.
+    """
+    held = await store.lock_notices_of_person(conn, company_id, member_id)
+    rows = await store.delete_notices(conn, company_id, held)
+    return rows + await store.delete_preferences(conn, company_id, member_id)
+
+
+async def text_of(
+    conn: Connection, vault: Vault, company_id: UUID, notice: Notice, reader: Profile
+) -> NoticeText:
+    """Write a notice that was not written yet, in its reader's language of now."""
+    company = await accounts.company(conn, company_id)
+    named = persons_named(notice.kind, notice.facts, notice.member_id)
+    names = await accounts.names(conn, vault, company_id, named) if named else {}
+    names[reader.member_id] = reader.name
+    setting = Setting(
+        language=reader.locale, company=company.name, time_zone=company.time_zone, names=names
+    )
+    return write(notice.kind, notice.facts, setting)
+
+
+async def _shown(
+    conn: Connection, vault: Vault, company_id: UUID, member_id: UUID, notices: Sequence[Notice]
+) -> list[ShownNotice]:
+    """Return the notices with their texts; one queued just now is written for the reader's eyes."""
+    texts = await sealing.opened(vault, company_id, notices)
+    if any(one.text_sealed is None for one in notices):
+        reader = await accounts.profile(conn, vault, company_id, member_id)
+        texts = [
+            text
+            if one.text_sealed is not None
+            else await text_of(conn, vault, company_id, one, reader)
+            for one, text in zip(notices, texts, strict=True)
+        ]
+    return [ShownNotice(notice=one, text=text) for one, text in zip(notices, texts, strict=True)]

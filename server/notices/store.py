@@ -1,0 +1,318 @@
+"""Notices and preferences in PostgreSQL. Each function is one statement."""
+
+import json
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from server.kit.db import Connection, Record
+from server.notices.kinds import Channel, NoticeKind
+from server.notices.model import Notice, NoticeText
+
+
+async def insert_notice(
+    conn: Connection, company_id: UUID, notice: Notice, *, dedupe: str | None
+) -> bool:
+    """Add the notice; tell whether it is new: False if one with this ``dedupe`` is there."""
+    found = await conn.fetchval(
+        """
+        INSERT INTO notice (company_id, notice_id, member_id, kind, dedupe, facts, queued_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        ON CONFLICT (company_id, member_id, kind, dedupe) DO NOTHING
+        RETURNING true
+        """,
+        company_id,
+        notice.notice_id,
+        notice.member_id,
+        notice.kind.value,
+        dedupe,
+        json.dumps(dict(notice.facts)),
+        notice.queued_at,
+    )
+    return bool(found)
+
+
+async def notice_of_dedupe(
+    conn: Connection, company_id: UUID, member_id: UUID, kind: NoticeKind, dedupe: str | None
+) -> UUID | None:
+    found: UUID | None = await conn.fetchval(
+        """
+        SELECT notice_id FROM notice
+         WHERE company_id = $1 AND member_id = $2 AND kind = $3 AND dedupe = $4
+        """,
+        company_id,
+        member_id,
+        kind.value,
+        dedupe,
+    )
+    return found
+
+
+async def insert_persons(
+    conn: Connection, company_id: UUID, notice_id: UUID, member_ids: Collection[UUID]
+) -> None:
+    await conn.execute(
+        """
+        INSERT INTO notice_person (company_id, notice_id, member_id)
+        SELECT $1, $2, unnest($3::uuid[])
+        """,
+        company_id,
+        notice_id,
+        list(member_ids),
+    )
+
+
+async def unprepared(conn: Connection, company_id: UUID, *, limit: int) -> list[UUID]:
+    """Return notices whose text is not written yet, oldest first."""
+    rows = await conn.fetch(
+        """
+        SELECT notice_id FROM notice
+         WHERE company_id = $1 AND prepared_at IS NULL
+         ORDER BY notice_id LIMIT $2
+        """,
+        company_id,
+        limit,
+    )
+    return [row["notice_id"] for row in rows]
+
+
+async def lock_unprepared(conn: Connection, company_id: UUID, notice_id: UUID) -> Notice | None:
+    """Return the notice, locked; None if its text is written, or somebody is writing it."""
+    row = await conn.fetchrow(
+        """
+        SELECT notice_id, member_id, kind, facts, queued_at, language, text_sealed,
+               NULL::timestamptz AS seen_at
+          FROM notice
+         WHERE company_id = $1 AND notice_id = $2 AND prepared_at IS NULL
+           FOR UPDATE SKIP LOCKED
+        """,
+        company_id,
+        notice_id,
+    )
+    return None if row is None else _notice(row)
+
+
+async def set_text(
+    conn: Connection,
+    company_id: UUID,
+    notice_id: UUID,
+    text: NoticeText,
+    sealed: bytes,
+    now: datetime,
+) -> None:
+    """Keep the sealed text; what it was written from goes."""
+    await conn.execute(
+        """
+        UPDATE notice SET facts = '{}', language = $3, text_sealed = $4, prepared_at = $5
+         WHERE company_id = $1 AND notice_id = $2
+        """,
+        company_id,
+        notice_id,
+        text.language,
+        sealed,
+        now,
+    )
+
+
+async def hold_notice(
+    conn: Connection, company_id: UUID, member_id: UUID, notice_id: UUID
+) -> Notice | None:
+    """Return a notice of this reader, which stays there until the transaction ends."""
+    row = await conn.fetchrow(
+        """
+        SELECT notice_id, member_id, kind, facts, queued_at, language, text_sealed,
+               NULL::timestamptz AS seen_at
+          FROM notice
+         WHERE company_id = $1 AND member_id = $2 AND notice_id = $3
+           FOR KEY SHARE
+        """,
+        company_id,
+        member_id,
+        notice_id,
+    )
+    return None if row is None else _notice(row)
+
+
+async def in_app(
+    conn: Connection,
+    company_id: UUID,
+    member_id: UUID,
+    *,
+    unseen: bool,
+    before: UUID | None,
+    limit: int,
+) -> list[Notice]:
+    """Return what the reader finds in the app, newest first."""
+    rows = await conn.fetch(
+        """
+        SELECT n.notice_id, n.member_id, n.kind, n.facts, n.queued_at, n.language, n.text_sealed,
+               CASE WHEN d.state = 'seen' THEN d.changed_at END AS seen_at
+          FROM notice n
+          JOIN notice_delivery d ON d.company_id = n.company_id AND d.notice_id = n.notice_id
+                                AND d.channel = 'in_app'
+         WHERE n.company_id = $1 AND n.member_id = $2
+           AND ($3::uuid IS NULL OR n.notice_id < $3)
+           AND (NOT $4 OR d.state <> 'seen')
+         ORDER BY n.notice_id DESC LIMIT $5
+        """,
+        company_id,
+        member_id,
+        before,
+        unseen,
+        limit,
+    )
+    return [_notice(row) for row in rows]
+
+
+async def every_notice(conn: Connection, company_id: UUID, member_id: UUID) -> list[Notice]:
+    """Return all of a reader's notices, on whatever channel, oldest first."""
+    rows = await conn.fetch(
+        """
+        SELECT n.notice_id, n.member_id, n.kind, n.facts, n.queued_at, n.language, n.text_sealed,
+               CASE WHEN d.state = 'seen' THEN d.changed_at END AS seen_at
+          FROM notice n
+          LEFT JOIN notice_delivery d ON d.company_id = n.company_id AND d.notice_id = n.notice_id
+                                     AND d.channel = 'in_app'
+         WHERE n.company_id = $1 AND n.member_id = $2
+         ORDER BY n.notice_id
+        """,
+        company_id,
+        member_id,
+    )
+    return [_notice(row) for row in rows]
+
+
+async def preferences(
+    conn: Connection, company_id: UUID, member_id: UUID
+) -> Mapping[Channel, tuple[bool, datetime]]:
+    rows = await conn.fetch(
+        """
+        SELECT channel, marketing, changed_at FROM notice_preference
+         WHERE company_id = $1 AND member_id = $2
+        """,
+        company_id,
+        member_id,
+    )
+    return {Channel(row["channel"]): (row["marketing"], row["changed_at"]) for row in rows}
+
+
+async def set_marketing(
+    conn: Connection,
+    company_id: UUID,
+    member_id: UUID,
+    channel: Channel,
+    *,
+    wanted: bool,
+    now: datetime,
+) -> None:
+    """Keep the answer; waits for a message that is being handed over just now."""
+    await conn.execute(
+        """
+        INSERT INTO notice_preference (company_id, member_id, channel, marketing, changed_at)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (company_id, member_id, channel) DO UPDATE
+           SET marketing = excluded.marketing, changed_at = excluded.changed_at
+        """,
+        company_id,
+        member_id,
+        channel.value,
+        wanted,
+        now,
+    )
+
+
+async def lock_marketing(
+    conn: Connection, company_id: UUID, member_id: UUID, channel: Channel
+) -> bool:
+    """Tell whether marketing is wanted there, and keep the answer until the transaction ends.
+
+    FOR UPDATE, not FOR SHARE, and without waiting: further messages would overtake an opt-out that
+    waits for one, or stand in front of it.
+
+    Raises
+    ------
+    LockTimeout
+        The answer is changing, or another message is being handed over.
+    """
+    found = await conn.fetchval(
+        """
+        SELECT marketing FROM notice_preference
+         WHERE company_id = $1 AND member_id = $2 AND channel = $3
+           FOR UPDATE NOWAIT
+        """,
+        company_id,
+        member_id,
+        channel.value,
+    )
+    return bool(found)
+
+
+async def members_who_want(conn: Connection, company_id: UUID) -> list[UUID]:
+    """Return who asked for marketing on some channel."""
+    rows = await conn.fetch(
+        """
+        SELECT DISTINCT member_id FROM notice_preference
+         WHERE company_id = $1 AND marketing ORDER BY member_id
+        """,
+        company_id,
+    )
+    return [row["member_id"] for row in rows]
+
+
+async def lock_notices_of_person(conn: Connection, company_id: UUID, member_id: UUID) -> list[UUID]:
+    """Return the notices that the member reads or is named in, locked."""
+    rows = await conn.fetch(
+        """
+        SELECT notice_id FROM notice
+         WHERE company_id = $1
+           AND (member_id = $2
+                OR notice_id IN (SELECT notice_id FROM notice_person
+                                  WHERE company_id = $1 AND member_id = $2))
+         ORDER BY notice_id
+           FOR UPDATE
+        """,
+        company_id,
+        member_id,
+    )
+    return [row["notice_id"] for row in rows]
+
+
+async def delete_notices(conn: Connection, company_id: UUID, notice_ids: Collection[UUID]) -> int:
+    """Delete the notices with all that belongs to them; return how many rows went.
+
+    Foreign keys are looked at when the statement ends, so one statement may take all of it.
+    """
+    count: int = await conn.fetchval(
+        """
+        WITH d AS (DELETE FROM notice_delivery
+                    WHERE company_id = $1 AND notice_id = ANY($2::uuid[]) RETURNING 1),
+             e AS (DELETE FROM notice_event
+                    WHERE company_id = $1 AND notice_id = ANY($2::uuid[]) RETURNING 1),
+             p AS (DELETE FROM notice_person
+                    WHERE company_id = $1 AND notice_id = ANY($2::uuid[]) RETURNING 1),
+             n AS (DELETE FROM notice
+                    WHERE company_id = $1 AND notice_id = ANY($2::uuid[]) RETURNING 1)
+        SELECT (SELECT count(*) FROM d) + (SELECT count(*) FROM e) + (SELECT count(*) FROM p)
+             + (SELECT count(*) FROM n)
+        """,
+        company_id,
+        list(notice_ids),
+    )
+    return count
+
+
+async def delete_preferences(conn: Connection, company_id: UUID, member_id: UUID) -> int:
+    count: int = await conn.fetchval(
+        """
+        WITH p AS (DELETE FROM notice_preference
+                    WHERE company_id = $1 AND member_id = $2 RETURNING 1)
+        SELECT count(*) FROM p
+        """,
+        company_id,
+        member_id,
+    )
+    return count
+
+
+def _notice(row: Record) -> Notice:
+    return Notice(**{**row, "kind": NoticeKind(row["kind"]), "facts": json.loads(row["facts"])})

@@ -1,0 +1,264 @@
+"""Shifts of drivers, and the windows that come of them. Every change locks the driver's gate first.
+
+An act that stops recording (pause, end) is called inside ``gate.service.stopping``. With the scope
+``always`` a window is open off shift too: starting and resuming open it, a pause closes it until
+the driver resumes or starts again.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from server.accounts import service as accounts
+from server.gate import service as gate
+from server.gate.model import Gate
+from server.kit.db import Connection
+from server.kit.ids import uuid7
+from server.kit.wire import rfc3339
+from server.ledger import service as ledger
+from server.ledger.model import SYSTEM, Act, Actor, ActorKind
+from server.notices import service as notices
+from server.notices.kinds import NoticeKind
+from server.shifts import store
+from server.shifts.model import (
+    STOPPING_ENDS,
+    AccountNotActive,
+    ConsentNeeded,
+    Shift,
+    ShiftAct,
+    ShiftEnd,
+    ShiftState,
+    next_shift,
+    recording_until,
+    shift_state,
+)
+
+REMIND_BEFORE: Final = timedelta(minutes=30)
+_LEDGERED: Final[Mapping[ShiftEnd, ActorKind]] = {
+    ShiftEnd.DISPATCHER: ActorKind.DISPATCHER,
+    ShiftEnd.MAIN_USER: ActorKind.MAIN_USER,
+    ShiftEnd.FORGOTTEN: ActorKind.SYSTEM,
+}
+"""Ends that are told and written down as such; the others are by the act that caused them."""
+
+
+async def shift(conn: Connection, company_id: UUID, driver_id: UUID) -> Shift | None:
+    """Return the shift that nobody has ended yet, if there is one."""
+    return (await shifts(conn, company_id, [driver_id])).get(driver_id)
+
+
+async def shifts(
+    conn: Connection, company_id: UUID, driver_ids: Sequence[UUID]
+) -> Mapping[UUID, Shift]:
+    """Return by driver the shifts that nobody has ended yet."""
+    found = await store.not_ended(conn, company_id, driver_ids)
+    return {one.driver_id: one for one in found}
+
+
+async def start(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> Shift:
+    """Begin a shift and let positions be recorded; it ends by itself after the company's maximum.
+
+    Raises
+    ------
+    GateMissing, ShiftActRefused, ConsentNeeded, AccountNotActive
+    """
+    found = await gate.lock(conn, company_id, driver_id)
+    running = await _running(conn, company_id, driver_id, now)
+    next_shift(shift_state(running, now), ShiftAct.START)
+    _refuse_unless_consented(found)
+    company = await accounts.company(conn, company_id)
+    started = Shift(
+        driver_id=driver_id,
+        shift_id=uuid7(),
+        started_at=now,
+        ends_by=now + timedelta(seconds=company.shift_max_s),
+        paused_at=None,
+    )
+    await store.insert(conn, company_id, started)
+    await fit_window(conn, company_id, driver_id, now=now)
+    return started
+
+
+async def pause(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
+) -> Shift | None:
+    """Stop recording until the driver resumes, inside ``gate.service.stopping``.
+
+    Raises
+    ------
+    GateMissing, ShiftActRefused
+    """
+    await gate.lock(conn, company_id, driver_id)
+    running = await _running(conn, company_id, driver_id, now)
+    before = shift_state(running, now)
+    after = next_shift(before, ShiftAct.PAUSE)
+    if running is not None and after is not before:
+        await store.set_paused(conn, company_id, running, now)
+        await gate.close_window(conn, company_id, driver_id, at=now)
+    return await shift(conn, company_id, driver_id)
+
+
+async def resume(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
+) -> Shift | None:
+    """Go on recording. Only the driver may.
+
+    Raises
+    ------
+    GateMissing, ShiftActRefused, ConsentNeeded, AccountNotActive
+    """
+    found = await gate.lock(conn, company_id, driver_id)
+    running = await _running(conn, company_id, driver_id, now)
+    next_shift(shift_state(running, now), ShiftAct.RESUME)
+    _refuse_unless_consented(found)
+    if running is not None:
+        await store.set_paused(conn, company_id, running, None)
+        await fit_window(conn, company_id, driver_id, now=now)
+    return await shift(conn, company_id, driver_id)
+
+
+async def end(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    by: ShiftEnd,
+    now: datetime,
+    member_id: UUID | None = None,
+) -> None:
+    """End the shift, inside ``gate.service.stopping``. Without one there is nothing to do.
+
+    After a withdrawal, a block or an erasure no window stays open, whatever the scope was.
+    ``member_id`` is who ends it, where that is not the driver.
+
+    Raises
+    ------
+    GateMissing
+    """
+    found = await gate.lock(conn, company_id, driver_id)
+    running = await shift(conn, company_id, driver_id)
+    if running is not None:
+        await _end(conn, company_id, running, by=by, now=now, member_id=member_id)
+    if by in STOPPING_ENDS or not found.always:
+        await gate.close_window(conn, company_id, driver_id, at=now)
+
+
+async def end_forgotten(conn: Connection, company_id: UUID, now: datetime) -> list[UUID]:
+    """End every shift that ran its full length, at the moment it did; return whose.
+
+    Recording had stopped then by itself: a window never outlasts its shift.
+    """
+    drivers = await store.drivers_past_shift(conn, company_id, now)
+    for driver_id in drivers:  # all before the first entry: whoever holds a gate waits for the head
+        await gate.lock(conn, company_id, driver_id)
+    ended = []
+    for driver_id in drivers:
+        forgotten = await shift(conn, company_id, driver_id)
+        if forgotten is not None and forgotten.ends_by <= now:
+            await _end(conn, company_id, forgotten, by=ShiftEnd.FORGOTTEN, now=now)
+            ended.append(driver_id)
+    return ended
+
+
+async def remind(conn: Connection, company_id: UUID, now: datetime) -> int:
+    """Tell drivers whose shift ends by itself within half an hour, of each shift once.
+
+    Return how many such shifts there are. Due each minute.
+    """
+    ending = await store.ending_between(conn, company_id, now, now + REMIND_BEFORE)
+    for one in ending:
+        await notices.queue(
+            conn,
+            company_id,
+            one.driver_id,
+            NoticeKind.SHIFT_REMINDER,
+            {"ends_at": rfc3339(one.ends_by)},
+            now=now,
+            dedupe=f"shift {one.shift_id}",
+        )
+    return len(ending)
+
+
+async def fit_window(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> None:
+    """Open, close or bound the window as consents and shift now say; the gate is locked.
+
+    Only after an act of the driver: nobody else's may open one.
+    """
+    found = await gate.read(conn, company_id, driver_id)
+    wanted = recording_until(found, await shift(conn, company_id, driver_id), now)
+    around = await gate.windows(conn, company_id, driver_id, since=now, until=now)
+    open_until = next((one.end for one in around if one.contains(now)), None)
+    if open_until == wanted:
+        return
+    await gate.close_window(conn, company_id, driver_id, at=now)
+    if wanted is not None and wanted > now:
+        await gate.open_window(conn, company_id, driver_id, at=now, expires_at=wanted)
+
+
+async def drivers_at_work(conn: Connection, company_id: UUID, at: datetime) -> set[UUID]:
+    """Return the drivers on shift, and those whose shift a withdrawal ended before its time.
+
+    The company must not be able to tell a withdrawal from a pause, so it looks like one.
+    """
+    return set(await store.drivers_at_work(conn, company_id, at))
+
+
+async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
+    """Delete the driver's shifts; return the number of rows."""
+    return await store.delete(conn, company_id, member_id)
+
+
+async def _running(
+    conn: Connection, company_id: UUID, driver_id: UUID, now: datetime
+) -> Shift | None:
+    """Return the shift that is really running; one that was forgotten ends here and now."""
+    found = await shift(conn, company_id, driver_id)
+    if found is None or found.state(now) is not ShiftState.OFF:
+        return found
+    await _end(conn, company_id, found, by=ShiftEnd.FORGOTTEN, now=now)
+    return None
+
+
+async def _end(
+    conn: Connection,
+    company_id: UUID,
+    running: Shift,
+    *,
+    by: ShiftEnd,
+    now: datetime,
+    member_id: UUID | None = None,
+) -> None:
+    over = running.ends_by <= now
+    ended_at = running.ends_by if over else now
+    ended_by = ShiftEnd.FORGOTTEN if over else by
+    await store.end(conn, company_id, running, ended_at, ended_by)
+    found = await gate.read(conn, company_id, running.driver_id)
+    if not found.always:
+        await gate.close_window(conn, company_id, running.driver_id, at=ended_at)
+    kind = _LEDGERED.get(ended_by)
+    if kind is not None:
+        await notices.queue(
+            conn,
+            company_id,
+            running.driver_id,
+            NoticeKind.SHIFT_ENDED_BY_OTHER,
+            {"by_role": ended_by.value, "ended_at": rfc3339(ended_at)},
+            now=now,
+        )
+        await ledger.append(
+            conn,
+            company_id,
+            Act.SHIFT_ENDED_BY_OTHER,
+            actor=SYSTEM if kind is ActorKind.SYSTEM else Actor(kind=kind, member_id=member_id),
+            subject_id=running.driver_id,
+            facts={"ended_by": ended_by.value},
+            now=now,
+        )
+
+
+def _refuse_unless_consented(found: Gate) -> None:
+    if not found.account_active:
+        raise AccountNotActive
+    if not found.is_consented:
+        raise ConsentNeeded

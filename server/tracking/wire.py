@@ -1,0 +1,255 @@
+"""What the endpoints of positions read and write, and the upload that a body says."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, NotRequired, TypeAlias
+from uuid import UUID
+
+import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from typing_extensions import TypedDict  # pydantic refuses the one of typing before 3.12
+
+from server.kit.api import validated
+from server.kit.body import refuse_doubled_keys
+from server.kit.problem import FieldFault, InvalidFields
+from server.kit.wire import INSTANT_PATTERN, Instant, Latitude, Longitude, Text, Wire
+from server.tracking import render
+from server.tracking.model import (
+    MOCK,
+    MOCK_KNOWN,
+    SOURCES,
+    UPLOAD_POSITIONS_MAX,
+    AppState,
+    Availability,
+    Bytes,
+    ConsentAnswer,
+    Ints,
+    Positions,
+    ReadPurpose,
+    RefusalReason,
+    Upload,
+)
+
+_STRICT: Final = ConfigDict(
+    extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
+)
+_ONE_OF: Final = ConfigDict(
+    json_schema_extra={"oneOf": [{"required": ["positions"]}, {"required": ["columns"]}]}
+)
+_Moment: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=INSTANT_PATTERN,
+        max_length=40,
+        json_schema_extra={"format": "date-time"},
+        description="RFC 3339 with an offset, by the phone's clock.",
+    ),
+]
+_Milliseconds: TypeAlias = Annotated[int, Field(ge=946_684_800_000, lt=4_102_444_800_000)]
+_Accuracy: TypeAlias = Annotated[float, Field(ge=0, le=100_000)]
+_Speed: TypeAlias = Annotated[float, Field(ge=0, le=600)]
+_Heading: TypeAlias = Annotated[float, Field(ge=0, le=360)]
+_Altitude: TypeAlias = Annotated[float, Field(ge=-1_000, le=100_000)]
+_Battery: TypeAlias = Annotated[int, Field(ge=0, le=100)]
+_Source: TypeAlias = Literal["gps", "wifi", "cell", "fused", "beacon"]
+_AppState: TypeAlias = Literal["foreground", "background"]
+_BatchId: TypeAlias = Annotated[
+    str,
+    Text(64),
+    Field(description="The client's name for the batch: sent again, it counts as a duplicate."),
+]
+_SIZE: Final = Field(min_length=1, max_length=UPLOAD_POSITIONS_MAX)
+
+
+# TypedDicts, not models: an object per position would cost three times as much.
+@with_config(_STRICT)
+class Position(TypedDict):
+    """One fix. What the phone does not know is null or absent, never 0."""
+
+    recorded_at: _Moment
+    lat: Latitude
+    lon: Longitude
+    accuracy_m: NotRequired[_Accuracy | None]
+    speed_mps: NotRequired[_Speed | None]
+    heading_deg: NotRequired[_Heading | None]
+    altitude_m: NotRequired[_Altitude | None]
+    battery_pct: NotRequired[_Battery | None]
+    source: NotRequired[_Source | None]
+    mock: NotRequired[bool | None]
+    app_state: NotRequired[_AppState | None]
+
+
+@with_config(_STRICT)
+class PositionColumns(TypedDict):
+    """Fixes column by column, all of one length: cheaper to send and to read."""
+
+    recorded_at_ms: Annotated[list[_Milliseconds], _SIZE]
+    lat: Annotated[list[Latitude], _SIZE]
+    lon: Annotated[list[Longitude], _SIZE]
+    accuracy_m: NotRequired[Annotated[list[_Accuracy | None], _SIZE] | None]
+    speed_mps: NotRequired[Annotated[list[_Speed | None], _SIZE] | None]
+    heading_deg: NotRequired[Annotated[list[_Heading | None], _SIZE] | None]
+    altitude_m: NotRequired[Annotated[list[_Altitude | None], _SIZE] | None]
+    battery_pct: NotRequired[Annotated[list[_Battery | None], _SIZE] | None]
+    source: NotRequired[Annotated[list[_Source | None], _SIZE] | None]
+    mock: NotRequired[Annotated[list[bool | None], _SIZE] | None]
+    app_state: NotRequired[Annotated[list[_AppState | None], _SIZE] | None]
+
+
+@with_config(_STRICT | _ONE_OF)
+class UploadBody(TypedDict):
+    """Positions of one device: exactly one of ``positions`` and ``columns``."""
+
+    batch_id: NotRequired[_BatchId | None]
+    sent_at: NotRequired[Instant | None]
+    positions: NotRequired[Annotated[list[Position], _SIZE]]
+    columns: NotRequired[PositionColumns]
+
+
+_BODY: Final = TypeAdapter[UploadBody](UploadBody)
+_LISTED: Final = (*render.COLUMNS, "source", "mock", "app_state")
+_SOURCE_CODES: Final = {None: 0} | {one.value: 1 + place for place, one in enumerate(SOURCES)}
+_MOCK_CODES: Final = {None: 0, False: MOCK_KNOWN, True: MOCK_KNOWN | MOCK}
+_APP_STATES: Final = {
+    None: AppState.UNKNOWN,
+    "foreground": AppState.FOREGROUND,
+    "background": AppState.BACKGROUND,
+}
+
+
+@with_config(_STRICT)
+class RefusalView(TypedDict):
+    index: int
+    reason: RefusalReason
+
+
+class UploadView(Wire):
+    """What became of the upload. Drop from the buffer whatever this answers for."""
+
+    accepted: int
+    duplicate: int
+    refused: list[RefusalView]
+    consent: ConsentAnswer
+    collect: bool = Field(description="Whether the app should go on recording.")
+    purge: bool = Field(description="Whether the app should drop what it has not sent.")
+
+
+class TrackQuery(Wire):
+    since: Instant = Field(alias="from")
+    until: Instant = Field(alias="to")
+    format: Literal["json", "geojson", "gpx"] = "json"
+
+
+class TrackColumns(Wire):
+    recorded_at: list[Instant]
+    lat: list[Latitude]
+    lon: list[Longitude]
+    accuracy_m: list[_Accuracy | None]
+    speed_mps: list[_Speed | None]
+    heading_deg: list[_Heading | None]
+    altitude_m: list[_Altitude | None]
+    battery_pct: list[Annotated[float, Field(ge=0, le=100)] | None]
+    source: list[_Source | None]
+
+
+class TrackView(Wire):
+    driver_id: UUID
+    since: Instant = Field(alias="from")
+    until: Instant = Field(alias="to")
+    purpose: ReadPurpose
+    availability: Availability
+    count: int
+    columns: TrackColumns
+
+
+def parse_upload(body: bytes) -> Upload:
+    """Return the upload that the JSON says.
+
+    Raises
+    ------
+    InvalidFields, JsonKeyTwice
+    """
+    parsed: UploadBody = validated(_BODY, body)
+    rows, columns = parsed.get("positions"), parsed.get("columns")
+    if rows is not None and columns is None:
+        lists: dict[str, Any] = {name: [row.get(name) for row in rows] for name in _LISTED}
+        time_ms = _times_of(rows)
+        members = len(parsed) + sum(map(len, rows))
+        strings = len(rows)
+    elif columns is not None and rows is None:
+        lists = _same_length(columns)
+        time_ms = np.array(columns["recorded_at_ms"], dtype=np.int64)
+        members = len(parsed) + len(columns)
+        strings = 0
+    else:
+        fault = FieldFault(path="", code="one_of", detail="Send either positions or columns")
+        raise InvalidFields([fault])
+    for name in ("source", "app_state"):
+        strings += sum(value is not None for value in lists.get(name) or ())
+    strings += sum(parsed.get(name) is not None for name in ("batch_id", "sent_at"))
+    _refuse_doubled_keys(body, quotes=2 * (members + strings))
+    return Upload(
+        positions=_positions(time_ms, lists),
+        batch_id=parsed.get("batch_id"),
+        sent_at=parsed.get("sent_at"),
+        app_state=_app_states(lists.get("app_state")),
+    )
+
+
+def _refuse_doubled_keys(body: bytes, *, quotes: int) -> None:
+    """Refuse a member given twice by counting quotes: 1 us for 10 positions, parsing again 20.
+
+    Without a backslash every quote begins or ends a string, and whatever is overwritten by a
+    second member of the name was one string more than what was parsed.
+    """
+    if b"\\" in body or body.count(b'"') != quotes:
+        refuse_doubled_keys(body)
+
+
+def _times_of(rows: list[Position]) -> Ints:
+    try:
+        times_s = [datetime.fromisoformat(row["recorded_at"]).timestamp() for row in rows]
+    except ValueError:
+        raise InvalidFields(_impossible_days(rows)) from None
+    time_ms: Ints = np.rint(np.array(times_s) * 1000).astype(np.int64)
+    return time_ms
+
+
+def _impossible_days(rows: list[Position]) -> Iterator[FieldFault]:
+    for place, row in enumerate(rows):
+        try:
+            datetime.fromisoformat(row["recorded_at"])
+        except ValueError:
+            yield FieldFault(
+                path=f"/positions/{place}/recorded_at",
+                code="value_error",
+                detail="Input should be a day that exists",
+            )
+
+
+def _same_length(columns: PositionColumns) -> dict[str, Any]:
+    lists = {name: listed for name, listed in columns.items() if listed is not None}
+    size = len(columns["recorded_at_ms"])
+    faults = [
+        FieldFault(path=f"/columns/{name}", code="length", detail=f"Should have {size} items")
+        for name, listed in lists.items()
+        if isinstance(listed, list) and len(listed) != size
+    ]
+    if faults:
+        raise InvalidFields(faults)
+    return lists
+
+
+def _positions(time_ms: Ints, lists: Mapping[str, Any]) -> Positions:
+    unknown = [None] * time_ms.size
+    values = np.array([lists.get(name) or unknown for name in render.COLUMNS], dtype=np.float64)
+    flags = np.array([_SOURCE_CODES[one] for one in lists.get("source") or unknown], np.uint8)
+    if mocks := lists.get("mock"):
+        flags |= np.array([_MOCK_CODES[one] for one in mocks], np.uint8)
+    return Positions(time_ms=time_ms, values=values, flags=flags)
+
+
+def _app_states(listed: list[str | None] | None) -> Bytes | None:
+    if listed is None or not any(listed):
+        return None
+    return np.array([_APP_STATES[one] for one in listed], np.uint8)

@@ -1,0 +1,106 @@
+"""Saying no: it takes nothing away but what was asked for, and leaves nothing that was not."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+from aiohttp import ClientSession
+
+from server.accounts.web import ENDPOINTS as ACCOUNTS
+from server.accounts.web import logging_in
+from server.consent.model import ConsentItem
+from server.consent.web import ENDPOINTS as CONSENT
+from server.kit.wire import rfc3339
+from server.policies.model import Document
+from server.policies.web import ENDPOINTS as POLICIES
+from server.tracking import web as tracking
+from tests.conftest import Databases
+from tests.consent.acts import call
+from tests.consent.people import new_driver
+from tests.consents import body
+from tests.http import Clock, serve
+from tests.policies.acts import accept, current
+from tests.tracking.conftest import positions
+from tests.world import NOW, Driver, World
+
+NEEDED: Final = (ConsentItem.LOCATION, ConsentItem.PLAN_FACT)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def client(world: World, databases: Databases, clock: Clock) -> AsyncIterator[ClientSession]:
+    def prepare(app: Any) -> None:
+        app.cleanup_ctx.append(logging_in)
+        app.cleanup_ctx.append(tracking.uploading(databases.main))
+
+    features = (ACCOUNTS, CONSENT, POLICIES, tracking.ENDPOINTS)
+    async with serve(world, *features, clock=clock, prepare=prepare) as opened:
+        yield opened
+
+
+async def upload(client: ClientSession, driver: Driver, clock: Clock) -> Any:
+    sent = {"positions": positions(3, until=clock.at)}
+    status, answer = await call(client, driver.device_token, "POST", "/v1/positions", sent)
+    assert status == 200
+    return answer
+
+
+@pytest.mark.proves("relog-service:preamble", "qoldau:3")
+async def test_who_accepts_every_policy_and_declines_all_keeps_an_account_without_positions(
+    world: World, client: ClientSession, clock: Clock
+) -> None:
+    driver = await new_driver(world, name="Saule Probkina")
+    token = await world.driver_session(driver)
+    for document in Document:
+        shown = await current(client, world, document.value)
+        assert (await accept(client, token, shown))[0] == 201
+    for item in ConsentItem:
+        declined = await call(client, token, "POST", "/v1/me/consents", body(item, "declined"))
+        assert declined[0] == 201
+
+    assert (await call(client, token, "POST", "/v1/me/shift/start"))[0] == 409
+    refused = await upload(client, driver, clock)
+    assert [one["reason"] for one in refused["refused"]] == ["no_consent"] * 3
+    assert (refused["accepted"], refused["collect"]) == (0, False)
+    for path in own_paths(driver):
+        assert (await call(client, token, "GET", path))[0] == 200
+    for table in ("chunk", "latest_position", "recording_window", "shift"):
+        count = f"SELECT count(*) FROM {table} WHERE driver_id = $1"  # noqa: S608 - of this list
+        assert await world.owner.fetchval(count, driver.member_id) == 0
+    rows = await world.owner.fetch("SELECT r::text FROM consent_record r WHERE state = 'declined'")
+    assert len(rows) == len(ConsentItem)
+    assert "Saule" not in str(rows)
+
+
+def own_paths(driver: Driver) -> list[str]:
+    """Return where a driver reads what is known of them."""
+    span = f"from={rfc3339(NOW - timedelta(days=1))}&to={rfc3339(NOW)}"
+    me = ("", "/consents", "/consents/records", "/policy-acceptances", "/devices", "/shift")
+    return [
+        "/v1/session",
+        *(f"/v1/me{path}" for path in me),
+        f"/v1/drivers/{driver.member_id}/track?{span}",
+    ]
+
+
+@pytest.mark.proves("relog-driver-app:3.1.3-refusal")
+@pytest.mark.parametrize("refused", [one for one in ConsentItem if one not in NEEDED])
+async def test_without_any_one_of_the_others_a_shift_is_worked_all_the_same(
+    world: World, client: ClientSession, clock: Clock, refused: ConsentItem
+) -> None:
+    driver = await new_driver(world)
+    token = await world.driver_session(driver)
+    for item in ConsentItem:
+        answer = body(item, "declined" if item is refused else "given")
+        assert (await call(client, token, "POST", "/v1/me/consents", answer))[0] == 201
+
+    status, _ = await call(client, token, "POST", "/v1/me/shift/start")
+    clock.at += timedelta(minutes=1)
+
+    assert status == 200
+    assert (await upload(client, driver, clock))["accepted"] == 3

@@ -1,0 +1,93 @@
+"""What a driver is told of their consents and shifts."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from aiohttp import ClientSession
+
+from server.accounts.model import BlockReason
+from server.consent import service as consent
+from server.consent.web import ENDPOINTS
+from server.gate import service as gate
+from server.kit import db
+from server.kit.wire import rfc3339
+from server.ledger.model import Actor, ActorKind
+from server.shifts import service as shifts
+from tests.consent.acts import call
+from tests.http import serve
+from tests.told import last_entry, told
+from tests.world import NOW, SHIFT_STARTED, World
+
+AT = rfc3339(NOW)
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[ClientSession]:
+    async with serve(world, ENDPOINTS) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("item", ["location", "plan_fact"])
+async def test_a_withdrawal_is_confirmed_once(
+    world: World, client: ClientSession, item: str
+) -> None:
+    token = await world.driver_session()
+    for _ in range(2):
+        status, _ = await call(client, token, "POST", f"/v1/me/consents/{item}/withdraw")
+        assert status == 200
+
+    assert await told(world, world.driver.member_id) == [
+        ("consent_withdrawn_confirmation", {"items": item, "withdrawn_at": AT})
+    ]
+
+
+async def test_what_others_take_away_is_told_by_their_own_notice(world: World) -> None:
+    ids = (world.company_id, world.driver.member_id)
+    async with gate.stopping(world.pool, *ids, now=NOW) as conn:
+        await consent.withdraw_for_erasure(conn, *ids, now=NOW)
+
+    assert await told(world, world.driver.member_id) == []
+
+
+@pytest.mark.parametrize("by", ["dispatcher", "main_user"])
+async def test_a_shift_that_staff_ended_is_told_and_written_down(
+    world: World, client: ClientSession, by: str
+) -> None:
+    path = f"/v1/drivers/{world.driver.member_id}/shift/end"
+    for _ in range(2):
+        assert (await call(client, await world.session(by), "POST", path))[0] == 200
+
+    assert await told(world, world.driver.member_id) == [
+        ("shift_ended_by_other", {"by_role": by, "ended_at": AT})
+    ]
+    assert await last_entry(world) == ("shift_ended_by_other", by, {"ended_by": by})
+
+
+async def test_a_shift_that_ended_by_itself_is_told(world: World) -> None:
+    ended_at = SHIFT_STARTED + timedelta(hours=14)
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await shifts.end_forgotten(conn, world.company_id, ended_at + timedelta(minutes=1))
+
+    assert await told(world, world.driver.member_id) == [
+        ("shift_ended_by_other", {"by_role": "forgotten", "ended_at": rfc3339(ended_at)})
+    ]
+
+
+async def test_a_shift_that_the_driver_ended_is_not(world: World, client: ClientSession) -> None:
+    token = await world.driver_session()
+
+    assert (await call(client, token, "POST", "/v1/me/shift/end"))[0] == 200
+
+    assert await told(world, world.driver.member_id) == []
+
+
+async def test_a_block_is_told_once_and_not_also_as_the_end_of_the_shift(world: World) -> None:
+    ids = (world.company_id, world.driver.member_id)
+    by = Actor(kind=ActorKind.API_TOKEN)
+    async with gate.stopping(world.pool, *ids, now=NOW) as conn:
+        await consent.block(conn, *ids, BlockReason.LOST_PHONE, by=by, now=NOW)
+
+    assert await told(world, world.driver.member_id) == [
+        ("account_blocked", {"by_role": "api_token", "reason": "lost_phone"})
+    ]

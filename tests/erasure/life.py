@@ -1,0 +1,177 @@
+"""What a driver's working life leaves behind, table by table."""
+
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from server.accounts.model import Locale
+from server.attestations import service as attestations
+from server.attestations.model import How, Told
+from server.devices import service as devices
+from server.devices.model import Permission
+from server.gate import service as gate
+from server.gate import store as gate_store
+from server.kit import db
+from server.kit.ids import uuid7
+from server.ledger.model import Actor, ActorKind, ReadPurpose, Screen
+from server.ledger.reads import Reads
+from server.links import service as links
+from server.notices import service as notices
+from server.notices.delivery import Deliverer
+from server.notices.kinds import Channel, NoticeKind
+from server.policies import service as policies
+from server.policies.model import Document, sha256_of
+from server.routes import service as routes
+from server.routes.model import Stop
+from server.vault.model import Category
+from tests.world import CONSENTED, NOW, World, add_member
+
+TRACK: Final = "43.2389490,76.8897090"
+"""What the sealed chunk holds."""
+
+
+async def main_user(world: World) -> UUID:
+    """Return the company's only main user; make one if there is none."""
+    found: UUID | None = await world.owner.fetchval(
+        "SELECT member_id FROM member WHERE company_id = $1 AND role = 'main_user'",
+        world.company_id,
+    )
+    return found or await add_member(
+        world.vault, world.pool, world.company_id, role="main_user", name="Boss"
+    )
+
+
+async def attest_and_dispute(world: World, driver_id: UUID) -> None:
+    """Let staff attest that the driver was told, and the driver dispute it: both are told."""
+    company_id = world.company_id
+    boss = await main_user(world)
+    told = Told(
+        at=CONSENTED - timedelta(hours=1),
+        how=How.IN_PERSON,
+        editions=((Document.DRIVER_NOTICE, 1),),
+    )
+    by = Actor(kind=ActorKind.MAIN_USER, member_id=boss)
+    async with db.tenant(world.pool, company_id) as conn:
+        await attestations.attest(
+            conn, company_id, driver_id, told, by=by, by_member=boss, now=CONSENTED
+        )
+    async with gate.stopping(world.pool, company_id, driver_id, now=CONSENTED) as conn:
+        await attestations.dispute(conn, company_id, driver_id, now=CONSENTED)
+
+
+async def track(world: World, driver_id: UUID) -> tuple[UUID, bytes]:
+    """Store a chunk; return its id and what is sealed in it."""
+    upload_id = uuid7()
+    key = await world.vault.key(world.company_id, driver_id, Category.TRACK, at=NOW)
+    blob = key.seal(TRACK.encode(), row_id=upload_id.bytes, schema="chunk")
+    await world.owner.execute(
+        "INSERT INTO chunk (company_id, driver_id, last_at, upload_id, first_at, stored_at, count,"
+        " key_id, blob) VALUES ($1, $2, $3, $4, $3, $3, 1, $5, $6)",
+        world.company_id,
+        driver_id,
+        NOW,
+        upload_id,
+        key.key_id,
+        blob,
+    )
+    return upload_id, blob
+
+
+async def deliver(world: World, driver_id: UUID) -> None:
+    """Drive a route that a customer may follow, and be looked at."""
+    company_id = world.company_id
+    boss = await add_member(world.vault, world.pool, company_id, role="dispatcher")
+    by = Actor(kind=ActorKind.DISPATCHER, member_id=boss)
+    stop = Stop(
+        stop_id=uuid7(),
+        name="Depot",
+        lat=51.0,
+        lon=71.0,
+        radius_m=50.0,
+        service_s=0.0,
+        planned_arrival=None,
+        window_start=None,
+        window_end=None,
+    )
+    new = routes.NewRoute(
+        name="Round",
+        day=NOW.date(),
+        driver_id=driver_id,
+        vehicle_id=None,
+        planned_start=NOW,
+        stops=[stop, stop],
+        line=None,
+    )
+    draft = await routes.drafted(new)
+    async with db.tenant(world.pool, company_id) as conn:
+        route = await routes.create(conn, world.vault, company_id, draft, now=NOW)
+        await links.create(
+            conn,
+            world.vault,
+            company_id,
+            route.head.route_id,
+            stop.stop_id,
+            expires_at=None,
+            by=by,
+            now=NOW,
+        )
+    reads = Reads(world.pool)
+    for viewer in (by, Actor(kind=ActorKind.DRIVER, member_id=driver_id)):
+        await reads.record(
+            company_id, viewer, ReadPurpose.PLAN_FACT, Screen.TRACK, [driver_id], NOW
+        )
+    await reads.close()
+
+
+async def leave_the_rest(world: World, driver_id: UUID, device_id: UUID) -> None:
+    """Write what a smooth life leaves empty: a live position, refusals, an act that died."""
+    company_id = world.company_id
+    live = await world.vault.key(company_id, driver_id, Category.LIVE, at=NOW)
+    await world.owner.execute(
+        "INSERT INTO latest_position (company_id, driver_id, recorded_at, stored_at, key_id, blob)"
+        " VALUES ($1, $2, $3, $3, $4, 'sealed')",
+        company_id,
+        driver_id,
+        NOW,
+        live.key_id,
+    )
+    await count_refusal(world, driver_id)
+    async with db.tenant(world.pool, company_id) as conn:
+        await gate_store.insert_closing(conn, company_id, driver_id, uuid7(), NOW)
+        await devices.set_permission(
+            conn, company_id, driver_id, device_id, Permission.GRANTED, now=NOW
+        )
+        await notices.set_preference(
+            conn, company_id, driver_id, marketing={Channel.EMAIL: True}, service={}, now=NOW
+        )
+        await policies.accept(
+            conn,
+            company_id,
+            driver_id,
+            Document.PRIVACY_NOTICE,
+            1,
+            Locale.KK,
+            sha256_of(policies.shipped(Document.PRIVACY_NOTICE)[Locale.KK]),
+            actor=Actor(kind=ActorKind.DRIVER, member_id=driver_id),
+            now=NOW,
+        )
+    await Deliverer(world.pool, world.vault, {}).deliver_due(company_id, NOW)
+    await tell_the_main_user(world, driver_id)
+
+
+async def tell_the_main_user(world: World, driver_id: UUID) -> None:
+    """Queue what names the driver to somebody else; its text is not written yet."""
+    told = {"driver": str(driver_id), "disputed_at": NOW.isoformat()}
+    reader, kind = await main_user(world), NoticeKind.ATTESTATION_DISPUTED
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await notices.queue(conn, world.company_id, reader, kind, told, now=NOW)
+
+
+async def count_refusal(world: World, driver_id: UUID) -> None:
+    await world.owner.execute(
+        "INSERT INTO refusal_count (company_id, driver_id, day, reason, count)"
+        " VALUES ($1, $2, $3, 'too_old', 1)",
+        world.company_id,
+        driver_id,
+        NOW.date(),
+    )

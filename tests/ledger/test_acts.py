@@ -1,0 +1,50 @@
+"""Every act that the ledger knows is written by something, and this says by what."""
+
+from typing import Final
+
+import pytest
+
+from server.ledger.model import Act
+from tests.call_sites import TOP, call_sites
+
+WRITTEN_BY: Final[dict[Act, set[str]]] = {
+    Act.CONSENT_REQUESTED: {"consent/acts.py"},
+    Act.CONSENT_GIVEN: {"consent/acts.py"},
+    Act.CONSENT_DECLINED: {"consent/acts.py"},
+    Act.CONSENT_WITHDRAWN: {"consent/acts.py"},
+    Act.CONSENT_EXPIRED: {"consent/acts.py"},
+    Act.CONSENT_SUPERSEDED: {"consent/acts.py"},
+    Act.CONSENT_INVALIDATED: {"consent/acts.py"},
+    Act.PERMISSION_DENIED: {"devices/service.py"},
+    Act.NOTICE_SENT: {"notices/delivery.py"},
+    Act.NOTICE_ACKNOWLEDGED: {"devices/service.py", "notices/service.py"},
+    Act.ATTESTATION_MADE: {"attestations/service.py"},
+    Act.ATTESTATION_DISPUTED: {"attestations/service.py"},
+    Act.SHIFT_ENDED_BY_OTHER: {"shifts/service.py"},
+    Act.MEMBER_BLOCKED: {"consent/service.py"},
+    Act.MEMBER_UNBLOCKED: {"erasure/service.py"},
+    Act.ERASURE_REQUESTED: {"erasure/service.py"},
+    Act.ERASURE_DECIDED: {"erasure/service.py"},
+    Act.ERASURE_CANCELLED: {"erasure/service.py"},
+    Act.MEMBER_ERASED: {"erasure/saga.py"},
+    Act.EDITION_PUBLISHED: {"policies/service.py"},
+    Act.EDITION_ACCEPTED: {"policies/service.py"},
+    Act.LINK_CREATED: {"links/service.py"},
+    Act.LINK_REVOKED: {"links/service.py"},
+    Act.LOCATION_READ_BUCKET: {"ledger/reads.py"},
+}
+
+
+@pytest.mark.parametrize("act", Act)
+def test_every_act_is_written_by_what_is_said_here(act: Act) -> None:
+    assert call_sites(Act).get(act, set()) == WRITTEN_BY[act]
+
+
+@pytest.mark.parametrize("path", sorted(set().union(*WRITTEN_BY.values())))
+def test_whatever_names_an_act_writes_to_the_ledger(path: str) -> None:
+    assert ".append(\n" in (TOP / "server" / path).read_text()
+
+
+def test_control_a_comparison_with_an_act_writes_nothing() -> None:
+    assert "Act.LOCATION_READ_BUCKET" in (TOP / "server/ledger/verify.py").read_text()
+    assert "ledger/verify.py" not in call_sites(Act)[Act.LOCATION_READ_BUCKET]

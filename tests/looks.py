@@ -1,0 +1,22 @@
+"""Somebody who looks at the live map, written down as everybody is."""
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from server.gate.handover import Viewing
+from server.kit.db import Pool
+from server.kit.ids import uuid7
+from server.ledger.model import Actor, ActorKind, ReadPurpose, Screen
+from server.ledger.reads import Reads
+
+
+def looking(pool: Pool, company_id: UUID, clock: Callable[[], datetime]) -> Viewing:
+    return Viewing(
+        company_id=company_id,
+        viewer=Actor(kind=ActorKind.API_TOKEN, reference_id=uuid7()),
+        purpose=ReadPurpose.DISPATCH_TRACKING,
+        screen=Screen.LIVE_MAP,
+        reads=Reads(pool),
+        clock=clock,
+    )

@@ -1,0 +1,235 @@
+"""What is in force at an instant, when an edition may come into force, what can be published."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.accounts.model import Locale
+from server.policies.model import (
+    PARAGRAPHS_MAX,
+    TEXT_CHARS_MAX,
+    ChangeClass,
+    ChangeClassMisplaced,
+    Controller,
+    Document,
+    Draft,
+    Edition,
+    EditionOrder,
+    NoticeTooShort,
+    Purpose,
+    Text,
+    TextUnfit,
+    earliest_effective,
+    edition_in_force,
+    filled,
+    next_edition,
+    paragraphs,
+    sha256_of,
+    shown,
+    standing,
+)
+from tests.world import NOW
+
+DAY = timedelta(days=1)
+INSTANT = timedelta(microseconds=1)
+ZONES = ("UTC", "Asia/Almaty", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia")
+RU = {Locale.RU: "Текст"}
+
+
+def edition(number: int, effective_at: datetime) -> Edition:
+    return Edition(
+        document=Document.DRIVER_NOTICE,
+        edition=number,
+        change_class=ChangeClass.FIRST if number == 1 else ChangeClass.EDITORIAL,
+        adds_purpose=None,
+        published_at=effective_at,
+        noticed_at=effective_at,
+        effective_at=effective_at,
+    )
+
+
+def draft(change_class: ChangeClass = ChangeClass.MATERIAL, **more: object) -> Draft:
+    given: dict[str, object] = {"texts": RU, "document": Document.DRIVER_NOTICE, **more}
+    return Draft(change_class=change_class, **given)  # type: ignore[arg-type]  # of a test's own
+
+
+instants = st.datetimes(
+    min_value=datetime(2020, 1, 1),  # noqa: DTZ001 - the strategy adds the zone
+    max_value=datetime(2035, 1, 1),  # noqa: DTZ001
+    timezones=st.sampled_from([ZoneInfo(name) for name in ZONES]),
+    allow_imaginary=False,
+)
+
+
+@pytest.mark.proves(
+    "relog-service:8.2", "gocargo:questions-updates", "cargotechservice:5.1", "qoldau:15"
+)
+@given(
+    starts=st.lists(instants, min_size=1, max_size=6, unique_by=lambda at: at.astimezone(UTC)),
+    zone=st.sampled_from(ZONES),
+)
+def test_an_edition_is_in_force_from_its_very_instant_until_the_next_in_any_zone(
+    starts: list[datetime], zone: str
+) -> None:
+    """Also where the clocks change: an hour that comes twice is two hours."""
+    ordered = sorted(at.astimezone(UTC) for at in starts)
+    in_zone = [at.astimezone(ZoneInfo(zone)) for at in ordered]
+    editions = [edition(number, at) for number, at in enumerate(in_zone, start=1)]
+
+    for number, at in enumerate(ordered, start=1):
+        for where in (UTC, ZoneInfo(zone)):
+            found = edition_in_force(reversed(editions), at.astimezone(where))
+            before = edition_in_force(editions, (at - INSTANT).astimezone(where))
+            assert found is not None
+            assert found.edition == number
+            assert (before.edition if before else 0) == number - 1
+
+
+def test_the_hour_that_comes_twice_is_told_apart() -> None:
+    zone = ZoneInfo("America/New_York")
+    first = datetime(2026, 11, 1, 1, 30, tzinfo=zone, fold=0)
+    second = datetime(2026, 11, 1, 1, 30, tzinfo=zone, fold=1)
+    editions = [edition(1, first - DAY), edition(2, second)]
+
+    assert first == second  # by Python's own comparison, which looks at the wall clock
+    assert edition_in_force(editions, first) == editions[0]
+    assert edition_in_force(editions, second) == editions[1]
+
+
+@given(noticed_at=instants, change_class=st.sampled_from(ChangeClass))
+def test_thirty_days_are_720_hours_whatever_the_clocks_do(
+    noticed_at: datetime, change_class: ChangeClass
+) -> None:
+    waited = earliest_effective(change_class, noticed_at) - noticed_at.astimezone(UTC)
+
+    at_once = change_class in {ChangeClass.FIRST, ChangeClass.PROTECTIVE}
+    assert waited == timedelta(hours=0 if at_once else 720)
+
+
+def test_before_the_first_edition_nothing_is_in_force() -> None:
+    assert edition_in_force([], NOW) is None
+    assert edition_in_force([edition(1, NOW)], NOW - INSTANT) is None
+
+
+def test_what_is_to_come_stands_apart_from_what_is_in_force() -> None:
+    editions = [edition(2, NOW + 30 * DAY), edition(1, NOW - DAY)]
+
+    found = standing(Document.DRIVER_NOTICE, editions, NOW)
+
+    assert found.in_force == editions[1]
+    assert found.upcoming == (editions[0],)
+    assert found.editions == (editions[1], editions[0])
+
+
+@pytest.mark.parametrize(
+    "change_class", [ChangeClass.EDITORIAL, ChangeClass.MATERIAL, ChangeClass.ADDS_PURPOSE]
+)
+def test_an_edition_waits_thirty_days_to_the_microsecond(change_class: ChangeClass) -> None:
+    first = edition(1, NOW - DAY)
+    purpose = Purpose.CUSTOMER_LINK if change_class is ChangeClass.ADDS_PURPOSE else None
+    soonest = NOW + 30 * DAY
+
+    made = next_edition(first, draft(change_class, adds_purpose=purpose), NOW)
+    with pytest.raises(NoticeTooShort):
+        next_edition(
+            first,
+            draft(change_class, adds_purpose=purpose, effective_at=soonest - INSTANT),
+            NOW,
+        )
+
+    assert (made.edition, made.effective_at, made.noticed_at) == (2, soonest, NOW)
+
+
+def test_better_protection_may_begin_at_once_but_not_in_the_past() -> None:
+    first = edition(1, NOW - DAY)
+
+    assert next_edition(first, draft(ChangeClass.PROTECTIVE), NOW).effective_at == NOW
+    with pytest.raises(NoticeTooShort):
+        next_edition(first, draft(ChangeClass.PROTECTIVE, effective_at=NOW - INSTANT), NOW)
+
+
+def test_an_edition_never_overtakes_the_one_before_it() -> None:
+    waiting = edition(2, NOW + 10 * DAY)
+
+    with pytest.raises(EditionOrder):
+        next_edition(waiting, draft(ChangeClass.PROTECTIVE), NOW)
+    with pytest.raises(EditionOrder):
+        next_edition(waiting, draft(ChangeClass.PROTECTIVE, effective_at=waiting.effective_at), NOW)
+    later = waiting.effective_at + INSTANT
+    made = next_edition(waiting, draft(ChangeClass.PROTECTIVE, effective_at=later), NOW)
+    assert made.edition == 3
+
+
+@pytest.mark.parametrize("change_class", list(ChangeClass))
+@pytest.mark.parametrize("purpose", [None, Purpose.PLAN_FACT])
+@pytest.mark.parametrize("has_previous", [False, True])
+def test_the_class_fits_the_edition(
+    change_class: ChangeClass, purpose: Purpose | None, *, has_previous: bool
+) -> None:
+    previous = edition(1, NOW - DAY) if has_previous else None
+    one = draft(change_class, adds_purpose=purpose)
+    fits = (change_class is ChangeClass.FIRST) is not has_previous
+    fits = fits and (change_class is ChangeClass.ADDS_PURPOSE) is (purpose is not None)
+
+    if fits:
+        assert next_edition(previous, one, NOW).change_class is change_class
+    else:
+        with pytest.raises(ChangeClassMisplaced):
+            next_edition(previous, one, NOW)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {},
+        {Locale.EN: "Text"},
+        {Locale.RU: "\n \n"},
+        {Locale.RU: "Текст", Locale.KK: ""},
+        {Locale.RU: "x" * (TEXT_CHARS_MAX + 1)},
+        {Locale.RU: "x\n\n" * (PARAGRAPHS_MAX + 1)},
+    ],
+    ids=["none", "no Russian", "blank", "an empty translation", "too long", "too many"],
+)
+def test_texts_that_cannot_bind_or_be_compared_are_refused(texts: dict[Locale, str]) -> None:
+    with pytest.raises(TextUnfit):
+        next_edition(edition(1, NOW - DAY), draft(texts=texts), NOW)
+
+
+def test_a_missing_translation_falls_back_to_russian_and_says_so() -> None:
+    texts = {
+        language: Text(language=language, text=text, sha256=sha256_of(text))
+        for language, text in {Locale.RU: "Текст", Locale.EN: "Text"}.items()
+    }
+    one = edition(1, NOW)
+
+    english, kazakh = shown(one, texts, Locale.EN), shown(one, texts, Locale.KK)
+
+    assert (english.language, english.fell_back, english.text) == (Locale.EN, False, "Text")
+    assert (kazakh.language, kazakh.fell_back, kazakh.text) == (Locale.RU, True, "Текст")
+    assert english.authoritative_sha256 == kazakh.sha256 == sha256_of("Текст")
+
+
+def test_only_the_known_particulars_are_filled_in_once() -> None:
+    controller = Controller(company_name="{bin}", bin="123456789012")
+
+    text = filled("{company_name} {bin} {privacy_contact} {other}", controller, Locale.EN)
+
+    assert text == "{bin} 123456789012 the management of the company {other}"
+
+
+def test_paragraphs_items_rows_and_headings_stand_alone() -> None:
+    text = "# A\n\nOne\nline\n  \n- b\n- c\n\n| d |\n|---|\n1. e\n2) f\n"
+
+    assert paragraphs(text) == [
+        "# A",
+        "One\nline",
+        "- b",
+        "- c",
+        "| d |",
+        "|---|",
+        "1. e",
+        "2) f",
+    ]

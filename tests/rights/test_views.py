@@ -1,0 +1,172 @@
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from server.accounts import credentials
+from server.accounts.model import Scope
+from server.kit import db
+from server.kit.wire import rfc3339
+from tests.conftest import Databases
+from tests.http import Clock, bearer
+from tests.links.deliveries import FAR_LAT, FAR_LON, Delivery, delivery, serve_links
+from tests.world import NOW, World, add_driver, add_member, open_session
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def client(world: World, databases: Databases, clock: Clock) -> AsyncIterator[ClientSession]:
+    async with serve_links(world, databases, clock=clock) as opened:
+        yield opened
+
+
+def track_of(link: Delivery) -> str:
+    since, until = rfc3339(NOW - timedelta(hours=1)), rfc3339(NOW + timedelta(hours=2))
+    return f"/v1/drivers/{link.driver.member_id}/track?from={since}&to={until}"
+
+
+async def views(link: Delivery, query: str = "", who: str | None = None) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await link.get(f"/v1/me/views{query}", who or link.person))[
+        "items"
+    ]
+    return found
+
+
+@pytest.mark.proves("relog-manager-app:3.2-dispatcher-view")
+async def test_the_driver_sees_who_looked_what_for_where_and_when(
+    client: ClientSession, world: World
+) -> None:
+    link = await delivery(client, world)
+    await link.drive(FAR_LAT, FAR_LON, NOW - MINUTE, speed_mps=9.0)
+    await link.drive(FAR_LAT, FAR_LON, NOW, speed_mps=9.0)  # since the consent to links
+    named = await add_member(
+        world.vault, world.pool, world.company_id, role="main_user", name="Madina Main"
+    )
+    main_user = await open_session(world.pool, world.company_id, named)
+    async with db.tenant(world.pool, world.company_id) as conn:
+        _, planner = await credentials.add_api_token(
+            conn,
+            world.company_id,
+            name="Planner",
+            scopes=[Scope.TRACKS_READ],
+            expires_at=None,
+            now=NOW,
+        )
+    assert await views(link) == []
+
+    await link.get(track_of(link))
+    await link.get(f"/v1/routes/{link.route_id}/plan-fact", main_user)
+    await link.get(track_of(link), planner)
+    await link.look()
+
+    five = {"at": rfc3339(NOW), "until": rfc3339(NOW + 5 * MINUTE)}
+    assert sorted(await views(link), key=lambda one: one["viewer_role"]) == [
+        {
+            **five,
+            "viewer_role": "api_token",
+            "viewer_name": "Planner",
+            "purpose": "plan_fact",
+            "screen": "track",
+        },
+        {
+            **five,
+            "viewer_role": "customer",
+            "viewer_name": None,
+            "purpose": "customer_link",
+            "screen": "link",
+        },
+        {
+            **five,
+            "viewer_role": "dispatcher",
+            "viewer_name": "Dana Dispatch",
+            "purpose": "plan_fact",
+            "screen": "track",
+        },
+        {
+            **five,
+            "viewer_role": "main_user",
+            "viewer_name": "Madina Main",
+            "purpose": "plan_fact",
+            "screen": "route_report",
+        },
+    ]
+
+
+async def test_all_looks_of_five_minutes_are_one_line(
+    client: ClientSession, world: World, clock: Clock
+) -> None:
+    link = await delivery(client, world)
+    await link.drive(FAR_LAT, FAR_LON)
+    for minutes in (0, 1, 4, 5, 12):
+        clock.at = NOW + minutes * MINUTE
+        await link.get(track_of(link))
+
+    assert [one["at"] for one in await views(link)] == [
+        rfc3339(NOW + minutes * MINUTE) for minutes in (10, 5, 0)
+    ]
+
+
+async def test_the_list_comes_in_pages_and_begins_where_it_is_asked_to(
+    client: ClientSession, world: World, clock: Clock
+) -> None:
+    link = await delivery(client, world)
+    await link.drive(FAR_LAT, FAR_LON)
+    for minutes in (0, 5, 10):
+        clock.at = NOW + minutes * MINUTE
+        await link.get(track_of(link))
+        await link.look()
+    whole = await views(link)
+
+    pages = [await link.get("/v1/me/views?limit=2", link.person)]
+    while pages[-1]["next_cursor"] is not None:
+        path = f"/v1/me/views?limit=2&cursor={pages[-1]['next_cursor']}"
+        pages.append(await link.get(path, link.person))
+
+    assert [len(page["items"]) for page in pages] == [2, 2, 2]
+    assert [one for page in pages for one in page["items"]] == whole
+    assert await views(link, f"?from={rfc3339(NOW + 5 * MINUTE)}") == whole[:4]
+
+
+@pytest.mark.parametrize("cursor", ["x", "AAAA", "W10", "WzEsMiwzLDQsNV0", "%D0%B0"])
+async def test_a_cursor_that_was_not_given_out_is_refused(
+    client: ClientSession, world: World, cursor: str
+) -> None:
+    person = bearer(await world.driver_session())
+
+    async with client.get(f"/v1/me/views?cursor={cursor}", headers=person) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (422, "cursor-invalid")
+
+
+@pytest.mark.proves("gocargo:use-of-the-site-other-users")
+async def test_nobody_sees_who_looked_at_another(client: ClientSession, world: World) -> None:
+    link = await delivery(client, world)
+    await link.drive(FAR_LAT, FAR_LON)
+    await link.get(track_of(link))
+    other = await add_driver(world.vault, world.pool, world.company_id, name="Other Driverov")
+
+    assert await views(link, who=await world.driver_session(other)) == []
+    async with client.get("/v1/me/views", headers=bearer(link.staff)) as answer:
+        assert answer.status == 403
+
+
+async def test_an_answer_without_a_position_is_no_look(client: ClientSession, world: World) -> None:
+    link = await delivery(client, world)
+    await link.drive(FAR_LAT, FAR_LON)
+    await link.withdraw("plan_fact")
+    await link.withdraw()
+
+    assert (await link.get(track_of(link)))["count"] == 0
+    await link.get(f"/v1/routes/{link.route_id}/plan-fact")
+    await link.look()
+    # The person's own look is not one either.
+    await link.get(track_of(link), link.person)
+
+    assert await views(link) == []
