@@ -95,6 +95,8 @@ def _together(value: dict[str, Any]) -> dict[str, Any]:
             return {**value, **invitation}
         case {"edition": int(edition), "sha256": str(digest)} if edition > 0 and _is_digest(digest):
             return _notice_in_force(value)
+        case {"expires_at": str(at), **others} if not others and _are_times(at):
+            return {}  # a link lasts as long as its delivery: hardly a time drawn at random does
         case {"from": str(since), "to": str(until)} if _are_times(since, until):
             return {**value, **SPAN} if crc32(since.encode()) % 4 else value
         case _:

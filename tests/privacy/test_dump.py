@@ -4,7 +4,7 @@ import asyncio
 import re
 import struct
 import subprocess
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 from pathlib import Path
 
@@ -80,26 +80,37 @@ def canaries() -> dict[str, list[bytes]]:
     return {
         "names": _spellings(words),
         "logins": _spellings(logins),
-        "coordinates": _spellings(sorted(coordinates | scaled)),
+        "coordinates": [*_spellings(sorted(coordinates)), *(_as_hex(one) for one in scaled)],
+        "numbers": [one.encode() for one in scaled],
         "packed": packed,
     }
 
 
-def _spellings(texts: Iterable[str]) -> list[bytes]:
+def _spellings(texts: Collection[str]) -> list[bytes]:
     plain = [text.encode() for text in texts]
     # pg_dump writes bytea as hexadecimal digits.
-    return [*plain, *(text.hex().encode() for text in plain)]
+    return [*plain, *map(_as_hex, texts)]
+
+
+def _as_hex(text: str) -> bytes:
+    return text.encode().hex().encode()
 
 
 # The seconds of a time, which may be the digits of a coordinate: 20:15:53.4435.
 _SECONDS = re.compile(rb":\d\d\.\d+")
 
 
+# A number that stands by itself. Hashes are full of eight digits in a row.
+_NUMBER = re.compile(rb"(?<![0-9a-f])\d{7,}(?![0-9a-f])")
+
+
 def found(haystack: bytes) -> dict[str, list[bytes]]:
     haystack = _SECONDS.sub(b"", haystack)
+    wanted = canaries()
+    numbers = set(_NUMBER.findall(haystack))
     return {
-        kind: [canary for canary in wanted if canary in haystack]
-        for kind, wanted in canaries().items()
+        **{kind: [one for one in ones if one in haystack] for kind, ones in wanted.items()},
+        "numbers": [one for one in wanted["numbers"] if one in numbers],
     }
 
 
@@ -109,7 +120,13 @@ async def test_a_dump_of_main_holds_no_driver(driven: Demo) -> None:
 
     assert b"COPY public.chunk" in everything
     assert everything.count(b"\\\\x01") > 100  # sealed values are there
-    assert found(everything) == {"names": [], "logins": [], "coordinates": [], "packed": []}
+    assert found(everything) == {
+        "names": [],
+        "logins": [],
+        "coordinates": [],
+        "numbers": [],
+        "packed": [],
+    }
 
 
 @pytest.mark.proves("gocargo:protection")
@@ -136,7 +153,7 @@ async def test_control_the_scanner_finds_what_is_stored_in_clear(driven: Demo) -
         for (name, phone), (lon, lat) in zip(DRIVERS, run.lon_lat[: len(DRIVERS)], strict=True):
             await owner.execute(
                 "INSERT INTO control VALUES ($1, $2)",
-                f"{phone} {lat:.6f}",
+                f"{phone} {lat:.6f} {round(abs(lon) * 1e7)}",
                 f"{name} {lon:.6f}".encode(),
             )
         everything = await dump(driven.databases.main)
@@ -148,6 +165,7 @@ async def test_control_the_scanner_finds_what_is_stored_in_clear(driven: Demo) -
     assert len(seen["names"]) >= len(DRIVERS)
     assert len(seen["logins"]) >= len(DRIVERS)
     assert len(seen["coordinates"]) >= len(DRIVERS)
+    assert seen["numbers"]
     assert len(seen["packed"]) >= 5  # some of the first fixes are the same place
 
 
