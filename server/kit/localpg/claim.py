@@ -33,6 +33,7 @@ ON_LINUX: Final[bool] = sys.platform == "linux"  # a value, so that mypy checks 
 PROC: Final = Path("/proc")
 
 # How an orphan is asked to stop, each time more firmly: finish transactions' ends, just end, die.
+REMOVE_S_MAX: Final = 10.0
 ORPHAN_SIGNALS: Final = (
     (signal.SIGINT, 20.0),
     (signal.SIGQUIT, 10.0),
@@ -162,11 +163,14 @@ def end_orphans(data: Path) -> None:
 def remove_half_made(data: Path) -> None:
     """Delete what an interrupted initdb left, and end its helper if that still writes there."""
     for half in half_made(data):
-        for pid in _processes(half):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        _await_end(half, patience_s=5)
-        shutil.rmtree(half, ignore_errors=True)
+        until = time.monotonic() + REMOVE_S_MAX
+        # A helper that has only just been forked is not seen as such, and writes while we delete.
+        while half.exists() and time.monotonic() < until:
+            for pid in _processes(half):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            _await_end(half, patience_s=5)
+            shutil.rmtree(half, ignore_errors=True)
 
 
 def _await_end(data: Path, patience_s: float) -> None:
