@@ -5,41 +5,51 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from server.accounts.access import PUBLIC_ORIGIN, SECURITY_SCHEMES, VAULT
-from server.accounts.client_address import TRUSTED_PROXIES
 from server.accounts.web import ENDPOINTS as ACCOUNTS
-from server.accounts.web import authorize, logging_in
 from server.attestations.web import ENDPOINTS as ATTESTATIONS
 from server.consent.web import ENDPOINTS as CONSENT
+from server.credentials.access import PUBLIC_ORIGIN, SECURITY_SCHEMES, VAULT, authorize
+from server.credentials.web import ENDPOINTS as CREDENTIALS
 from server.databases import Opened
 from server.devices.web import ENDPOINTS as DEVICES
 from server.erasure.web import ENDPOINTS as ERASURE
 from server.gate.handover import writing_down
+from server.invitations.web import ENDPOINTS as INVITATIONS
 from server.kit import api, openapi
 from server.kit.api import Endpoint
+from server.kit.client_address import TRUSTED_PROXIES
 from server.kit.docs_page import docs_routes
 from server.kit.ops import METRICS, Metrics, metrics_middleware, ops_app
 from server.kit.problem import problems
 from server.kit.web import CLOCK, POOL, Clock
 from server.links import web as links
 from server.live import web as live
+from server.log_in.web import ENDPOINTS as LOG_IN
+from server.log_in.web import logging_in
 from server.notices.web import ENDPOINTS as NOTICES
 from server.pages import web as pages
 from server.policies import web as policies
 from server.rights.web import ENDPOINTS as RIGHTS
 from server.routes.web import ENDPOINTS as ROUTES
 from server.settings import Settings
+from server.shifts.web import ENDPOINTS as SHIFTS
 from server.tracking.web import ENDPOINTS as TRACKING
 from server.tracking.web import uploading
+from server.vehicles.web import ENDPOINTS as VEHICLES
 
 TITLE: Final = "Jolda"
 VERSION: Final = "0.1.0"
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *LOG_IN,
     *ACCOUNTS,
+    *CREDENTIALS,
+    *VEHICLES,
     *NOTICES,
     *policies.ENDPOINTS,
+    *SHIFTS,
     *CONSENT,
     *DEVICES,
+    *INVITATIONS,
     *ATTESTATIONS,
     *TRACKING,
     *ROUTES,

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from server import databases
 from server.accounts import service as accounts
-from server.accounts.model import Locale, NewMember, Role
+from server.accounts.model import Locale, NewMember
 from server.app import create_app, create_ops_app
 from server.background import jobs_of
+from server.credentials.model import Role
 from server.databases import Databases, Opened, Say
 from server.kit import db, jobs
 from server.kit.http_connection import Limits

@@ -6,8 +6,7 @@ from datetime import datetime
 
 from aiohttp import ClientSession, web
 
-from server.accounts.access import VAULT
-from server.accounts.web import authorize
+from server.credentials.access import VAULT, authorize
 from server.gate.handover import writing_down
 from server.kit import api
 from server.kit import web as kit_web

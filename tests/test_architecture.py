@@ -13,8 +13,8 @@ from typing import Final
 import pytest
 
 import server
-from server.accounts.access import Access
 from server.app import ENDPOINTS
+from server.credentials.access import Access
 from server.kit.api import Endpoint
 from server.kit.errors import DomainError
 from server.kit.problem import STATUS

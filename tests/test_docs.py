@@ -20,7 +20,7 @@ import pytest
 
 import server
 from server.__main__ import _parser
-from server.accounts.model import Scope
+from server.credentials.model import Scope
 from server.kit.api import Endpoint
 from server.kit.errors import DomainError
 from server.kit.problem import status_of

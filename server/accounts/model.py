@@ -1,6 +1,5 @@
-"""Accounts: companies, members, roles, what may become of them, and who is calling."""
+"""Accounts: companies, their members, and what may become of them."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,49 +8,16 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from server.accounts.logins import masked
+from server.credentials.model import MemberState, MemberStateRefused, Role
 from server.kit import errors
 
 INVITATION_LASTS: Final = timedelta(days=7)
-SESSION_LASTS: Final[Mapping[str, timedelta]] = {
-    "bearer": timedelta(days=30),
-    "cookie": timedelta(hours=12),
-}
-DEVICE_NUMBER_MAX: Final = 255
-
-
-class Role(StrEnum):
-    MAIN_USER = "main_user"
-    DISPATCHER = "dispatcher"
-    DRIVER = "driver"
 
 
 class Locale(StrEnum):
     RU = "ru"
     KK = "kk"
     EN = "en"
-
-
-class Scope(StrEnum):
-    """What an API token may do. A token acts for the company, never for a person."""
-
-    DRIVERS_READ = "drivers:read"
-    DRIVERS_WRITE = "drivers:write"
-    ROUTES_READ = "routes:read"
-    ROUTES_WRITE = "routes:write"
-    TRACKS_READ = "tracks:read"
-    LIVE_READ = "live:read"
-    LINKS_WRITE = "links:write"
-
-
-class MemberState(StrEnum):
-    """An erased member has no row, hence no state here."""
-
-    INVITED = "invited"
-    ACTIVE = "active"
-    BLOCKED = "blocked"
-    OFFBOARDED = "offboarded"
-    GRACE = "grace"
-    ERASING = "erasing"
 
 
 class BlockReason(StrEnum):
@@ -89,49 +55,6 @@ def refuse_transition(before: MemberState, after: MemberState) -> None:
     """
     if (before, after) not in TRANSITIONS:
         raise MemberStateRefused(before, after)
-
-
-def may_call(role: Role, state: MemberState | None) -> bool:
-    """Tell whether a member in this state may call at all.
-
-    A driver keeps the rights over their own data until erasing begins, also while blocked.
-    """
-    if role is Role.DRIVER:
-        return state is not None and state is not MemberState.ERASING
-    return state is MemberState.ACTIVE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who is calling: a member (session), a member's device, or an integration."""
-
-    company_id: UUID
-    role: Role | None = None
-    member_id: UUID | None = None
-    device_id: UUID | None = None
-    api_token_id: UUID | None = None
-    scopes: frozenset[Scope] = frozenset()
-
-    @property
-    def is_staff(self) -> bool:
-        """Act for the company: dispatcher, main user or integration."""
-        return self.device_id is None and self.role is not Role.DRIVER
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
-    """What a token stands for, as it was found; whether it still holds is :meth:`holds`'s."""
-
-    caller: Caller
-    state: MemberState | None = None
-    """The member's; None for an API token, which belongs to nobody."""
-    expires_at: datetime | None = None
-    revoked: bool = False
-
-    def holds(self, now: datetime) -> bool:
-        if self.revoked or (self.expires_at is not None and self.expires_at <= now):
-            return False
-        return self.caller.role is None or may_call(self.caller.role, self.state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,50 +146,6 @@ class Invitation:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """A log-in that was opened; the token is shown once."""
-
-    company_id: UUID
-    member_id: UUID
-    token: str = field(repr=False)
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    company_id: UUID
-    device_id: UUID
-    member_id: UUID
-    number: int
-    """0 to 255, never used twice for one member: it stands inside the sealed positions."""
-    name_sealed: bytes = field(repr=False)
-    created_at: datetime
-    revoked_at: datetime | None
-
-    @property
-    def revoked(self) -> bool:
-        return self.revoked_at is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiToken:
-    api_token_id: UUID
-    name: str
-    scopes: tuple[Scope, ...]
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vehicle:
-    vehicle_id: UUID
-    name: str
-    plate: str
-    created_at: datetime
-
-
 def refuse_time_zone(name: str) -> None:
     """Refuse a name that is not in the IANA time zone database.
 
@@ -280,76 +159,9 @@ def refuse_time_zone(name: str) -> None:
         raise TimeZoneUnknown from None
 
 
-class NotAuthenticated(errors.Unauthenticated):
-    slug = "not-authenticated"
-    title = "Not authenticated"
-
-
-class NotPermitted(errors.Refused):
-    slug = "not-permitted"
-    title = "Not permitted"
-
-
-class OriginForeign(errors.Refused):
-    slug = "origin-foreign"
-    title = "The request comes from another site"
-
-
-class LoginFailed(errors.Unauthenticated):
-    slug = "login-failed"
-    title = "Log-in failed"
-
-    def __init__(self) -> None:
-        super().__init__("Login and password do not belong together.")
-
-
-class CompanyNeeded(errors.Conflict):
-    slug = "company-needed"
-    title = "Choose a company"
-
-    def __init__(self, companies: Sequence[Company]) -> None:
-        self.companies = tuple(companies)
-        super().__init__("Log in again and say for which company.")
-
-    def members(self) -> dict[str, object]:
-        return {
-            "companies": [
-                {"company_id": str(one.company_id), "name": one.name} for one in self.companies
-            ]
-        }
-
-
-class TooManyAttempts(errors.TooMany):
-    slug = "too-many-attempts"
-    title = "Too many attempts to log in"
-
-    def __init__(self, retry_after_s: float) -> None:
-        self.retry_after_s = retry_after_s
-        super().__init__()
-
-
-class LogInBusy(errors.Unavailable):
-    slug = "log-in-busy"
-    title = "Too many people are logging in just now"
-    retry_after_s = 1.0
-
-
 class CompanyMissing(errors.NotFound):
     slug = "company-not-found"
     title = "No such company"
-
-
-class MemberMissing(errors.NotFound):
-    slug = "member-not-found"
-    title = "No such member"
-
-
-class MemberStateRefused(errors.Conflict):
-    slug = "member-state-refused"
-    title = "The account cannot change that way"
-
-    def __init__(self, before: MemberState, after: MemberState) -> None:
-        super().__init__(f"It is {before.value} and cannot become {after.value}.")
 
 
 class LoginTaken(errors.Conflict):
@@ -368,28 +180,3 @@ class InvitationNotUsable(errors.NotFound):
 class TimeZoneUnknown(errors.Invalid):
     slug = "time-zone-unknown"
     title = "No such time zone"
-
-
-class DeviceMissing(errors.NotFound):
-    slug = "device-not-found"
-    title = "No such device"
-
-
-class DeviceNumbersUsedUp(errors.Conflict):
-    slug = "device-numbers-used-up"
-    title = "No more devices can be added"
-
-
-class PlateTaken(errors.Conflict):
-    slug = "plate-taken"
-    title = "Another vehicle of this company has this plate"
-
-
-class ApiTokenMissing(errors.NotFound):
-    slug = "api-token-not-found"
-    title = "No such API token"
-
-
-class ApiTokenExpiryPast(errors.Invalid):
-    slug = "api-token-expiry-past"
-    title = "The token would have run out already"

@@ -6,7 +6,8 @@ from datetime import datetime
 from uuid import UUID
 
 from server.accounts.logins import canonical_email, canonical_phone
-from server.accounts.model import DriverProfile, Member, MemberState, NewMember, Profile
+from server.accounts.model import DriverProfile, Member, NewMember, Profile
+from server.credentials.model import MemberState
 from server.vault.model import Category, SealedText
 from server.vault.service import Vault
 

@@ -1,11 +1,11 @@
-"""Companies and their members: inviting, reading, blocking, erasing; and vehicles."""
+"""Companies and their members: inviting, reading, blocking, erasing."""
 
 from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from server.accounts import credential_store, store
+from server.accounts import store
 from server.accounts.model import (
     INVITATION_LASTS,
     BlockReason,
@@ -14,24 +14,23 @@ from server.accounts.model import (
     DriverPage,
     DriverProfile,
     Invitation,
+    InvitationNotUsable,
     LoginTaken,
     Member,
-    MemberMissing,
-    MemberState,
-    MemberStateRefused,
     NewMember,
     Profile,
-    Role,
-    Vehicle,
     refuse_time_zone,
     refuse_transition,
 )
 from server.accounts.sealing import driver_profile, logins_of, profiles, sealed
+from server.credentials import service as credentials
+from server.credentials.model import MemberMissing, MemberState, MemberStateRefused, Role
 from server.gate import service as gate
 from server.kit import db, tokens
 from server.kit.cursors import cursor_of, place_of
 from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
+from server.kit.tokens import Token
 from server.ledger import service as ledger
 from server.vault.service import Vault
 
@@ -131,10 +130,58 @@ async def invite_again(
     GateMissing, MemberStateRefused
     """
     await gate.lock(conn, company_id, driver_id)
-    state = await _locked_state(conn, company_id, driver_id)
+    state = await credentials.locked_state(conn, company_id, driver_id)
     if state is not MemberState.INVITED:
         raise MemberStateRefused(state, MemberState.INVITED)
     return await _invite(conn, company_id, driver_id, now)
+
+
+async def invited(conn: Connection, code: Token, *, now: datetime) -> Member:
+    """Return whom the code invites.
+
+    Raises
+    ------
+    InvitationNotUsable
+        It was used, replaced or ran out.
+    """
+    member_id = await store.invited_member(conn, code.company_id, code.digest, now)
+    member = None if member_id is None else await store.member(conn, code.company_id, member_id)
+    if member is None or member.state is not MemberState.INVITED:
+        raise InvitationNotUsable
+    return member
+
+
+async def accept(conn: Connection, code: Token, *, password_hash: str, now: datetime) -> Member:
+    """Use the invitation up: the account is active and has a password.
+
+    Raises
+    ------
+    InvitationNotUsable
+    """
+    member = await invited(conn, code, now=now)
+    company_id, member_id = member.company_id, member.member_id
+    if member.role is Role.DRIVER:
+        # The gate first, as every act on a driver does: two orders would deadlock.
+        await gate.set_account_active(conn, company_id, member_id, active=True)
+    state = await credentials.locked_state(conn, company_id, member_id)
+    used = await store.delete_invitation(conn, company_id, code.digest)
+    if state is not MemberState.INVITED or not used:
+        raise InvitationNotUsable
+    await store.set_state(conn, company_id, member_id, MemberState.ACTIVE)
+    await store.set_password(conn, company_id, member_id, password_hash)
+    return member
+
+
+async def companies_of_login(
+    conn: Connection, login_hash: bytes, *, wanted: UUID | None, limit: int
+) -> list[UUID]:
+    """Return the companies that know this login; ``conn`` is not inside any company."""
+    return await store.companies_of_login(conn, login_hash, wanted=wanted, limit=limit)
+
+
+async def member_of_login(conn: Connection, company_id: UUID, login_hash: bytes) -> Member | None:
+    """Return the company's member with this login."""
+    return await store.member_of_login(conn, company_id, login_hash)
 
 
 async def profile(conn: Connection, vault: Vault, company_id: UUID, member_id: UUID) -> Profile:
@@ -239,7 +286,7 @@ async def state_of(conn: Connection, company_id: UUID, member_id: UUID) -> Membe
     ------
     MemberMissing
     """
-    return await _locked_state(conn, company_id, member_id)
+    return await credentials.locked_state(conn, company_id, member_id)
 
 
 async def set_state(
@@ -251,7 +298,7 @@ async def set_state(
     ------
     MemberMissing, MemberStateRefused
     """
-    refuse_transition(await _locked_state(conn, company_id, member_id), state)
+    refuse_transition(await credentials.locked_state(conn, company_id, member_id), state)
     await store.set_state(conn, company_id, member_id, state)
 
 
@@ -270,7 +317,7 @@ async def block(
     await gate.set_account_active(conn, company_id, driver_id, active=False)
     await _move(conn, company_id, driver_id, MemberState.ACTIVE, MemberState.BLOCKED)
     if reason is BlockReason.LOST_PHONE:
-        await end_sessions_and_devices(conn, company_id, driver_id, now=now)
+        await credentials.end_sessions_and_devices(conn, company_id, driver_id, now=now)
 
 
 async def unblock(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
@@ -282,15 +329,6 @@ async def unblock(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
     """
     await gate.set_account_active(conn, company_id, driver_id, active=True)
     await _move(conn, company_id, driver_id, MemberState.BLOCKED, MemberState.ACTIVE)
-
-
-async def end_sessions_and_devices(
-    conn: Connection, company_id: UUID, member_id: UUID, *, now: datetime
-) -> int:
-    """Log the member out everywhere and revoke their devices; return how many ended."""
-    await gate.bump_credentials(conn, company_id, member_id)
-    sessions = await credential_store.delete_sessions(conn, company_id, member_id)
-    return sessions + await credential_store.revoke_devices(conn, company_id, member_id, now)
 
 
 async def login_hashes(conn: Connection, company_id: UUID, member_id: UUID) -> tuple[bytes, ...]:
@@ -306,41 +344,6 @@ async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     """
     forgotten = await ledger.erase(conn, company_id, member_id)
     return forgotten + await store.delete_member(conn, company_id, member_id)
-
-
-async def add_vehicle(
-    conn: Connection, company_id: UUID, *, name: str, plate: str, now: datetime
-) -> Vehicle:
-    """Add a vehicle of the company.
-
-    Raises
-    ------
-    PlateTaken
-    """
-    vehicle = Vehicle(vehicle_id=uuid7(), name=name, plate=plate, created_at=now)
-    await store.insert_vehicle(conn, company_id, vehicle)
-    return vehicle
-
-
-async def is_vehicle(conn: Connection, company_id: UUID, vehicle_id: UUID) -> bool:
-    """Tell whether the company has a vehicle of this id."""
-    return await store.is_vehicle(conn, company_id, vehicle_id)
-
-
-async def vehicles(
-    conn: Connection, company_id: UUID, *, cursor: str | None = None, limit: int | None = None
-) -> tuple[list[Vehicle], str | None]:
-    """Return a page of the vehicles (all without a limit), and the cursor of the next.
-
-    Raises
-    ------
-    CursorInvalid
-    """
-    one_more = None if limit is None else limit + 1
-    found = await store.vehicles(conn, company_id, after=place_of(cursor), limit=one_more)
-    if limit is None or len(found) <= limit:
-        return found, None
-    return found[:limit], cursor_of(found[limit - 1].vehicle_id)
 
 
 async def _page(
@@ -366,17 +369,10 @@ async def _move(
 ) -> None:
     # Narrower than the table: in grace an account also becomes active or blocked, but by no act
     # of the staff.
-    state = await _locked_state(conn, company_id, member_id)
+    state = await credentials.locked_state(conn, company_id, member_id)
     if state is not before:
         raise MemberStateRefused(state, after)
     await store.set_state(conn, company_id, member_id, after)
-
-
-async def _locked_state(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState:
-    state = await store.lock_member(conn, company_id, member_id)
-    if state is None:
-        raise MemberMissing
-    return state
 
 
 async def _invite(conn: Connection, company_id: UUID, member_id: UUID, now: datetime) -> Invitation:

@@ -4,16 +4,8 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from server.accounts.model import (
-    Company,
-    Locale,
-    LoginTaken,
-    Member,
-    MemberState,
-    PlateTaken,
-    Role,
-    Vehicle,
-)
+from server.accounts.model import Company, Locale, LoginTaken, Member
+from server.credentials.model import MemberState, Role
 from server.kit.db import Connection, Record, UniqueViolation
 
 
@@ -177,26 +169,6 @@ async def members_by_id(
     return [_member(row) for row in rows]
 
 
-async def share_member(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState | None:
-    """Return the member's state, which stays what it is until the transaction ends."""
-    state = await conn.fetchval(
-        "SELECT state FROM member WHERE company_id = $1 AND member_id = $2 FOR SHARE",
-        company_id,
-        member_id,
-    )
-    return None if state is None else MemberState(state)
-
-
-async def lock_member(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState | None:
-    """Return the member's state; changes of one member queue here."""
-    state = await conn.fetchval(
-        "SELECT state FROM member WHERE company_id = $1 AND member_id = $2 FOR NO KEY UPDATE",
-        company_id,
-        member_id,
-    )
-    return None if state is None else MemberState(state)
-
-
 async def driver_states(conn: Connection, company_id: UUID) -> dict[UUID, MemberState]:
     rows = await conn.fetch(
         "SELECT member_id, state FROM member WHERE company_id = $1 AND role = 'driver'", company_id
@@ -294,53 +266,6 @@ async def delete_invitation(conn: Connection, company_id: UUID, code_hash: bytes
         code_hash,
     )
     return bool(found)
-
-
-async def insert_vehicle(conn: Connection, company_id: UUID, vehicle: Vehicle) -> None:
-    """Add the vehicle.
-
-    Raises
-    ------
-    PlateTaken
-    """
-    try:
-        await conn.execute(
-            """
-            INSERT INTO vehicle (company_id, vehicle_id, name, plate, created_at)
-            VALUES ($1, $2, $3, $4, $5)
-            """,
-            company_id,
-            vehicle.vehicle_id,
-            vehicle.name,
-            vehicle.plate,
-            vehicle.created_at,
-        )
-    except UniqueViolation:
-        raise PlateTaken from None
-
-
-async def is_vehicle(conn: Connection, company_id: UUID, vehicle_id: UUID) -> bool:
-    found = await conn.fetchval(
-        "SELECT true FROM vehicle WHERE company_id = $1 AND vehicle_id = $2", company_id, vehicle_id
-    )
-    return bool(found)
-
-
-async def vehicles(
-    conn: Connection, company_id: UUID, *, after: UUID, limit: int | None
-) -> list[Vehicle]:
-    rows = await conn.fetch(
-        """
-        SELECT vehicle_id, name, plate, created_at
-          FROM vehicle
-         WHERE company_id = $1 AND vehicle_id > $2
-         ORDER BY vehicle_id LIMIT $3
-        """,
-        company_id,
-        after,
-        limit,
-    )
-    return [Vehicle(**dict(row)) for row in rows]
 
 
 async def every_company(conn: Connection) -> list[UUID]:

@@ -1,47 +1,16 @@
-"""The accounts' endpoints: members and drivers, devices, vehicles, API tokens."""
+"""The accounts' endpoints: the staff of the company, and the caller's own account."""
 
-from http import HTTPStatus
 from typing import Final
-from uuid import UUID
 
 from aiohttp import web
 
-from server.accounts import credentials, service, session_web
-from server.accounts.access import (
-    ANY_MEMBER,
-    DRIVER,
-    MAIN_USER,
-    VAULT,
-    authorize,
-    me,
-    staff,
-)
-from server.accounts.model import (
-    ApiTokenExpiryPast,
-    ApiTokenMissing,
-    DeviceMissing,
-    PlateTaken,
-    Scope,
-)
-from server.accounts.session_web import logging_in
-from server.accounts.wire import (
-    AddedApiToken,
-    ApiTokenView,
-    DeviceView,
-    Me,
-    MemberView,
-    NewApiToken,
-    NewVehicle,
-    PageQuery,
-    VehicleView,
-)
-from server.gate import service as gate
+from server.accounts import service
+from server.accounts.wire import Me, MemberView
+from server.credentials.access import ANY_MEMBER, MAIN_USER, VAULT, me
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
-from server.kit.web import COMPANY, POOL, now, transaction
-from server.kit.wire import Page
-
-__all__ = ["ENDPOINTS", "authorize", "logging_in"]
+from server.kit.web import COMPANY, transaction
+from server.kit.wire import Page, PageQuery
 
 
 @endpoint("GET", "/v1/members", access=MAIN_USER, raises=(CursorInvalid,))
@@ -62,108 +31,4 @@ async def read_me(request: web.Request) -> Me:
     return Me.model_validate(found)
 
 
-@endpoint("GET", "/v1/me/devices", access=DRIVER)
-async def list_devices(request: web.Request) -> Page[DeviceView]:
-    """List the caller's phone apps, revoked ones too: at most 256, on one page."""
-    async with transaction(request, readonly=True) as conn:
-        found = await credentials.devices(conn, request.app[VAULT], request[COMPANY], me(request))
-    return Page(
-        items=[
-            DeviceView(
-                device_id=one.device_id,
-                name=name,
-                created_at=one.created_at,
-                revoked_at=one.revoked_at,
-            )
-            for one, name in found
-        ]
-    )
-
-
-@endpoint("DELETE", "/v1/me/devices/{device_id}", access=DRIVER, raises=(DeviceMissing,))
-async def revoke_device(request: web.Request, *, device_id: UUID) -> None:
-    """Make a phone app's token stop working at once, everywhere."""
-    async with transaction(request) as conn:
-        await credentials.revoke_device(
-            conn, request[COMPANY], me(request), device_id, now=now(request)
-        )
-
-
-@endpoint("GET", "/v1/vehicles", access=staff(Scope.ROUTES_READ), raises=(CursorInvalid,))
-async def list_vehicles(request: web.Request, *, query: PageQuery) -> Page[VehicleView]:
-    """List the company's vehicles."""
-    async with transaction(request, readonly=True) as conn:
-        found, following = await service.vehicles(
-            conn, request[COMPANY], cursor=query.cursor, limit=query.limit
-        )
-    return Page(items=[VehicleView.model_validate(one) for one in found], next_cursor=following)
-
-
-@endpoint(
-    "POST",
-    "/v1/vehicles",
-    access=staff(Scope.ROUTES_WRITE),
-    status=HTTPStatus.CREATED,
-    raises=(PlateTaken,),
-)
-async def add_vehicle(request: web.Request, *, body: NewVehicle) -> VehicleView:
-    """Add a vehicle."""
-    async with transaction(request) as conn:
-        vehicle = await service.add_vehicle(
-            conn, request[COMPANY], name=body.name, plate=body.plate, now=now(request)
-        )
-    return VehicleView.model_validate(vehicle)
-
-
-@endpoint("GET", "/v1/api-tokens", access=MAIN_USER, raises=(CursorInvalid,))
-async def list_api_tokens(request: web.Request, *, query: PageQuery) -> Page[ApiTokenView]:
-    """List the company's API tokens, without the tokens themselves."""
-    async with transaction(request, readonly=True) as conn:
-        found, following = await credentials.api_tokens(
-            conn, request[COMPANY], cursor=query.cursor, limit=query.limit
-        )
-    return Page(items=[ApiTokenView.model_validate(one) for one in found], next_cursor=following)
-
-
-@endpoint(
-    "POST",
-    "/v1/api-tokens",
-    access=MAIN_USER,
-    status=HTTPStatus.CREATED,
-    raises=(ApiTokenExpiryPast,),
-)
-async def add_api_token(request: web.Request, *, body: NewApiToken) -> AddedApiToken:
-    """Make a token for an integration: it acts for the company, never for a person."""
-    async with transaction(request) as conn:
-        made, token = await credentials.add_api_token(
-            conn,
-            request[COMPANY],
-            name=body.name,
-            scopes=body.scopes,
-            expires_at=body.expires_at,
-            now=now(request),
-        )
-    return AddedApiToken(token=token, **ApiTokenView.model_validate(made).model_dump())
-
-
-@endpoint("DELETE", "/v1/api-tokens/{api_token_id}", access=MAIN_USER, raises=(ApiTokenMissing,))
-async def revoke_api_token(request: web.Request, *, api_token_id: UUID) -> None:
-    """Make an API token stop working at once."""
-    async with transaction(request) as conn:
-        await credentials.revoke_api_token(conn, request[COMPANY], api_token_id, now=now(request))
-    # A frame may be on its way to a screen that this token had opened.
-    await gate.drain_frames(request.app[POOL], request[COMPANY])
-
-
-ENDPOINTS: Final = (
-    *session_web.ENDPOINTS,
-    list_members,
-    read_me,
-    list_devices,
-    revoke_device,
-    list_vehicles,
-    add_vehicle,
-    list_api_tokens,
-    add_api_token,
-    revoke_api_token,
-)
+ENDPOINTS: Final = (list_members, read_me)

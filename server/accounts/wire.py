@@ -1,46 +1,11 @@
 """What the accounts' endpoints read and write."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field
-
-from server.accounts.model import Locale, MemberState, Role, Scope
-from server.kit.tokens import TOKEN_CHARS_MAX
+from server.accounts.model import Locale
+from server.credentials.model import MemberState, Role
 from server.kit.wire import Instant, Text, Wire
-
-ITEMS_MAX: Final = 200
-PASSWORD_CHARS_MIN: Final = 10
-
-
-class LogIn(Wire):
-    """Who logs in; the company only where the person works for several."""
-
-    login: Annotated[str, Text(254)]
-    password: Annotated[str, Text(128)]
-    company_id: UUID | None = None
-    transport: Literal["cookie", "bearer"] = "cookie"
-
-
-class SessionMember(Wire):
-    member_id: UUID
-    name: str
-    role: Role
-    locale: Locale
-
-
-class SessionCompany(Wire):
-    company_id: UUID
-    name: str
-    time_zone: str
-
-
-class SessionView(Wire):
-    token: str | None = None
-    """Only in the answer to a log-in with ``bearer``."""
-    expires_at: Instant
-    member: SessionMember
-    company: SessionCompany
 
 
 class NewDriver(Wire):
@@ -105,16 +70,6 @@ class AddedMember(Wire):
     invitation: InvitationView
 
 
-class Acceptance(Wire):
-    code: Annotated[str, Text(TOKEN_CHARS_MAX)]
-    password: Annotated[str, Text(128, PASSWORD_CHARS_MIN)]
-
-
-class Accepted(Wire):
-    member_id: UUID
-    role: Role
-
-
 class Me(Wire):
     member_id: UUID
     name: str
@@ -123,58 +78,3 @@ class Me(Wire):
     role: Role
     locale: Locale
     state: MemberState
-
-
-class NewDevice(Wire):
-    name: Annotated[str, Text(80)]
-
-
-class DeviceView(Wire):
-    device_id: UUID
-    name: str
-    created_at: Instant
-    revoked_at: Instant | None
-
-
-class AddedDevice(Wire):
-    """``token`` is shown once."""
-
-    device_id: UUID
-    name: str
-    token: str
-
-
-class NewVehicle(Wire):
-    name: Annotated[str, Text(80)]
-    plate: Annotated[str, Text(16)]
-
-
-class VehicleView(Wire):
-    vehicle_id: UUID
-    name: str
-    plate: str
-
-
-class NewApiToken(Wire):
-    name: Annotated[str, Text(80)]
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
-    expires_at: Instant | None = None
-
-
-class ApiTokenView(Wire):
-    api_token_id: UUID
-    name: str
-    scopes: tuple[Scope, ...]
-    created_at: Instant
-    expires_at: Instant | None
-    revoked_at: Instant | None
-
-
-class AddedApiToken(ApiTokenView):
-    token: str
-    """Shown once."""
-
-
-class PageQuery(Wire):
-    cursor: Annotated[str, Text(64)] | None = None
-    limit: Annotated[int, Field(ge=1, le=ITEMS_MAX)] = 50

@@ -8,10 +8,8 @@ from aiohttp import web
 from pydantic import Field
 
 from server.accounts import service as accounts
-from server.accounts.access import DRIVER, STAFF, VAULT, me
 from server.accounts.logins import EmailUnreadable, PhoneUnreadable
-from server.accounts.model import LoginTaken, NewMember, Role
-from server.accounts.viewers import viewer
+from server.accounts.model import LoginTaken, NewMember
 from server.accounts.wire import AddedDriver, InvitationView, InvitedDriver, NewDriver
 from server.attestations import service
 from server.attestations.model import (
@@ -22,10 +20,12 @@ from server.attestations.model import (
     Told,
 )
 from server.consent.model import ConsentItem
+from server.credentials.access import DRIVER, STAFF, VAULT, me
+from server.credentials.model import Role
+from server.credentials.viewers import viewer
 from server.gate import service as gate
 from server.gate.model import GateMissing
 from server.invitations import service as invitations
-from server.invitations.web import ENDPOINTS as INVITATIONS
 from server.kit.api import Endpoint, endpoint
 from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Wire
@@ -160,7 +160,6 @@ def _view(found: Attestation, names: dict[UUID, str]) -> AttestationView:
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
-    *INVITATIONS,
     add_driver,
     read_attestation,
     dispute_attestation,

@@ -8,17 +8,7 @@ from aiohttp import web
 from pydantic import Field
 
 from server.accounts import service as accounts
-from server.accounts.access import STAFF, VAULT, staff
-from server.accounts.model import (
-    BlockReason,
-    DriverProfile,
-    Locale,
-    MemberMissing,
-    MemberState,
-    MemberStateRefused,
-    Scope,
-)
-from server.accounts.viewers import viewer
+from server.accounts.model import BlockReason, DriverProfile, Locale
 from server.consent import service
 from server.consent.model import (
     ConsentActionRefused,
@@ -28,6 +18,9 @@ from server.consent.model import (
     ConsentState,
     DriverStates,
 )
+from server.credentials.access import STAFF, VAULT, staff
+from server.credentials.model import MemberMissing, MemberState, MemberStateRefused, Scope
+from server.credentials.viewers import viewer
 from server.gate import service as gate
 from server.gate.model import GateMissing
 from server.kit.api import endpoint

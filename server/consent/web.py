@@ -11,12 +11,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
-from server.accounts.access import CALLER, DRIVER, VAULT
-from server.accounts.model import (
-    Locale,
-    MemberMissing,
-    NotPermitted,
-)
+from server.accounts.model import Locale
 from server.consent import service
 from server.consent.model import (
     Answer,
@@ -37,6 +32,8 @@ from server.consent.model import (
     NoticeShown,
 )
 from server.consent.staff_web import ENDPOINTS as STAFF_ENDPOINTS
+from server.credentials.access import CALLER, DRIVER, VAULT
+from server.credentials.model import MemberMissing, NotPermitted
 from server.gate import service as gate
 from server.gate.model import GateMissing, Source
 from server.kit.api import Media, endpoint, json_bytes
@@ -45,7 +42,6 @@ from server.kit.db import Connection
 from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
 from server.shifts.model import AccountNotActive
-from server.shifts.web import ENDPOINTS as SHIFTS
 
 RECORDS_MAX: Final = 200
 CURSOR_CHARS_MAX: Final = 64
@@ -317,5 +313,4 @@ ENDPOINTS: Final = (
     list_consent_records,
     read_receipt,
     *STAFF_ENDPOINTS,
-    *SHIFTS,
 )

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from server.accounts import service as accounts
-from server.accounts.model import Locale, NewMember, Role
+from server.accounts.model import Locale, NewMember
+from server.credentials.model import Role
 from server.databases import Opened
 from server.demo import notices
 from server.demo.api import Api

@@ -3,8 +3,9 @@
 from datetime import datetime
 from uuid import UUID
 
-from server.accounts import credentials
-from server.accounts.model import Device, DeviceMissing, Locale
+from server.accounts.model import Locale
+from server.credentials import service as credentials
+from server.credentials.model import Device, DeviceMissing
 from server.devices import store
 from server.devices.model import Acknowledgement, NoticeStanding, Permission, Switched
 from server.gate import service as gate

@@ -7,15 +7,15 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
-from server.accounts.access import CALLER, DRIVER, ITS_DEVICE, VAULT, me
-from server.accounts.model import (
+from server.accounts.model import Locale
+from server.credentials.access import CALLER, DRIVER, ITS_DEVICE, VAULT, me
+from server.credentials.model import (
     DeviceMissing,
     DeviceNumbersUsedUp,
-    Locale,
     MemberStateRefused,
     NotAuthenticated,
 )
-from server.accounts.wire import AddedDevice, NewDevice
+from server.credentials.wire import AddedDevice, NewDevice
 from server.devices import service
 from server.devices.model import Permission
 from server.gate import service as gate

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from server.accounts.model import MemberState, Role
+from server.credentials.model import MemberState, Role
 from server.kit.errors import Conflict, Invalid, NotFound, Refused
 
 

@@ -12,16 +12,10 @@ import structlog
 from server.accounts import service as accounts
 from server.attestations import service as attestations
 from server.consent import service as consent
+from server.credentials import service as credentials
 from server.devices import service as devices
 from server.erasure import service, store
-from server.erasure.model import (
-    Act,
-    ErasureActRefused,
-    NotErased,
-    State,
-    Step,
-    next_state,
-)
+from server.erasure.model import Act, ErasureActRefused, NotErased, State, Step, next_state
 from server.gate import service as gate
 from server.gate.model import GateMissing
 from server.kit import db
@@ -133,7 +127,7 @@ def _steps(vault: Vault, request_id: UUID, now: datetime) -> tuple[tuple[Step, W
         return 0
 
     async def end_sessions(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
-        return await accounts.end_sessions_and_devices(conn, company_id, driver_id, now=now)
+        return await credentials.end_sessions_and_devices(conn, company_id, driver_id, now=now)
 
     async def erase_ledger(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
         await _write_last_entry(conn, company_id, request_id, driver_id, now=now)

@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from server.accounts import service as accounts
-from server.accounts.model import Caller, MemberState, Role
 from server.consent import service as consent
+from server.credentials import service as credentials
+from server.credentials.model import Caller, MemberState, Role
 from server.erasure import store
 from server.erasure.model import (
     Act,
@@ -322,7 +323,7 @@ async def into_erasing(
     conn: Connection, company_id: UUID, request: Request, *, now: datetime
 ) -> None:
     await accounts.set_state(conn, company_id, request.driver_id, MemberState.ERASING)
-    await accounts.end_sessions_and_devices(conn, company_id, request.driver_id, now=now)
+    await credentials.end_sessions_and_devices(conn, company_id, request.driver_id, now=now)
 
 
 async def _restore_account(conn: Connection, company_id: UUID, request: Request) -> None:

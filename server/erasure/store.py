@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from server.accounts.model import MemberState, Role
+from server.credentials.model import MemberState, Role
 from server.erasure.model import ErasureUnderWay, Ground, Reason, Request, State, Step, StepDone
 from server.kit.db import Connection, Record, UniqueViolation
 

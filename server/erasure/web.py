@@ -7,9 +7,9 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
-from server.accounts.access import ANY_MEMBER, CALLER, STAFF, staff
-from server.accounts.model import MemberState, MemberStateRefused, Role, Scope
-from server.accounts.viewers import viewer
+from server.credentials.access import ANY_MEMBER, CALLER, STAFF, staff
+from server.credentials.model import MemberState, MemberStateRefused, Role, Scope
+from server.credentials.viewers import viewer
 from server.erasure import service
 from server.erasure.model import (
     ErasureActRefused,

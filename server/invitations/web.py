@@ -6,10 +6,11 @@ from uuid import UUID
 
 from aiohttp import web
 
-from server.accounts.access import MAIN_USER, STAFF, VAULT, me
 from server.accounts.logins import EmailUnreadable, PhoneUnreadable
-from server.accounts.model import LoginTaken, MemberStateRefused, NewMember
+from server.accounts.model import LoginTaken, NewMember
 from server.accounts.wire import AddedMember, InvitationView, MemberView, NewStaff
+from server.credentials.access import MAIN_USER, STAFF, VAULT, me
+from server.credentials.model import MemberStateRefused
 from server.gate.model import GateMissing
 from server.invitations import service
 from server.kit.api import Endpoint, endpoint

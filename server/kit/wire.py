@@ -131,3 +131,13 @@ class Page(Wire, Generic[Item]):
 
     items: list[Item]
     next_cursor: str | None = None
+
+
+ITEMS_MAX: Final = 200
+
+
+class PageQuery(Wire):
+    """Which page of a list is wanted."""
+
+    cursor: Annotated[str, Text(64)] | None = None
+    limit: Annotated[int, Field(ge=1, le=ITEMS_MAX)] = 50

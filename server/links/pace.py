@@ -7,8 +7,8 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from server.accounts.attempts import network_of
 from server.links.model import TooManyLooks
+from server.log_in.attempts import network_of
 
 PER_TOKEN: Final = RateLimitItemPerMinute(30, 1)
 PER_ADDRESS: Final = RateLimitItemPerMinute(120, 1)

@@ -10,15 +10,15 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
-from server.accounts.access import PUBLIC, VAULT, staff
-from server.accounts.client_address import client_address
-from server.accounts.model import Scope
-from server.accounts.viewers import viewer
+from server.credentials.access import PUBLIC, VAULT, staff
+from server.credentials.model import Scope
+from server.credentials.viewers import viewer
 from server.gate import handover
 from server.gate import service as gate
 from server.gate.handover import Drawn, ReadsBusy
 from server.kit import db, tokens
 from server.kit.api import endpoint
+from server.kit.client_address import client_address
 from server.kit.cursors import CursorInvalid
 from server.kit.tokens import TOKEN_CHARS_MAX
 from server.kit.web import CLOCK, COMPANY, POOL, now, transaction

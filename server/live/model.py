@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from server.accounts.model import MemberState
+from server.credentials.model import MemberState
 from server.gate.model import Gate, Purpose
 from server.kit.errors import Unavailable
 from server.routes.model import Assignment

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from server.accounts import credentials
 from server.accounts import service as accounts
-from server.accounts.access import staff
-from server.accounts.model import Scope, Vehicle
+from server.credentials import service as credentials
+from server.credentials.access import staff
+from server.credentials.model import Scope
 from server.gate import service as gate
 from server.kit import db
 from server.kit.db import Connection, Pool
@@ -23,6 +23,8 @@ from server.routes.model import Assignment
 from server.shifts import service as shifts
 from server.tracking import service as tracking
 from server.vault.service import Vault
+from server.vehicles import service as fleet
+from server.vehicles.model import Vehicle
 
 LIVE: Final = staff(Scope.LIVE_READ)
 """Who may look."""
@@ -87,7 +89,7 @@ async def names(conn: Connection, vault: Vault, company_id: UUID) -> Names:
     """Return the names of all drivers whose account is active, and of all vehicles."""
     gates = await gate.read_all(conn, company_id)
     driver_ids = [one.driver_id for one in gates if one.account_active]
-    vehicles, _ = await accounts.vehicles(conn, company_id)
+    vehicles, _ = await fleet.vehicles(conn, company_id)
     return Names(
         drivers=await accounts.names(conn, vault, company_id, driver_ids),
         vehicles={one.vehicle_id: one for one in vehicles},

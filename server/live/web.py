@@ -13,9 +13,9 @@ import structlog
 from aiohttp import HttpVersion11, web
 from pydantic import Field
 
-from server.accounts.access import VAULT, authorize, presented
-from server.accounts.model import NotAuthenticated, Vehicle
-from server.accounts.viewers import viewer
+from server.credentials.access import VAULT, authorize, presented
+from server.credentials.model import NotAuthenticated
+from server.credentials.viewers import viewer
 from server.gate import handover
 from server.gate.handover import Viewing
 from server.kit.api import Media, endpoint
@@ -40,6 +40,7 @@ from server.live.model import (
     Work,
 )
 from server.live.service import LIVE, Names
+from server.vehicles.model import Vehicle
 
 log = structlog.get_logger(__name__)
 

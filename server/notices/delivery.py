@@ -14,7 +14,8 @@ from uuid import UUID
 import structlog
 
 from server.accounts import service as accounts
-from server.accounts.model import MemberMissing, Profile
+from server.accounts.model import Profile
+from server.credentials.model import MemberMissing
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.problem import where

@@ -10,7 +10,8 @@ from typing import Final
 from uuid import UUID
 
 from server.accounts import service as accounts
-from server.accounts.model import Profile, Role
+from server.accounts.model import Profile
+from server.credentials.model import Role
 from server.kit import jobs
 from server.kit.cursors import cursor_of, place_of
 from server.kit.db import Connection

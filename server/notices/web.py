@@ -7,8 +7,8 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
-from server.accounts.access import ANY_MEMBER, CALLER, MAIN_USER, STAFF, VAULT, me
-from server.accounts.model import NotAuthenticated, Role
+from server.credentials.access import ANY_MEMBER, CALLER, MAIN_USER, STAFF, VAULT, me
+from server.credentials.model import NotAuthenticated, Role
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
 from server.kit.web import COMPANY, now, transaction

@@ -8,7 +8,8 @@ from typing import Final
 from uuid import UUID
 
 from server.accounts import service as accounts
-from server.accounts.model import Locale, MemberState
+from server.accounts.model import Locale
+from server.credentials.model import MemberState
 from server.gate.model import GateMissing
 from server.kit import db
 from server.kit.db import Connection, Pool

@@ -9,8 +9,9 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from server.accounts.access import ANY_MEMBER, CALLER, MAIN_USER, PUBLIC, me
-from server.accounts.model import CompanyMissing, Locale, NotPermitted
+from server.accounts.model import CompanyMissing, Locale
+from server.credentials.access import ANY_MEMBER, CALLER, MAIN_USER, PUBLIC, me
+from server.credentials.model import NotPermitted
 from server.kit import db
 from server.kit.api import NotThere, endpoint
 from server.kit.db import Connection

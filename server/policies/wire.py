@@ -8,13 +8,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from server.accounts.model import Locale
 from server.kit.wire import SAFE_TEXT_PATTERN, Instant, Text, Wire
-from server.policies.model import (
-    TEXT_CHARS_MAX,
-    ChangeClass,
-    ChangeKind,
-    Document,
-    Purpose,
-)
+from server.policies.model import TEXT_CHARS_MAX, ChangeClass, ChangeKind, Document, Purpose
 
 EDITIONS_MAX: Final = 100_000
 

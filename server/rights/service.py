@@ -3,8 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from server.accounts import credentials
 from server.accounts import service as accounts
+from server.credentials import service as credentials
 from server.kit.db import Connection
 from server.ledger import reads
 from server.ledger.model import ActorKind

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from aiohttp import web
 from pydantic import Field
 
-from server.accounts.access import DRIVER, VAULT, me
+from server.credentials.access import DRIVER, VAULT, me
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
 from server.kit.web import COMPANY, now, transaction

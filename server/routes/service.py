@@ -17,7 +17,7 @@ from geo.types import Floats
 from geo.values import Plan as GeoPlan
 from geo.values import Track
 from server.accounts import service as accounts
-from server.accounts.model import MemberMissing, MemberState
+from server.credentials.model import MemberMissing, MemberState
 from server.gate.model import GateMissing
 from server.kit.db import Connection
 from server.kit.ids import uuid7
@@ -48,6 +48,7 @@ from server.tracking.model import ReadPurpose
 from server.tracking.service import SealedTrack
 from server.vault.model import Category, DataKey, key_id_of
 from server.vault.service import Vault
+from server.vehicles import service as vehicles
 
 PLAN_SCHEMA: Final = "route.plan"
 NAME_SCHEMA: Final = "route.name"
@@ -305,7 +306,7 @@ def _planned_m(plan: Plan) -> float:
 async def _refuse_unknown_assignees(conn: Connection, company_id: UUID, new: NewRoute) -> None:
     if new.driver_id is not None and not await _may_drive(conn, company_id, new.driver_id):
         raise AssigneeUnknown("driver_id")
-    if new.vehicle_id is not None and not await accounts.is_vehicle(
+    if new.vehicle_id is not None and not await vehicles.is_vehicle(
         conn, company_id, new.vehicle_id
     ):
         raise AssigneeUnknown("vehicle_id")

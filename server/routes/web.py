@@ -10,9 +10,9 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
-from server.accounts.access import VAULT, staff
-from server.accounts.model import Scope
-from server.accounts.viewers import viewer
+from server.credentials.access import VAULT, staff
+from server.credentials.model import Scope
+from server.credentials.viewers import viewer
 from server.gate import handover
 from server.gate.handover import Drawn, ReadsBusy
 from server.kit.api import endpoint

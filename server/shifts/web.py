@@ -7,8 +7,8 @@ from uuid import UUID
 
 from aiohttp import web
 
-from server.accounts.access import CALLER, DRIVER, STAFF
-from server.accounts.model import NotPermitted
+from server.credentials.access import CALLER, DRIVER, STAFF
+from server.credentials.model import NotPermitted
 from server.gate import service as gate
 from server.gate.model import GateMissing
 from server.kit.api import endpoint

@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from server.accounts import credentials
 from server.accounts import service as accounts
-from server.accounts.model import NotAuthenticated
 from server.consent import service as consent
 from server.consent.model import ConsentItem, ConsentState
+from server.credentials import service as credentials
+from server.credentials.model import NotAuthenticated
 from server.devices import service as devices
 from server.devices.model import NoticeStanding
 from server.gate import service as gates

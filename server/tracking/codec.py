@@ -21,14 +21,7 @@ import numpy as np
 import zstandard
 from cryptography.exceptions import InvalidTag
 
-from server.tracking.model import (
-    ACCURACY_M,
-    BATTERY_PCT,
-    Flags,
-    Floats,
-    Ints,
-    Positions,
-)
+from server.tracking.model import ACCURACY_M, BATTERY_PCT, Flags, Floats, Ints, Positions
 from server.vault.model import DataKey
 
 VERSION: Final = 1

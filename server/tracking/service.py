@@ -9,7 +9,7 @@ from uuid import UUID
 import numpy as np
 import structlog
 
-from server.accounts.model import Caller
+from server.credentials.model import Caller
 from server.gate import service as gates
 from server.gate.model import Gate, GateMissing, Purpose, Windows
 from server.kit.db import Connection

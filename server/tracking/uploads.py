@@ -4,19 +4,13 @@ import asyncio
 from datetime import datetime
 from typing import Final
 
-from server.accounts.model import NotAuthenticated
+from server.credentials.model import NotAuthenticated
 from server.devices.model import NoticeRequired
 from server.gate.model import GateBusy
 from server.kit.db import Pool
 from server.kit.tokens import Token
 from server.tracking import codec
-from server.tracking.acceptance import (
-    SortedOut,
-    keeps_track,
-    month_starts,
-    refuse_all,
-    sort_out,
-)
+from server.tracking.acceptance import SortedOut, keeps_track, month_starts, refuse_all, sort_out
 from server.tracking.beliefs import Belief, Beliefs, ParsedTokens
 from server.tracking.committer import Committer
 from server.tracking.model import (

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from aiohttp import web
 
-from server.accounts.access import CALLER, DEVICE, VAULT, everyone
-from server.accounts.model import NotAuthenticated, Scope
-from server.accounts.viewers import viewer
+from server.credentials.access import CALLER, DEVICE, VAULT, everyone
+from server.credentials.model import NotAuthenticated, Scope
+from server.credentials.viewers import viewer
 from server.devices.model import NoticeRequired
 from server.gate import handover
 from server.gate.handover import Drawn, ReadsBusy

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from aiohttp import ClientResponse, ClientSession
 
-from server.accounts.web import ENDPOINTS, logging_in
-from server.attestations.web import ENDPOINTS as ATTESTATIONS
 from server.devices.web import ENDPOINTS as DEVICES
 from server.gate import service as gate
 from server.gate.model import Gate
 from server.kit import db
+from server.log_in.web import logging_in
+from tests.endpoints import ACCOUNTS as ENDPOINTS
+from tests.endpoints import ATTESTATIONS
 from tests.http import Clock, bearer, serve
 from tests.world import World
 

@@ -7,17 +7,11 @@ from time import monotonic
 
 import pytest
 
-from server.accounts.model import Scope
-from server.accounts.passwords import Passwords, PasswordTooCommon
+from server.credentials.model import Scope
 from server.kit import tokens
 from server.kit.ids import uuid7
-from tests.accounts.people import (
-    accept,
-    accounts,
-    add,
-    code_of,
-    new_driver,
-)
+from server.log_in.passwords import Passwords, PasswordTooCommon
+from tests.accounts.people import accept, accounts, add, code_of, new_driver
 from tests.http import Clock, bearer
 from tests.world import NOW, World
 

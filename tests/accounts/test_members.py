@@ -6,16 +6,16 @@ from uuid import UUID
 
 import pytest
 
-from server.accounts import credential_store, credentials, service, store
-from server.accounts.model import (
-    Locale,
-    LoginFailed,
+from server.accounts import service, store
+from server.accounts.model import Locale, NewMember, TimeZoneUnknown
+from server.credentials import service as credentials
+from server.credentials import store as credential_store
+from server.credentials.model import (
     MemberMissing,
     MemberState,
     MemberStateRefused,
-    NewMember,
+    NotPermitted,
     Role,
-    TimeZoneUnknown,
 )
 from server.kit import db, tokens
 from server.kit.cursors import CursorInvalid
@@ -253,7 +253,7 @@ async def test_erasing_leaves_no_row_here_and_all_rows_elsewhere(world: World) -
 
         async with db.tenant(world.pool, world.company_id) as conn:
             hashes = await service.login_hashes(conn, world.company_id, driver_id)
-            ended = await service.end_sessions_and_devices(
+            ended = await credentials.end_sessions_and_devices(
                 conn, world.company_id, driver_id, now=NOW
             )
             erased = await service.erase(conn, world.company_id, driver_id)
@@ -281,7 +281,7 @@ async def test_a_returning_driver_is_a_new_member(world: World) -> None:
         first = await join(client, staff)
         async with db.tenant(world.pool, world.company_id) as conn:
             driver_id = UUID(first["driver"]["driver_id"])
-            await service.end_sessions_and_devices(conn, world.company_id, driver_id, now=NOW)
+            await credentials.end_sessions_and_devices(conn, world.company_id, driver_id, now=NOW)
             await service.erase(conn, world.company_id, driver_id)
         second = await join(client, staff, phone=PHONE)
 
@@ -321,7 +321,7 @@ async def test_no_session_opens_once_erasing_began_after_the_password(world: Wor
         await service.set_state(conn, world.company_id, driver_id, MemberState.GRACE)
         await service.set_state(conn, world.company_id, driver_id, MemberState.ERASING)
 
-        with pytest.raises(LoginFailed):
+        with pytest.raises(NotPermitted):
             await credentials.open_session(
                 conn, world.company_id, driver_id, Role.DRIVER, lasts=lasts, now=NOW
             )

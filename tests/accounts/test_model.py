@@ -4,19 +4,17 @@ from uuid import UUID
 
 import pytest
 
-from server.accounts.access import ANY_MEMBER, DEVICE, DRIVER, MAIN_USER, STAFF, everyone, staff
 from server.accounts.logins import masked
-from server.accounts.model import (
+from server.accounts.model import TimeZoneUnknown, refuse_time_zone, refuse_transition
+from server.credentials.access import ANY_MEMBER, DEVICE, DRIVER, MAIN_USER, STAFF, everyone, staff
+from server.credentials.model import (
     Caller,
     Credential,
     MemberState,
     MemberStateRefused,
     Role,
     Scope,
-    TimeZoneUnknown,
     may_call,
-    refuse_time_zone,
-    refuse_transition,
 )
 from tests.world import NOW
 

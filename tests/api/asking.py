@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from aiohttp import ClientResponse, ClientSession
 
-from server.accounts.model import Scope
 from server.app import ENDPOINTS
+from server.credentials.model import Scope
 from server.kit.api import Endpoint
 from tests.api import samples
 from tests.api.people import CALLERS, People, may_call

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from server.accounts import credentials
-from server.accounts.model import Role, Scope
+from server.credentials import service as credentials
+from server.credentials.model import Role, Scope
 from server.demo import company as companies
 from server.demo.api import Api
 from server.demo.company import DemoCompany

@@ -11,9 +11,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Final
 
-from server.accounts.credentials import Kind
-from server.accounts.model import Role
 from server.app import ENDPOINTS, api_document
+from server.credentials.model import Kind, Role
 from server.kit import tokens
 from tests.api import hooks
 from tests.api.fuzzing import EFFORTS, Effort, Outcome, fuzz

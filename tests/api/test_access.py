@@ -10,23 +10,12 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from server.accounts.credentials import Kind
-from server.accounts.model import Role, Scope
 from server.app import ENDPOINTS
+from server.credentials.model import Kind, Role, Scope
 from server.kit import tokens
 from server.kit.api import Endpoint
 from tests.api import samples
-from tests.api.asking import (
-    CANARY,
-    GUARDED,
-    JSON,
-    Answer,
-    Stage,
-    ask,
-    name_of,
-    path_of,
-    tokens_for,
-)
+from tests.api.asking import CANARY, GUARDED, JSON, Answer, Stage, ask, name_of, path_of, tokens_for
 from tests.api.people import DEVICE, fresh_session, may_call
 
 BY_HANDLER = "upload_positions"

@@ -7,18 +7,15 @@ from uuid import UUID
 import pytest
 from aiohttp import ClientSession
 
-from server.accounts.web import ENDPOINTS as ACCOUNTS
-from server.accounts.web import logging_in
 from server.attestations import service
 from server.attestations.model import How, Told
-from server.attestations.web import ENDPOINTS as ATTESTATIONS
-from server.consent.web import ENDPOINTS as CONSENT
 from server.devices.web import ENDPOINTS as DEVICES
 from server.gate import service as gates
 from server.gate.model import GateItem
 from server.kit import db
 from server.kit.wire import rfc3339
 from server.ledger.model import Actor, ActorKind
+from server.log_in.web import logging_in
 from server.policies.model import Document
 from server.shifts import service as shifts
 from server.tracking import web as tracking
@@ -26,6 +23,7 @@ from tests import consents
 from tests.accounts.people import accept, new_driver
 from tests.conftest import Databases
 from tests.consents import body as given
+from tests.endpoints import ACCOUNTS, ATTESTATIONS, CONSENT
 from tests.http import Clock, bearer, serve
 from tests.tracking.conftest import positions
 from tests.world import CONSENTED, NOW, World, acknowledge, add_member, open_session

@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import ClientSession
 
-from server.accounts.web import ENDPOINTS as ACCOUNTS
-from server.accounts.web import logging_in
-from server.consent.web import ENDPOINTS as CONSENT
 from server.erasure.web import ENDPOINTS as ERASURE
+from server.log_in.web import logging_in
 from tests.accounts.people import gate_of, state_of
+from tests.endpoints import ACCOUNTS, CONSENT
 from tests.http import bearer, serve
 from tests.world import NOW, World
 

@@ -7,11 +7,9 @@ from typing import Any, Final
 import pytest
 from aiohttp import ClientSession
 
-from server.accounts.web import ENDPOINTS as ACCOUNTS
-from server.accounts.web import logging_in
 from server.consent.model import ConsentItem
-from server.consent.web import ENDPOINTS as CONSENT
 from server.kit.wire import rfc3339
+from server.log_in.web import logging_in
 from server.policies.model import Document
 from server.policies.web import ENDPOINTS as POLICIES
 from server.tracking import web as tracking
@@ -19,6 +17,7 @@ from tests.conftest import Databases
 from tests.consent.acts import call
 from tests.consent.people import new_driver
 from tests.consents import body
+from tests.endpoints import ACCOUNTS, CONSENT
 from tests.http import Clock, serve
 from tests.policies.acts import accept, current
 from tests.tracking.conftest import positions

@@ -7,13 +7,13 @@ from typing import Final
 import pytest
 from aiohttp import ClientSession
 
-from server.accounts.web import ENDPOINTS as ACCOUNTS
 from server.consent.model import ConsentItem
-from server.consent.web import ENDPOINTS
 from server.policies.web import ENDPOINTS as POLICIES
 from tests.consent.acts import call, read_gate
 from tests.consent.people import new_driver
 from tests.consents import NOTICE_BODY, body
+from tests.endpoints import ACCOUNTS
+from tests.endpoints import CONSENT as ENDPOINTS
 from tests.http import serve
 from tests.world import World
 

@@ -13,7 +13,6 @@ import pytest
 from aiohttp import ClientSession
 
 from server.consent.model import ConsentItem
-from server.consent.web import ENDPOINTS
 from server.gate import service as gate
 from server.kit import db
 from server.kit.db import ROLE_KEYS, pool
@@ -23,6 +22,7 @@ from tests.conftest import Databases
 from tests.consent.acts import call, consents, read_gate, records
 from tests.consent.people import ALL, new_driver
 from tests.consents import body
+from tests.endpoints import CONSENT as ENDPOINTS
 from tests.http import bearer, serve
 from tests.stage import stage
 from tests.world import NOW, World

@@ -29,16 +29,7 @@ from server.notices.kinds import Channel
 from server.policies import service as policies
 from server.policies.model import Document
 from server.shifts.model import AccountNotActive
-from tests.consent.acts import (
-    MINUTE,
-    act,
-    consents,
-    decide,
-    give,
-    read_gate,
-    shift_ends,
-    withdraw,
-)
+from tests.consent.acts import MINUTE, act, consents, decide, give, read_gate, shift_ends, withdraw
 from tests.consent.people import ALL, new_driver
 from tests.consents import NOTICE
 from tests.world import CONSENTED, NOW, Driver, World

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from server.consent import receipts, service
 from server.consent.model import ConsentItem
 from server.consent.receipts import ReceiptRefused
-from server.consent.web import ENDPOINTS
 from server.kit import db
 from server.ledger import service as ledger
 from tests.consent.acts import give, withdraw
 from tests.consent.people import new_driver
 from tests.consents import BIN, CONTACT
+from tests.endpoints import CONSENT as ENDPOINTS
 from tests.http import bearer, serve
 from tests.world import NOW, Driver, World
 

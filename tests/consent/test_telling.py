@@ -8,13 +8,13 @@ from aiohttp import ClientSession
 
 from server.accounts.model import BlockReason
 from server.consent import service as consent
-from server.consent.web import ENDPOINTS
 from server.gate import service as gate
 from server.kit import db
 from server.kit.wire import rfc3339
 from server.ledger.model import Actor, ActorKind
 from server.shifts import service as shifts
 from tests.consent.acts import call
+from tests.endpoints import CONSENT as ENDPOINTS
 from tests.http import serve
 from tests.told import last_entry, told
 from tests.world import NOW, SHIFT_STARTED, World

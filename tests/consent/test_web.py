@@ -6,12 +6,12 @@ import pytest
 from aiohttp import ClientSession
 
 from server.consent.model import ConsentItem
-from server.consent.web import ENDPOINTS
 from server.gate import service as gate
 from server.gate.model import GateItem
 from tests.consent.acts import call
 from tests.consent.people import ALL, new_driver
 from tests.consents import NOTICE_BODY, body
+from tests.endpoints import CONSENT as ENDPOINTS
 from tests.http import Clock, serve
 from tests.world import World, add_company, add_driver
 

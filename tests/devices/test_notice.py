@@ -7,18 +7,18 @@ import pytest
 from aiohttp import ClientSession
 
 from server.accounts.model import Locale
-from server.accounts.web import ENDPOINTS as ACCOUNTS
-from server.accounts.web import logging_in
 from server.devices import service
 from server.devices.web import ENDPOINTS as DEVICES
 from server.gate import service as gates
 from server.kit import db
 from server.kit.ids import uuid7
 from server.ledger.model import SYSTEM
+from server.log_in.web import logging_in
 from server.policies import service as policies
 from server.policies.model import ChangeClass, Document, Draft, sha256_of
 from server.tracking import web as tracking
 from tests.conftest import Databases
+from tests.endpoints import ACCOUNTS
 from tests.http import Clock, bearer, serve
 from tests.tracking.conftest import positions
 from tests.world import NOW, Driver, World, acknowledge, add_driver

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from server.accounts import credentials
 from server.accounts import service as accounts
-from server.accounts.model import Locale, MemberState, NewMember, Role
+from server.accounts.model import Locale, NewMember
 from server.consent.model import ConsentItem
+from server.credentials import service as credentials
+from server.credentials.model import MemberState, Role
 from server.devices import service as devices
 from server.gate import service as gate
 from server.kit import db, tokens

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import ClientSession
 
-from server.consent.web import ENDPOINTS as CONSENT_ENDPOINTS
 from server.erasure.web import ENDPOINTS
 from server.kit.ids import uuid7
 from tests.consent.people import ALL, new_driver
+from tests.endpoints import CONSENT as CONSENT_ENDPOINTS
 from tests.erasure.calls import ask, call, cancel, decide, set_grace
 from tests.http import Clock, serve
 from tests.world import Driver, World, add_company, open_session

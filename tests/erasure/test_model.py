@@ -2,7 +2,7 @@ from itertools import product
 
 import pytest
 
-from server.accounts.model import Role
+from server.credentials.model import Role
 from server.erasure.model import (
     TRANSITIONS,
     Act,

@@ -8,16 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from server.accounts.model import Role
+from server.credentials.model import Role
 from server.erasure import saga, service, store
-from server.erasure.model import (
-    ErasureActRefused,
-    ErasureMissing,
-    NotErased,
-    Request,
-    State,
-    Step,
-)
+from server.erasure.model import ErasureActRefused, ErasureMissing, NotErased, Request, State, Step
 from server.gate import service as gate
 from server.kit import db
 from server.kit.db import Pool

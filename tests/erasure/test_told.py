@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from server.consent.web import ENDPOINTS as CONSENT
 from server.erasure.web import ENDPOINTS
 from server.kit.db import ROLE_KEYS, pool
 from server.ledger import service as ledger
@@ -15,6 +14,7 @@ from server.vault.kek import load
 from server.vault.service import open_vault
 from tests.conftest import Databases
 from tests.consent.people import ALL, new_driver
+from tests.endpoints import CONSENT
 from tests.erasure.calls import ask, call, caller_of, cancel, decide, read_gate, set_grace
 from tests.http import serve
 from tests.told import is_about, last_entry, told

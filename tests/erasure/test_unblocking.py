@@ -12,7 +12,8 @@ from aiohttp import ClientSession
 
 from server.accounts import service as accounts
 from server.accounts import store as accounts_store
-from server.accounts.model import BlockReason, MemberState, Role
+from server.accounts.model import BlockReason
+from server.credentials.model import MemberState, Role
 from server.erasure import service, store
 from server.erasure.web import ENDPOINTS
 from server.gate import service as gate

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import ClientSession
 
 from server.accounts import service as accounts
-from server.accounts.model import BlockReason, Locale, NewMember, Role
-from server.consent.web import ENDPOINTS as CONSENT_ENDPOINTS
+from server.accounts.model import BlockReason, Locale, NewMember
+from server.credentials.model import Role
 from server.erasure import saga
 from server.erasure.model import Step
 from server.erasure.web import ENDPOINTS, ERASE_DUE
@@ -18,6 +18,7 @@ from server.gate import service as gate
 from server.kit import db
 from tests.consent.people import ALL, new_driver
 from tests.consents import body
+from tests.endpoints import CONSENT as CONSENT_ENDPOINTS
 from tests.erasure.calls import (
     account,
     ask,

@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 from server.accounts import service as accounts
-from server.accounts.model import Locale, NewMember, Role
+from server.accounts.model import Locale, NewMember
+from server.credentials.model import Role
 from server.kit import db
 from server.kit.db import ROLE_KEYS, Pool
 from server.kit.ids import uuid7

@@ -5,8 +5,8 @@ from uuid import uuid4
 import pytest
 from aiohttp import ClientSession
 
-from server.accounts import credentials
-from server.accounts.model import Scope
+from server.credentials import service as credentials
+from server.credentials.model import Scope
 from server.kit import db, tokens
 from server.kit.wire import rfc3339
 from server.links import service

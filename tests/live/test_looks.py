@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from aiohttp import ClientSession
 
-from server.accounts import credentials
-from server.accounts.model import Scope
+from server.credentials import service as credentials
+from server.credentials.model import Scope
 from server.kit import db
 from server.ledger import reads
 from server.ledger.model import ReadPurpose, Screen

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from server.accounts.model import MemberState
+from server.credentials.model import MemberState
 from server.gate.model import Gate
 from server.kit.ids import uuid7
 from server.live import model

@@ -7,26 +7,16 @@ from time import monotonic
 import pytest
 from aiohttp import ClientSession
 
-from server.accounts import service as accounts
 from server.kit import db, tokens
 from server.kit.ids import uuid7
 from server.live.hub import TICK_S
 from server.routes import service as routes
 from server.routes.model import Stop
 from server.routes.service import NewRoute
+from server.vehicles import service as vehicles
 from tests.conftest import Databases
 from tests.http import Clock, bearer
-from tests.live.screens import (
-    LAT,
-    LON,
-    act,
-    off_duty,
-    screen,
-    serve_live,
-    snapshot,
-    told,
-    upload,
-)
+from tests.live.screens import LAT, LON, act, off_duty, screen, serve_live, snapshot, told, upload
 from tests.world import NOW, World, add_company, add_member, open_session
 
 POSITION = {"lat", "lon", "fix_at", "speed_mps", "heading_deg", "accuracy_m"}
@@ -63,7 +53,7 @@ async def test_todays_route_and_its_vehicle_stand_beside_the_driver(
     client: ClientSession, world: World, dispatcher: str
 ) -> None:
     async with db.tenant(world.pool, world.company_id) as conn:
-        vehicle = await accounts.add_vehicle(
+        vehicle = await vehicles.add_vehicle(
             conn, world.company_id, name="Van 7", plate="123 ABC 02", now=NOW
         )
         stop = Stop(

@@ -5,7 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 from server.accounts import service as accounts
-from server.accounts.model import Locale, NewMember, Role
+from server.accounts.model import Locale, NewMember
+from server.credentials.model import Role
 from server.kit import db
 from server.notices import service
 from server.notices.delivery import Deliverer

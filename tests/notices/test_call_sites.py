@@ -5,8 +5,9 @@ from typing import Final
 
 import pytest
 
-from server.accounts.model import BlockReason, Role
+from server.accounts.model import BlockReason
 from server.consent.model import ConsentItem
+from server.credentials.model import Role
 from server.erasure.model import Ground, Outcome
 from server.ledger.model import ActorKind
 from server.notices.kinds import WORDS, NoticeKind

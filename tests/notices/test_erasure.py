@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from asyncpg import IntegrityConstraintViolationError
 
-from server.accounts.model import Role
+from server.credentials.model import Role
 from server.kit import db
 from server.notices import sealing, service, store
 from server.notices.kinds import Channel, NoticeKind

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from server.accounts.model import Locale, Role
+from server.accounts.model import Locale
+from server.credentials.model import Role
 from server.kit import openapi
 from server.kit.ids import uuid7
 from server.ledger import service as ledger

@@ -9,14 +9,7 @@ import pytest
 from server.accounts.model import Locale
 from server.kit import db
 from server.policies import store
-from server.policies.model import (
-    ChangeClass,
-    Document,
-    Edition,
-    Purpose,
-    Text,
-    sha256_of,
-)
+from server.policies.model import ChangeClass, Document, Edition, Purpose, Text, sha256_of
 from tests.world import NOW, World
 
 THIRTY_DAYS = timedelta(days=30)

@@ -13,11 +13,10 @@ import pytest
 from aiohttp import ClientSession, web
 
 import server
-from server.accounts import credentials
-from server.accounts.access import DRIVER, STAFF
-from server.accounts.model import Scope
-from server.accounts.viewers import viewer
-from server.accounts.web import logging_in
+from server.credentials import service as credentials
+from server.credentials.access import DRIVER, STAFF
+from server.credentials.model import Scope
+from server.credentials.viewers import viewer
 from server.gate import handover
 from server.gate import service as gate
 from server.gate.handover import Drawn
@@ -28,6 +27,7 @@ from server.kit.wire import rfc3339
 from server.ledger.model import ReadPurpose, Screen
 from server.links.web import showing
 from server.live import web as live
+from server.log_in.web import logging_in
 from server.tracking import web as tracking
 from tests.conftest import Databases
 from tests.http import bearer, serve

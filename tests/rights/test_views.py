@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from server.accounts import credentials
-from server.accounts.model import Scope
+from server.credentials import service as credentials
+from server.credentials.model import Scope
 from server.kit import db
 from server.kit.wire import rfc3339
 from tests.conftest import Databases

@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from server.accounts.model import NotAuthenticated
+from server.credentials.model import NotAuthenticated
 from server.gate import service as gates
 from server.gate.model import GateItem
 from server.kit import db, tokens

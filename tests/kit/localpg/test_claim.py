@@ -17,14 +17,7 @@ import pytest
 
 from server.kit import localpg
 from server.kit.localpg import LocalPostgresError
-from tests.kit.localpg.helpers import (
-    ROOT,
-    ask,
-    eventually,
-    gone_within_s,
-    parent,
-    quick,
-)
+from tests.kit.localpg.helpers import ROOT, ask, eventually, gone_within_s, parent, quick
 
 # ---- stopping and starting again
 

@@ -17,13 +17,7 @@ import pytest
 
 from server.kit import localpg
 from server.kit.localpg import LocalPostgresError, Server
-from tests.kit.localpg.helpers import (
-    PARENT,
-    TOP,
-    ask,
-    eventually,
-    quick,
-)
+from tests.kit.localpg.helpers import PARENT, TOP, ask, eventually, quick
 
 # ---- what it is
 

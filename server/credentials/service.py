@@ -2,11 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from uuid import UUID
 
-from server.accounts import credential_store, store
-from server.accounts.model import (
+from server.credentials import store
+from server.credentials.model import (
     DEVICE_NUMBER_MAX,
     ApiToken,
     ApiTokenExpiryPast,
@@ -15,10 +14,11 @@ from server.accounts.model import (
     Device,
     DeviceMissing,
     DeviceNumbersUsedUp,
-    LoginFailed,
+    Kind,
     MemberMissing,
     MemberState,
     MemberStateRefused,
+    NotPermitted,
     Role,
     Scope,
     Session,
@@ -36,14 +36,6 @@ from server.vault.service import Vault
 DEVICE_NAME_SCHEMA = "device.name"
 
 
-class Kind(StrEnum):
-    """What a token begins with."""
-
-    SESSION = "js"
-    DEVICE = "jd"
-    API = "ja"
-
-
 async def caller_of_token(conn: Connection, token: Token, *, now: datetime) -> Caller | None:
     """Return who presents the token; None when it is unknown, expired or revoked.
 
@@ -51,11 +43,11 @@ async def caller_of_token(conn: Connection, token: Token, *, now: datetime) -> C
     """
     match token.kind:
         case Kind.DEVICE:
-            look_up = credential_store.device_caller
+            look_up = store.device_caller
         case Kind.API:
-            look_up = credential_store.api_token_caller
+            look_up = store.api_token_caller
         case _:
-            look_up = credential_store.session_caller
+            look_up = store.session_caller
     found = await look_up(conn, token.company_id, token.digest)
     if found is None or token.kind not in tuple(Kind) or not found.holds(now):
         return None
@@ -66,7 +58,7 @@ async def callers_of_screens(
     conn: Connection, company_id: UUID, digests: Collection[bytes], *, now: datetime
 ) -> dict[bytes, Caller]:
     """Return who is behind those sessions and API tokens that still hold, by digest."""
-    found = await credential_store.credentials_of_screens(conn, company_id, digests)
+    found = await store.credentials_of_screens(conn, company_id, digests)
     return {digest: one.caller for digest, one in found.items() if one.holds(now)}
 
 
@@ -83,27 +75,49 @@ async def open_session(
 
     Raises
     ------
-    LoginFailed
-        The account was blocked or erased since the password was looked at.
+    NotPermitted
+        The account is blocked, or is gone.
     """
     if not may_call(role, await store.share_member(conn, company_id, member_id)):
-        raise LoginFailed
-    await credential_store.delete_sessions(conn, company_id, member_id, ended_by=now)
+        raise NotPermitted
+    await store.delete_sessions(conn, company_id, member_id, ended_by=now)
     token, digest = tokens.mint(Kind.SESSION, company_id)
     session = Session(
         company_id=company_id, member_id=member_id, token=token, expires_at=now + lasts
     )
-    await credential_store.insert_session(conn, session, digest, now)
+    await store.insert_session(conn, session, digest, now)
     return session
 
 
+async def locked_state(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState:
+    """Return what the member's account is; it stays so until the transaction ends.
+
+    Raises
+    ------
+    MemberMissing
+    """
+    state = await store.lock_member(conn, company_id, member_id)
+    if state is None:
+        raise MemberMissing
+    return state
+
+
+async def end_sessions_and_devices(
+    conn: Connection, company_id: UUID, member_id: UUID, *, now: datetime
+) -> int:
+    """Log the member out everywhere and revoke their devices; return how many ended."""
+    await gate.bump_credentials(conn, company_id, member_id)
+    sessions = await store.delete_sessions(conn, company_id, member_id)
+    return sessions + await store.revoke_devices(conn, company_id, member_id, now)
+
+
 async def session_ends(conn: Connection, company_id: UUID, digest: bytes) -> datetime | None:
-    return await credential_store.session_ends(conn, company_id, digest)
+    return await store.session_ends(conn, company_id, digest)
 
 
 async def close_session(conn: Connection, company_id: UUID, digest: bytes) -> None:
     """Log out: the token stops working."""
-    await credential_store.delete_session(conn, company_id, digest)
+    await store.delete_session(conn, company_id, digest)
 
 
 async def add_device(
@@ -132,12 +146,10 @@ async def add_device(
         now=now,
     )
     # Two additions of one member queue here, so that each gets a number of its own.
-    state = await store.lock_member(conn, company_id, member_id)
-    if state is None:
-        raise MemberMissing
+    state = await locked_state(conn, company_id, member_id)
     if state is not MemberState.ACTIVE:
         raise MemberStateRefused(state, MemberState.ACTIVE)
-    number = await credential_store.next_device_number(conn, company_id, member_id)
+    number = await store.next_device_number(conn, company_id, member_id)
     if number > DEVICE_NUMBER_MAX:
         raise DeviceNumbersUsedUp
     token, digest = tokens.mint(Kind.DEVICE, company_id)
@@ -150,7 +162,7 @@ async def add_device(
         created_at=now,
         revoked_at=None,
     )
-    await credential_store.insert_device(conn, device, digest)
+    await store.insert_device(conn, device, digest)
     return device, token
 
 
@@ -158,7 +170,7 @@ async def devices(
     conn: Connection, vault: Vault, company_id: UUID, member_id: UUID
 ) -> list[tuple[Device, str]]:
     """Return the member's devices, revoked ones too, each with its name."""
-    found = await credential_store.devices(conn, company_id, member_id)
+    found = await store.devices(conn, company_id, member_id)
     texts = [
         SealedText(sealed=one.name_sealed, row_id=one.device_id, schema=DEVICE_NAME_SCHEMA)
         for one in found
@@ -171,12 +183,12 @@ async def device(
     conn: Connection, company_id: UUID, member_id: UUID, device_id: UUID
 ) -> Device | None:
     """Return one device of the member, also a revoked one."""
-    return await credential_store.device(conn, company_id, member_id, device_id)
+    return await store.device(conn, company_id, member_id, device_id)
 
 
 async def device_of_token(conn: Connection, company_id: UUID, digest: bytes) -> Device | None:
     """Return the device that has this token, also a revoked one."""
-    return await credential_store.device_of_token(conn, company_id, digest)
+    return await store.device_of_token(conn, company_id, digest)
 
 
 async def revoke_device(
@@ -190,7 +202,7 @@ async def revoke_device(
     """
     # The gate before the device, as in every act on a driver: two orders would deadlock.
     await gate.bump_credentials(conn, company_id, member_id)
-    if not await credential_store.revoke_device(conn, company_id, member_id, device_id, now):
+    if not await store.revoke_device(conn, company_id, member_id, device_id, now):
         raise DeviceMissing
 
 
@@ -220,7 +232,7 @@ async def add_api_token(
         expires_at=expires_at,
         revoked_at=None,
     )
-    await credential_store.insert_api_token(conn, company_id, token, digest)
+    await store.insert_api_token(conn, company_id, token, digest)
     return token, text
 
 
@@ -233,9 +245,7 @@ async def api_tokens(
     ------
     CursorInvalid
     """
-    found = await credential_store.api_tokens(
-        conn, company_id, after=place_of(cursor), limit=limit + 1
-    )
+    found = await store.api_tokens(conn, company_id, after=place_of(cursor), limit=limit + 1)
     if len(found) <= limit:
         return found, None
     return found[:limit], cursor_of(found[limit - 1].api_token_id)
@@ -245,7 +255,7 @@ async def api_token_names(
     conn: Connection, company_id: UUID, api_token_ids: Collection[UUID]
 ) -> dict[UUID, str]:
     """Return what the integrations are called, revoked ones too."""
-    return await credential_store.api_token_names(conn, company_id, api_token_ids)
+    return await store.api_token_names(conn, company_id, api_token_ids)
 
 
 async def revoke_api_token(
@@ -257,5 +267,5 @@ async def revoke_api_token(
     ------
     ApiTokenMissing
     """
-    if not await credential_store.revoke_api_token(conn, company_id, api_token_id, now):
+    if not await store.revoke_api_token(conn, company_id, api_token_id, now):
         raise ApiTokenMissing

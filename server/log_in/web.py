@@ -8,31 +8,29 @@ from uuid import UUID
 
 from aiohttp import web
 
-from server.accounts import credentials, log_in, service
-from server.accounts.access import (
-    ANY_MEMBER,
-    CALLER,
-    COOKIE,
-    PUBLIC,
-    VAULT,
-    me,
-    presented,
-)
-from server.accounts.attempts import Attempts
-from server.accounts.client_address import client_address
-from server.accounts.log_in import Attempt
+from server.accounts import service as accounts
 from server.accounts.logins import EmailUnreadable, PhoneUnreadable
-from server.accounts.model import (
+from server.accounts.model import InvitationNotUsable
+from server.credentials import service as credentials
+from server.credentials.access import ANY_MEMBER, CALLER, COOKIE, PUBLIC, VAULT, me, presented
+from server.credentials.model import NotAuthenticated
+from server.gate import service as gate
+from server.kit.api import endpoint
+from server.kit.client_address import client_address
+from server.kit.db import Connection
+from server.kit.web import COMPANY, POOL, now, transaction
+from server.log_in import service
+from server.log_in.attempts import Attempts
+from server.log_in.model import (
     SESSION_LASTS,
     CompanyNeeded,
-    InvitationNotUsable,
     LogInBusy,
     LoginFailed,
-    NotAuthenticated,
     TooManyAttempts,
 )
-from server.accounts.passwords import Passwords, PasswordTooCommon
-from server.accounts.wire import (
+from server.log_in.passwords import Passwords, PasswordTooCommon
+from server.log_in.service import Attempt
+from server.log_in.wire import (
     Acceptance,
     Accepted,
     LogIn,
@@ -40,10 +38,6 @@ from server.accounts.wire import (
     SessionMember,
     SessionView,
 )
-from server.gate import service as gate
-from server.kit.api import endpoint
-from server.kit.db import Connection
-from server.kit.web import COMPANY, POOL, now, transaction
 
 PASSWORDS: web.AppKey[Passwords] = web.AppKey("PASSWORDS")
 ATTEMPTS: web.AppKey[Attempts] = web.AppKey("ATTEMPTS")
@@ -80,7 +74,7 @@ async def open_session(request: web.Request, *, body: LogIn) -> web.Response:
     """
     at, app = now(request), request.app
     lasts = SESSION_LASTS[body.transport]
-    session = await log_in.log_in(
+    session = await service.log_in(
         app[POOL],
         app[VAULT],
         app[PASSWORDS],
@@ -137,7 +131,7 @@ async def close_session(request: web.Request) -> web.Response:
 )
 async def accept_invitation(request: web.Request, *, body: Acceptance) -> Accepted:
     """Set a password with the one-time code. The account is active from then on."""
-    member = await log_in.accept_invitation(
+    member = await service.accept_invitation(
         request.app[POOL], request.app[PASSWORDS], body.code, body.password, now=now(request)
     )
     return Accepted(member_id=member.member_id, role=member.role)
@@ -152,8 +146,8 @@ async def _session_view(
     token: str | None,
 ) -> SessionView:
     company_id = request[COMPANY]
-    company = await service.company(conn, company_id)
-    profile = await service.profile(conn, request.app[VAULT], company_id, member_id)
+    company = await accounts.company(conn, company_id)
+    profile = await accounts.profile(conn, request.app[VAULT], company_id, member_id)
     return SessionView(
         token=token,
         expires_at=expires_at,

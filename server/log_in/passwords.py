@@ -11,8 +11,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 from zxcvbn import zxcvbn
 
-from server.accounts.model import LogInBusy
 from server.kit import errors
+from server.log_in.model import LogInBusy
 
 WORKERS: Final = 2
 WAITING_MAX: Final = 32

@@ -8,25 +8,16 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from server.accounts import credentials, service, store
-from server.accounts.attempts import Attempts
+from server.accounts import service as accounts
 from server.accounts.logins import canonical_login
-from server.accounts.model import (
-    Company,
-    CompanyNeeded,
-    InvitationNotUsable,
-    LoginFailed,
-    Member,
-    MemberState,
-    Role,
-    Session,
-    may_call,
-)
-from server.accounts.passwords import Passwords
-from server.gate import service as gate
+from server.accounts.model import Company, InvitationNotUsable, Member
+from server.credentials import service as credentials
+from server.credentials.model import NotPermitted, Session, may_call
 from server.kit import db, tokens
-from server.kit.db import Connection, Pool
-from server.kit.tokens import Token
+from server.kit.db import Pool
+from server.log_in.attempts import Attempts
+from server.log_in.model import CompanyNeeded, LoginFailed
+from server.log_in.passwords import Passwords
 from server.vault.service import Vault
 
 VERIFICATIONS_MIN: Final = 2
@@ -79,10 +70,13 @@ async def log_in(
     if len(found) > 1:
         raise CompanyNeeded([await _company(pool, one.company_id) for one in found])
     member = found[0]
-    async with db.tenant(pool, member.company_id) as conn:
-        return await credentials.open_session(
-            conn, member.company_id, member.member_id, member.role, lasts=lasts, now=now
-        )
+    try:
+        async with db.tenant(pool, member.company_id) as conn:
+            return await credentials.open_session(
+                conn, member.company_id, member.member_id, member.role, lasts=lasts, now=now
+            )
+    except NotPermitted:  # blocked or erased since the password was looked at
+        raise LoginFailed from None
 
 
 async def accept_invitation(
@@ -97,42 +91,19 @@ async def accept_invitation(
     InvitationNotUsable, PasswordTooCommon, LogInBusy
     """
     token = tokens.parse(code)
-    if token is None or token.kind != service.INVITATION_KIND:
+    if token is None or token.kind != accounts.INVITATION_KIND:
         raise InvitationNotUsable
     async with db.tenant(pool, token.company_id, readonly=True) as conn:
-        await _invited(conn, token, now)
+        await accounts.invited(conn, token, now=now)
     async with passwords.turn():
         password_hash = await passwords.hash(password)
     async with db.tenant(pool, token.company_id) as conn:
-        return await _accept(conn, token, password_hash, now)
-
-
-async def _accept(conn: Connection, token: Token, password_hash: str, now: datetime) -> Member:
-    member = await _invited(conn, token, now)
-    company_id, member_id = member.company_id, member.member_id
-    if member.role is Role.DRIVER:
-        # The gate first, as every act on a driver does: two orders would deadlock.
-        await gate.set_account_active(conn, company_id, member_id, active=True)
-    state = await store.lock_member(conn, company_id, member_id)
-    used = await store.delete_invitation(conn, company_id, token.digest)
-    if state is not MemberState.INVITED or not used:
-        raise InvitationNotUsable
-    await store.set_state(conn, company_id, member_id, MemberState.ACTIVE)
-    await store.set_password(conn, company_id, member_id, password_hash)
-    return member
-
-
-async def _invited(conn: Connection, token: Token, now: datetime) -> Member:
-    member_id = await store.invited_member(conn, token.company_id, token.digest, now)
-    member = None if member_id is None else await store.member(conn, token.company_id, member_id)
-    if member is None or member.state is not MemberState.INVITED:
-        raise InvitationNotUsable
-    return member
+        return await accounts.accept(conn, token, password_hash=password_hash, now=now)
 
 
 async def _companies(pool: Pool, login_hash: bytes, wanted: UUID | None) -> list[UUID]:
     async with pool.acquire() as conn:
-        chosen = await store.companies_of_login(
+        chosen = await accounts.companies_of_login(
             conn, login_hash, wanted=wanted, limit=COMPANIES_MAX
         )
     return chosen + [_NOBODY] * (VERIFICATIONS_MIN - len(chosen))
@@ -142,11 +113,11 @@ async def _proved(
     pool: Pool, passwords: Passwords, company_id: UUID, login_hash: bytes, password: str
 ) -> Member | None:
     async with db.tenant(pool, company_id, readonly=True) as conn:
-        member = await store.member_of_login(conn, company_id, login_hash)
+        member = await accounts.member_of_login(conn, company_id, login_hash)
     right = await passwords.verify(password, None if member is None else member.password_hash)
     return member if member is not None and right and may_call(member.role, member.state) else None
 
 
 async def _company(pool: Pool, company_id: UUID) -> Company:
     async with db.tenant(pool, company_id, readonly=True) as conn:
-        return await service.company(conn, company_id)
+        return await accounts.company(conn, company_id)

@@ -1,4 +1,4 @@
-"""Devices, API tokens, vehicles."""
+"""Devices and API tokens."""
 
 import asyncio
 from datetime import timedelta
@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from aiohttp import ClientSession
 
-from server.accounts import credentials, service
+from server.credentials import service as credentials
 from server.gate import service as gate
 from server.kit import db, tokens
 from server.kit.ids import uuid7
@@ -169,41 +169,3 @@ async def test_only_the_main_user_sees_and_makes_api_tokens(world: World) -> Non
         for role in ("driver", "dispatcher"):
             headers = bearer(await world.session(role))
             assert (await client.get("/v1/api-tokens", headers=headers)).status == 403
-
-
-async def test_vehicles_have_one_plate_each_and_come_in_pages(world: World) -> None:
-    async with accounts(world) as client:
-        staff = await world.session("dispatcher")
-        for number in range(3):
-            body = {"name": "Kamaz", "plate": f"{number} ABC 02"}
-            await add(client, "/v1/vehicles", staff, body)
-        answer = await client.post(
-            "/v1/vehicles", json={"name": "X", "plate": "1 ABC 02"}, headers=bearer(staff)
-        )
-        assert await code_of(answer) == (409, "plate-taken")
-
-        first = await (
-            await client.get("/v1/vehicles", params={"limit": "2"}, headers=bearer(staff))
-        ).json()
-        rest = await (
-            await client.get(
-                "/v1/vehicles",
-                params={"limit": "2", "cursor": first["next_cursor"]},
-                headers=bearer(staff),
-            )
-        ).json()
-        wrong = await client.get("/v1/vehicles", params={"cursor": "!"}, headers=bearer(staff))
-
-        plates = [one["plate"] for one in first["items"] + rest["items"]]
-        assert plates == ["0 ABC 02", "1 ABC 02", "2 ABC 02"]
-        assert rest["next_cursor"] is None
-        assert await code_of(wrong) == (422, "cursor-invalid")
-
-
-async def test_a_vehicle_is_found_in_its_own_company_only(world: World) -> None:
-    async with db.tenant(world.pool, world.company_id) as conn:
-        made = await service.add_vehicle(conn, world.company_id, name="V", plate="P", now=NOW)
-
-        assert await service.is_vehicle(conn, world.company_id, made.vehicle_id)
-        assert not await service.is_vehicle(conn, uuid7(), made.vehicle_id)
-        assert (await service.vehicles(conn, world.company_id))[0] == [made]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from server.accounts.model import (
+from server.credentials.model import (
     ApiToken,
     Caller,
     Credential,
@@ -355,3 +355,23 @@ def _device(row: Record) -> Device:
 
 def _texts(scopes: Sequence[Scope]) -> list[str]:
     return [scope.value for scope in scopes]
+
+
+async def share_member(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState | None:
+    """Return the member's state, which stays what it is until the transaction ends."""
+    state = await conn.fetchval(
+        "SELECT state FROM member WHERE company_id = $1 AND member_id = $2 FOR SHARE",
+        company_id,
+        member_id,
+    )
+    return None if state is None else MemberState(state)
+
+
+async def lock_member(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState | None:
+    """Return the member's state; changes of one member queue here."""
+    state = await conn.fetchval(
+        "SELECT state FROM member WHERE company_id = $1 AND member_id = $2 FOR NO KEY UPDATE",
+        company_id,
+        member_id,
+    )
+    return None if state is None else MemberState(state)

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from aiohttp import ClientSession, web
 
-from server.accounts.access import (
+from server.credentials.access import (
     ANY_MEMBER,
     CALLER,
     COOKIE,
@@ -18,7 +18,7 @@ from server.accounts.access import (
     PUBLIC_ORIGIN,
     staff,
 )
-from server.accounts.model import Scope
+from server.credentials.model import Scope
 from server.kit import db, tokens
 from server.kit.api import endpoint
 from server.kit.ids import uuid7

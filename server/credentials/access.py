@@ -6,9 +6,10 @@ from uuid import UUID
 
 from aiohttp import web
 
-from server.accounts import credentials
-from server.accounts.model import (
+from server.credentials import service
+from server.credentials.model import (
     Caller,
+    Kind,
     NotAuthenticated,
     NotPermitted,
     OriginForeign,
@@ -113,7 +114,7 @@ async def authorize(request: web.Request, access: Access) -> None:
         raise NotAuthenticated
     # The company in the token is a claim: it only decides whose rows the look-up may see.
     async with db.tenant(request.app[POOL], token.company_id, readonly=True) as conn:
-        caller = await credentials.caller_of_token(conn, token, now=now(request))
+        caller = await service.caller_of_token(conn, token, now=now(request))
     if caller is None:
         raise NotAuthenticated
     if not access.permits(caller):
@@ -136,7 +137,7 @@ def presented(request: web.Request) -> Token | None:
         return tokens.parse(bearer) if len(headers) == 1 and scheme.lower() == "bearer" else None
     cookie = request.cookies.get(COOKIE)
     token = None if cookie is None else tokens.parse(cookie)
-    if token is None or token.kind != credentials.Kind.SESSION:
+    if token is None or token.kind != Kind.SESSION:
         return None
     if request.method not in SAFE_METHODS and not _is_own_origin(request):
         raise OriginForeign

@@ -8,10 +8,11 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from server import settings
-from server.accounts.access import PUBLIC
-from server.accounts.client_address import TRUSTED_PROXIES, client_address
-from server.accounts.web import ENDPOINTS, logging_in
+from server.credentials.access import PUBLIC
 from server.kit.api import endpoint
+from server.kit.client_address import TRUSTED_PROXIES, client_address
+from server.log_in.web import logging_in
+from tests.endpoints import ACCOUNTS as ENDPOINTS
 from tests.http import serve
 from tests.world import World
 

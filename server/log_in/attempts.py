@@ -12,7 +12,7 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from server.accounts.model import TooManyAttempts
+from server.log_in.model import TooManyAttempts
 
 PER_ADDRESS: Final = RateLimitItemPerMinute(100, 5)
 FREE_ATTEMPTS: Final = 10

@@ -10,22 +10,14 @@ import pytest
 from aiohttp import web
 from limits import RateLimitItemPerSecond
 
-from server.accounts.access import COOKIE
-from server.accounts.attempts import (
-    FORGOTTEN_S,
-    FREE_ATTEMPTS,
-    WAIT_S_MAX,
-    Attempts,
-    network_of,
-)
-from server.accounts.log_in import COMPANIES_MAX, VERIFICATIONS_MIN
 from server.accounts.logins import canonical_login
-from server.accounts.model import LogInBusy, TooManyAttempts
-from server.accounts.passwords import WAITING_MAX, Passwords
-from server.accounts.session_web import PASSWORDS
-from server.accounts.web import ENDPOINTS, logging_in
-from server.attestations.web import ENDPOINTS as ATTESTATIONS
+from server.credentials.access import COOKIE
 from server.kit.ids import uuid7
+from server.log_in.attempts import FORGOTTEN_S, FREE_ATTEMPTS, WAIT_S_MAX, Attempts, network_of
+from server.log_in.model import LogInBusy, TooManyAttempts
+from server.log_in.passwords import WAITING_MAX, Passwords
+from server.log_in.service import COMPANIES_MAX, VERIFICATIONS_MIN
+from server.log_in.web import PASSWORDS, logging_in
 from tests.accounts.people import (
     EMAIL,
     PASSWORD,
@@ -40,6 +32,8 @@ from tests.accounts.people import (
     new_staff,
     token_of,
 )
+from tests.endpoints import ACCOUNTS as ENDPOINTS
+from tests.endpoints import ATTESTATIONS
 from tests.http import Clock, bearer, serve
 from tests.world import NOW, World, add_company, add_member, open_session
 

@@ -4,8 +4,8 @@ from typing import Final
 
 from aiohttp import web
 
-from server.accounts.access import CALLER
-from server.accounts.model import Caller, Role
+from server.credentials.access import CALLER
+from server.credentials.model import Caller, Role
 from server.ledger.model import Actor, ActorKind
 
 _KINDS: Final = {

@@ -1,0 +1,48 @@
+"""What the endpoints of devices and API tokens read and write."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from server.credentials.model import Scope
+from server.kit.wire import Instant, Text, Wire
+
+
+class NewDevice(Wire):
+    name: Annotated[str, Text(80)]
+
+
+class DeviceView(Wire):
+    device_id: UUID
+    name: str
+    created_at: Instant
+    revoked_at: Instant | None
+
+
+class AddedDevice(Wire):
+    """``token`` is shown once."""
+
+    device_id: UUID
+    name: str
+    token: str
+
+
+class NewApiToken(Wire):
+    name: Annotated[str, Text(80)]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
+    expires_at: Instant | None = None
+
+
+class ApiTokenView(Wire):
+    api_token_id: UUID
+    name: str
+    scopes: tuple[Scope, ...]
+    created_at: Instant
+    expires_at: Instant | None
+    revoked_at: Instant | None
+
+
+class AddedApiToken(ApiTokenView):
+    token: str
+    """Shown once."""

@@ -1,0 +1,17 @@
+"""What the endpoints of vehicles read and write."""
+
+from typing import Annotated
+from uuid import UUID
+
+from server.kit.wire import Text, Wire
+
+
+class NewVehicle(Wire):
+    name: Annotated[str, Text(80)]
+    plate: Annotated[str, Text(16)]
+
+
+class VehicleView(Wire):
+    vehicle_id: UUID
+    name: str
+    plate: str

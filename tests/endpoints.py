@@ -1,0 +1,17 @@
+"""Endpoints that belong together in a test: what a person does in one go is several features'."""
+
+from typing import Final
+
+from server.accounts.web import ENDPOINTS as MEMBERS
+from server.attestations.web import ENDPOINTS as ATTESTING
+from server.consent.web import ENDPOINTS as CONSENTING
+from server.credentials.web import ENDPOINTS as CREDENTIALS
+from server.invitations.web import ENDPOINTS as INVITATIONS
+from server.kit.api import Endpoint
+from server.log_in.web import ENDPOINTS as LOG_IN
+from server.shifts.web import ENDPOINTS as SHIFTS
+from server.vehicles.web import ENDPOINTS as VEHICLES
+
+ACCOUNTS: Final[tuple[Endpoint, ...]] = (*LOG_IN, *MEMBERS, *CREDENTIALS, *VEHICLES)
+ATTESTATIONS: Final[tuple[Endpoint, ...]] = (*INVITATIONS, *ATTESTING)
+CONSENT: Final[tuple[Endpoint, ...]] = (*CONSENTING, *SHIFTS)
