@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from server.consent import web as consent
 from server.erasure import saga, web
 from server.kit.wire import rfc3339
 from server.tracking import web as tracking
 from tests.conftest import Databases
 from tests.consent.people import ALL, new_driver
 from tests.consents import body
+from tests.endpoints import CONSENT
 from tests.http import bearer, serve
 from tests.world import NOW, Driver, World
 
@@ -23,7 +23,7 @@ async def client(world: World, databases: Databases) -> AsyncIterator[ClientSess
     async with serve(
         world,
         web.ENDPOINTS,
-        consent.ENDPOINTS,
+        CONSENT,
         tracking.ENDPOINTS,
         prepare=lambda app: app.cleanup_ctx.append(tracking.uploading(databases.main)),
     ) as client:

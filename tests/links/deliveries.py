@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from aiohttp import ClientSession, web
 
-from server.consent import web as consent
 from server.kit.wire import rfc3339
 from server.links import web as links
 from server.links.web import showing
@@ -17,6 +16,7 @@ from server.routes import web as routes
 from server.tracking import web as tracking
 from tests import consents
 from tests.conftest import Databases
+from tests.endpoints import CONSENT
 from tests.http import Clock, bearer, serve
 from tests.world import NOW, Driver, World
 
@@ -49,7 +49,7 @@ async def serve_links(
 
     async with serve(
         world,
-        consent.ENDPOINTS,
+        CONSENT,
         tracking.ENDPOINTS,
         routes.ENDPOINTS,
         links.ENDPOINTS,

@@ -11,13 +11,12 @@ from typing import Any
 
 from aiohttp import ClientError, ClientResponse, ClientSession, web
 
-from server.accounts import web as accounts
-from server.consent import web as consent
 from server.gate.model import GateItem
 from server.kit.wire import rfc3339
 from server.live import web as live
 from server.tracking import web as tracking
 from tests import consents
+from tests.endpoints import ACCOUNTS, CONSENT
 from tests.http import Clock, bearer, serve
 from tests.world import Driver, World, add_driver
 
@@ -151,9 +150,9 @@ async def serve_live(
     async with serve(
         world,
         live.ENDPOINTS,
-        consent.ENDPOINTS,
+        CONSENT,
         tracking.ENDPOINTS,
-        accounts.ENDPOINTS,
+        ACCOUNTS,
         clock=clock,
         prepare=prepare,
     ) as client:

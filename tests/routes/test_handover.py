@@ -14,7 +14,6 @@ import gpxpy
 import pytest
 from aiohttp import ClientError, ClientSession
 
-from server.consent import web as consent
 from server.gate import handover
 from server.gate import service as gate
 from server.gate.model import Gate
@@ -24,6 +23,7 @@ from server.kit.wire import rfc3339
 from server.routes import web as routes
 from server.tracking import web as tracking
 from tests.conftest import Databases
+from tests.endpoints import CONSENT
 from tests.http import bearer, serve
 from tests.world import NOW, Driver, World, add_driver
 
@@ -40,7 +40,7 @@ COORDINATE: Final = re.compile(rb"43\.2\d|76\.8\d")
 async def client(world: World, databases: Databases) -> AsyncIterator[ClientSession]:
     async with serve(
         world,
-        consent.ENDPOINTS,
+        CONSENT,
         tracking.ENDPOINTS,
         routes.ENDPOINTS,
         prepare=lambda app: app.cleanup_ctx.append(tracking.uploading(databases.main)),
