@@ -32,9 +32,11 @@ lint: ## Only what needs no server: format, lint, types, contracts, the web apps
 	@$(PYTHON) .venv/bin/lint-imports --no-logo
 	@.ci/install npm run --silent check
 
-race: ## Proof: no position is stored after a withdrawal (SIZE=smoke for a short one)
+race: ## Proof: no position is stored after any act that stops recording (SIZE=smoke for a short one)
 	@.ci/install dev
-	@exec $(PYTHON) -m tests.races.withdrawal
+	@$(PYTHON) -m tests.races.withdrawal
+	@$(PYTHON) -m tests.races.acts
+	@$(PYTHON) -m tests.races.readers
 
 acceptance: ## Proof: no position is kept that may not be (SIZE=smoke for a short one)
 	@.ci/install dev

@@ -36,6 +36,7 @@ from server.ledger.model import (
     seal_detail,
 )
 from server.ledger.verify import verify
+from server.rights.service import tell_of_alert
 from tests.ledger.chains import append_some, bare_company, bare_world, enrolled
 from tests.proofs import Report, Row, at_most, size
 from tests.stage import Stage, stage
@@ -210,7 +211,7 @@ async def _fill(world: World, company_id: UUID, count: int) -> None:
 async def _reads(world: World, sizes: Sizes, report: Report) -> None:
     drivers = await _many_drivers(world, sizes.drivers)
     viewers = [Actor(kind=ActorKind.API_TOKEN, reference_id=uuid4()) for _ in range(sizes.viewers)]
-    looking = reads.Reads(world.pool)
+    looking = reads.Reads(world.pool, tell_of_alert)
     room = f"{sizes.viewers} viewers x {sizes.drivers} drivers"
     await _look(world, looking, viewers, drivers, 0)  # gives every driver a pseudonym
     before = await _read_bytes(world)

@@ -71,6 +71,7 @@ async def jolda(at: Stage) -> AsyncGenerator[Served]:
     environment = {
         "DATABASE_URL": at.main,
         "KEYS_DATABASE_URL": at.keys,
+        "JOLDA_STORAGE_COUNTRY": "KZ",
         "JOLDA_KEK_FILE": str(at.kek),
         "JOLDA_HOME": str(at.kek.parent / "home"),
         "JOLDA_PORT": str(port),

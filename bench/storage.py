@@ -111,6 +111,7 @@ async def _read_day(
                 rows[0].first_at,
                 rows[-1].last_at + timedelta(seconds=1),
                 purpose=ReadPurpose.SUBJECT_ACCESS,
+                now=BEGAN,
             )
         took_ms.append(1000 * (time.perf_counter() - began))
         count = len(track)

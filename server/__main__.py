@@ -38,6 +38,7 @@ TOLD: Final = (
     PostgresUnreachable,
     UnsafePostgres,
     databases.SchemaOutdated,
+    databases.StorageMoved,
     SchemaTooNew,
     SchemaUnreadable,
     KekUnusable,
@@ -152,7 +153,8 @@ async def _verify_ledger(chosen: argparse.Namespace, found: Settings, _stop: asy
 async def _verify_receipt(
     chosen: argparse.Namespace, _found: Settings, _stop: asyncio.Event
 ) -> None:
-    for sentence in receipts.verify_receipt(chosen.file, chosen.public_key):
+    said = receipts.verify_receipt(chosen.file, chosen.public_key, chosen.signature)
+    for sentence in said:
         sys.stdout.write(f"{sentence}\n")
 
 
@@ -239,6 +241,9 @@ def _add_verifiers(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     verify = receipt.add_parser("verify", help=words, description=words)
     verify.add_argument("file", type=Path, metavar="FILE")
     verify.add_argument("--public-key", type=Path, metavar="FILE", help="PEM, or 64 hex digits")
+    verify.add_argument(
+        "--signature", type=Path, metavar="FILE", help="the driver's own, if the receipt names one"
+    )
     verify.set_defaults(command=_verify_receipt)
 
 

@@ -7,13 +7,16 @@ from aiohttp import web
 
 from server.accounts.web import ENDPOINTS as ACCOUNTS
 from server.attestations.web import ENDPOINTS as ATTESTATIONS
+from server.clarifications.web import ENDPOINTS as CLARIFICATIONS
 from server.consent.web import ENDPOINTS as CONSENT
+from server.controllers.web import ENDPOINTS as CONTROLLERS
 from server.credentials.access import PUBLIC_ORIGIN, SECURITY_SCHEMES, VAULT, authorize
 from server.credentials.web import ENDPOINTS as CREDENTIALS
 from server.databases import Opened
 from server.devices.web import ENDPOINTS as DEVICES
 from server.erasure.web import ENDPOINTS as ERASURE
 from server.gate.handover import writing_down
+from server.guardians.web import ENDPOINTS as GUARDIANS
 from server.invitations.web import ENDPOINTS as INVITATIONS
 from server.kit import api, openapi
 from server.kit.api import Endpoint
@@ -26,10 +29,14 @@ from server.links import web as links
 from server.live import web as live
 from server.log_in.web import ENDPOINTS as LOG_IN
 from server.log_in.web import logging_in
+from server.notices.ports import ports_of
 from server.notices.web import ENDPOINTS as NOTICES
+from server.notices.web import WAYS_OUT
 from server.pages import web as pages
 from server.policies import web as policies
+from server.rights import service as rights
 from server.rights.web import ENDPOINTS as RIGHTS
+from server.rights.web import counting, noticing_unknown_ids
 from server.routes.web import ENDPOINTS as ROUTES
 from server.settings import Settings
 from server.shifts.web import ENDPOINTS as SHIFTS
@@ -46,8 +53,11 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *VEHICLES,
     *NOTICES,
     *policies.ENDPOINTS,
+    *CLARIFICATIONS,
     *SHIFTS,
+    *GUARDIANS,
     *CONSENT,
+    *CONTROLLERS,
     *DEVICES,
     *INVITATIONS,
     *ATTESTATIONS,
@@ -62,7 +72,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 
 def create_app(settings: Settings, opened: Opened, *, clock: Clock) -> web.Application:
     """Wire the application. Opens nothing: what lives runs in ``cleanup_ctx``."""
-    app = web.Application(middlewares=[metrics_middleware, problems])
+    app = web.Application(middlewares=[metrics_middleware, problems, noticing_unknown_ids])
     app[POOL] = opened.pool
     app[VAULT] = opened.vault
     app[CLOCK] = clock
@@ -70,8 +80,10 @@ def create_app(settings: Settings, opened: Opened, *, clock: Clock) -> web.Appli
     if settings.public_origin is not None:
         app[PUBLIC_ORIGIN] = settings.public_origin
     app[TRUSTED_PROXIES] = settings.trusted_proxies
+    app[WAYS_OUT] = frozenset(ports_of(settings.smtp, settings.sms, settings.push))
     app.cleanup_ctx.append(logging_in)
-    app.cleanup_ctx.append(writing_down)
+    app.cleanup_ctx.append(writing_down(rights.tell_of_alert))
+    app.cleanup_ctx.append(counting)
     app.cleanup_ctx.append(uploading(opened.dsn))
     app.cleanup_ctx.append(links.showing)
     live.install(app)

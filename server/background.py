@@ -1,4 +1,4 @@
-"""What is done without a caller: queued jobs, and what is due each minute.
+"""What is done without a caller: queued jobs, and what is due each minute or day.
 
 With app.py the only module that knows every feature. Each piece of work is of one company at a
 time, and one that fails does not hold up the others.
@@ -14,6 +14,8 @@ import structlog
 
 from server.accounts import service as accounts
 from server.consent import service as consent
+from server.consent.acts import message_consents
+from server.controllers import transfer
 from server.databases import Opened
 from server.erasure import saga
 from server.erasure.web import ERASE_DUE
@@ -22,7 +24,7 @@ from server.kit import db
 from server.kit.jobs import Jobs, Payload
 from server.kit.problem import where
 from server.kit.web import Clock
-from server.ledger import reads
+from server.ledger import reads, retention
 from server.ledger import service as ledger
 from server.links import service as links
 from server.notices.delivery import Deliverer
@@ -44,10 +46,12 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
     """Return the work of this process."""
     pool, vault = opened.pool, opened.vault
     ports = ports_of(settings.smtp, settings.sms, settings.push)
-    deliverer = Deliverer(pool, vault, ports)
+    deliverer = Deliverer(pool, vault, ports, consents=message_consents, clock=clock)
 
     async def erase_due(payload: Payload) -> None:
-        await saga.run_due(pool, vault, UUID(payload["company_id"]), clock())
+        await saga.run_due(
+            pool, vault, UUID(payload["company_id"]), clock(), tell=deliverer.deliver_to
+        )
 
     async def deliver_notice(payload: Payload) -> None:
         ids = UUID(payload["company_id"]), UUID(payload["notice_id"])
@@ -62,22 +66,31 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
         "ship_editions": policies.ship,
         "sweep_gate_closings": gate.sweep_closings,
         "sweep_latest_positions": tracking.sweep_latest,
+        "tell_of_editions": policies.tell_newcomers,
     }
     works: Mapping[str, Work] = {
         **{name: partial(_in_transaction, pool, work) for name, work in transactions.items()},
         "apply_editions": partial(_apply_editions, pool),
+        "change_controllers": partial(transfer.run_due, pool),
         "deliver_notices": deliverer.deliver_due,
         "destroy_live_keys": vault.destroy_live,
         "enrol_in_ledger": partial(ledger.enrol_missing, pool, vault),
-        "erase_due": partial(saga.run_due, pool, vault),
+        "erase_due": partial(saga.run_due, pool, vault, tell=deliverer.deliver_to),
         "keep_checkpoints": partial(ledger.keep_checkpoint, pool, vault),
         "note_arrivals": partial(links.note_arrivals, pool, vault),
+    }
+    daily: Mapping[str, Work] = {
+        "forget_old_reads": partial(retention.forget_old_reads, opened.dsn),
     }
     return Jobs(
         queued={ERASE_DUE: erase_due, DELIVER_NOTICE: deliver_notice},
         every_minute={
             name: partial(each_company, opened.dsn, clock, name, work)
             for name, work in works.items()
+        },
+        every_day={
+            name: partial(each_company, opened.dsn, clock, name, work)
+            for name, work in daily.items()
         },
     )
 
@@ -108,7 +121,6 @@ async def _apply_editions(pool: db.Pool, company_id: UUID, now: datetime) -> Non
         if edition.adds_purpose is None:
             return
         async with gate.stopping(pool, company_id, driver_id, now=now) as conn:
-            item = edition.adds_purpose.value
-            await consent.supersede(conn, company_id, driver_id, item, now)
+            await consent.supersede(conn, company_id, driver_id, edition, now=now)
 
     await policies.apply_editions(pool, company_id, now, supersede)

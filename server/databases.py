@@ -9,6 +9,8 @@ from typing import Final, Literal
 
 import asyncpg
 
+from server.accounts import service as accounts
+from server.consent import service as consent
 from server.kit import db, localpg
 from server.kit.db import PostgresUnreachable
 from server.kit.migrate import is_current, migrate
@@ -25,6 +27,10 @@ Say = Callable[[str], None]
 
 class SchemaOutdated(Exception):
     """The database is not at the revision this code needs. ``str`` says what to run."""
+
+
+class StorageMoved(Exception):
+    """Drivers agreed to another country than the data is stored in. ``str`` says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +119,28 @@ async def opened(
         vault = await open_vault(keys_pool, kek, now)
         async with evicting(vault):
             yield Opened(dsn=databases.main, pool=pool, keys_pool=keys_pool, vault=vault)
+
+
+async def refuse_moved(opened: Opened, country: str) -> None:
+    """Let every company's consents say the country of the settings, or else refuse to start.
+
+    Raises
+    ------
+    StorageMoved
+        Consents in force say another one.
+    """
+    conn = await db.connect(opened.dsn, role=db.ROLE_JOBS)
+    try:
+        companies = await accounts.every_company(conn)
+    finally:
+        await conn.close()
+    for company_id in companies:
+        async with db.tenant(opened.pool, company_id) as tenant:
+            if not await consent.settle_storage(tenant, company_id, country):
+                raise StorageMoved(
+                    f"JOLDA_STORAGE_COUNTRY is {country}, but drivers of the company {company_id} "
+                    "agreed to storage in another country. See docs/how-to/run-in-production.md."
+                )
 
 
 async def _embedded(server: localpg.Server) -> Databases:

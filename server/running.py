@@ -11,6 +11,7 @@ from server.accounts import service as accounts
 from server.accounts.model import Locale, NewMember
 from server.app import create_app, create_ops_app
 from server.background import jobs_of
+from server.consent import service as consent
 from server.credentials.model import Role
 from server.databases import Databases, Opened, Say
 from server.kit import db, jobs
@@ -38,10 +39,11 @@ async def server(
 
     Raises
     ------
-    KekUnusable, CannotListen, ParserUnsafe
+    KekUnusable, StorageMoved, CannotListen, ParserUnsafe
     """
     async with AsyncExitStack() as stack:
         opened = await stack.enter_async_context(databases.opened(dsns, settings, now=clock()))
+        await databases.refuse_moved(opened, settings.storage_country)
         app = create_app(settings, opened, clock=clock)
         limits = Limits(connections_per_address_max=settings.connections_per_address_max)
         address = await stack.enter_async_context(
@@ -106,6 +108,7 @@ async def create_company(
                 now=now,
             )
             await policies.ship(conn, made.company_id, now)
+            await consent.settle_storage(conn, made.company_id, settings.storage_country)
     return invitation.code, invitation.expires_at
 
 
@@ -130,6 +133,6 @@ async def verify_ledgers(
                 companies = await accounts.every_company(conn)
             finally:
                 await conn.close()
-        status = await verify_all(opened.pool, opened.vault, companies, say=say)
+        status = await verify_all(opened.pool, opened.vault, companies, say=say, now=utc_now())
     if status != SOUND:
         raise LedgerBroken("The ledger is not what was written.")

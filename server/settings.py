@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from server.accounts.logins import EmailUnreadable, canonical_email
+from server.kit.countries import COUNTRIES
 from server.kit.outgoing import Destination, is_loopback, is_safe_url
 from server.notices.ports import SmtpServer
 
@@ -17,6 +18,8 @@ Network: TypeAlias = IPv4Network | IPv6Network
 PORT_MAX: Final = 65_535
 CONNECTIONS_PER_ADDRESS_MAX: Final = 256
 CONNECTIONS_MAX: Final = 1_000_000
+EMBEDDED_COUNTRY: Final = "KZ"
+"""Where the embedded PostgreSQL stands, if nobody says otherwise."""
 SMTP_PORTS: Final = {"smtp": 587, "smtps": 465}
 STATIC: Final = Path(__file__).parents[1] / "dashboard" / "dist"
 
@@ -34,6 +37,8 @@ class Settings:
     database_url: str | None = field(default=None, repr=False)
     """``main``; None starts the embedded PostgreSQL."""
     keys_database_url: str | None = field(default=None, repr=False)
+    storage_country: str = EMBEDDED_COUNTRY
+    """Where both databases stand (ISO 3166-1): what every consent says of the storage."""
     kek_file: Path
     host: str = "127.0.0.1"
     port: int = 8080
@@ -70,6 +75,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         home=home,
         database_url=database_url,
         keys_database_url=keys_database_url,
+        storage_country=_country(environment, is_embedded=database_url is None),
         kek_file=Path(environment.get("JOLDA_KEK_FILE") or home / "keys" / "kek").absolute(),
         host=environment.get("JOLDA_HOST") or "127.0.0.1",
         port=_whole(environment, "JOLDA_PORT", 8080, most=PORT_MAX),
@@ -91,6 +97,23 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         sms=_destination(environment, "JOLDA_SMS_URL", "JOLDA_SMS_TOKEN_FILE"),
         push=_destination(environment, "JOLDA_PUSH_URL", "JOLDA_PUSH_TOKEN_FILE"),
     )
+
+
+def _country(environment: Mapping[str, str], *, is_embedded: bool) -> str:
+    """Return where the data is stored: nobody but who runs the databases can know it."""
+    code = environment.get("JOLDA_STORAGE_COUNTRY")
+    if not code:
+        if is_embedded:
+            return EMBEDDED_COUNTRY
+        raise SettingsInvalid(
+            "Set JOLDA_STORAGE_COUNTRY to the country in which the databases of DATABASE_URL and "
+            "KEYS_DATABASE_URL stand, such as KZ: every consent names it."
+        )
+    if code not in COUNTRIES:
+        raise SettingsInvalid(
+            "JOLDA_STORAGE_COUNTRY must be the two capital letters of a country, such as KZ."
+        )
+    return code
 
 
 def _dsn(environment: Mapping[str, str], name: str, password_file: str) -> str | None:

@@ -14,6 +14,9 @@ from server.kit.api import Endpoint
 from server.kit.http_server import listening
 from server.kit.problem import problems
 from server.kit.web import CLOCK, POOL
+from server.notices.kinds import Channel
+from server.notices.web import WAYS_OUT
+from server.rights import service as rights
 from tests.world import NOW, World
 
 
@@ -43,7 +46,8 @@ async def serve(
     app[VAULT] = world.vault
     frozen: kit_web.Clock = clock or Clock()
     app[CLOCK] = frozen
-    app.cleanup_ctx.append(writing_down)
+    app[WAYS_OUT] = frozenset({Channel.EMAIL})
+    app.cleanup_ctx.append(writing_down(rights.tell_of_alert))
     prepare(app)
     api.install(app, [one for feature in features for one in feature], authorize=authorize)
     async with (

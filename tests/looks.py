@@ -9,6 +9,7 @@ from server.kit.db import Pool
 from server.kit.ids import uuid7
 from server.ledger.model import Actor, ActorKind, ReadPurpose, Screen
 from server.ledger.reads import Reads
+from server.rights.service import tell_of_alert
 
 
 def looking(pool: Pool, company_id: UUID, clock: Callable[[], datetime]) -> Viewing:
@@ -17,6 +18,6 @@ def looking(pool: Pool, company_id: UUID, clock: Callable[[], datetime]) -> View
         viewer=Actor(kind=ActorKind.API_TOKEN, reference_id=uuid7()),
         purpose=ReadPurpose.DISPATCH_TRACKING,
         screen=Screen.LIVE_MAP,
-        reads=Reads(pool),
+        reads=Reads(pool, tell_of_alert),
         clock=clock,
     )

@@ -54,7 +54,8 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     ports = {"JOLDA_PORT": str(free_port()), "JOLDA_OPS_PORT": str(free_port())}
     unsafe = {"JOLDA_ALLOW_UNSAFE_POSTGRES": "for-tests-only"}
-    return kept | ports | unsafe | {"JOLDA_HOME": str(home)} | settings
+    declared = {"JOLDA_STORAGE_COUNTRY": "KZ"} if "DATABASE_URL" in settings else {}
+    return kept | ports | unsafe | declared | {"JOLDA_HOME": str(home)} | settings
 
 
 def jolda(*words: str, home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -194,9 +195,25 @@ def test_one_database_alone_is_told(home: Path) -> None:
     assert "KEYS_DATABASE_URL" in told(done)
 
 
+@pytest.mark.proves("relog-service:8.5")
+def test_databases_whose_country_nobody_declared_are_told(home: Path) -> None:
+    nowhere = f"postgresql://127.0.0.1:{free_port()}/main"
+    named = {"DATABASE_URL": nowhere, "KEYS_DATABASE_URL": nowhere}
+
+    done = jolda("serve", home=home, JOLDA_STORAGE_COUNTRY="", **named)
+
+    assert "Set JOLDA_STORAGE_COUNTRY" in told(done)
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("JOLDA_PORT", "eighty"), ("JOLDA_PORT", "65536"), ("JOLDA_PUBLIC_ORIGIN", "jolda")],
+    [
+        ("JOLDA_PORT", "eighty"),
+        ("JOLDA_PORT", "65536"),
+        ("JOLDA_PUBLIC_ORIGIN", "jolda"),
+        ("JOLDA_STORAGE_COUNTRY", "KK"),
+        ("JOLDA_STORAGE_COUNTRY", "kz"),
+    ],
 )
 def test_a_setting_that_cannot_be_is_named(home: Path, setting: str, value: str) -> None:
     assert setting in told(jolda("serve", home=home, **{setting: value}))

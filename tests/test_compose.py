@@ -176,6 +176,14 @@ def test_the_owner_migrates_and_another_log_in_serves(name: str, log_in: str) ->
         assert (SERVICES[database]["environment"]["POSTGRES_USER"] == log_in) is (name == "migrate")
 
 
+def test_nothing_is_stored_where_nobody_said_in_which_country() -> None:
+    """Jolda takes an empty setting for none, and then does not start."""
+    for name in ("migrate", "server"):
+        assert (
+            SERVICES[name]["environment"]["JOLDA_STORAGE_COUNTRY"] == "${JOLDA_STORAGE_COUNTRY:-}"
+        )
+
+
 def test_the_secrets_that_are_told_to_be_made_are_those_that_are_read(tmp_path: Path) -> None:
     told = re.findall("```bash\n(.*?)```", HOW_TO, re.DOTALL)[0]
     header = (TOP / "docker-compose.yml").read_text().partition("\nname:")[0]

@@ -68,6 +68,7 @@ class Run:
             "JOLDA_PORT": "0",
             "JOLDA_OPS_PORT": "0",
             "JOLDA_ALLOW_UNSAFE_POSTGRES": "for-tests-only",
+            "JOLDA_STORAGE_COUNTRY": "KZ",
         }
         return settings_of.read(self.environment(service) | ours)
 

@@ -114,6 +114,11 @@ async def add_member(
     return member_id
 
 
+async def begin_erasing(world: World, member_id: UUID) -> None:
+    """Let the member's history be deleted, as the erasing job finds it."""
+    await world.owner.execute("UPDATE member SET state = 'erasing' WHERE member_id = $1", member_id)
+
+
 async def open_session(pool: Pool, company_id: UUID, member_id: UUID) -> str:
     token, digest = tokens.mint("js", company_id)
     async with db.tenant(pool, company_id) as conn:

@@ -86,6 +86,11 @@ async def company(conn: Connection, company_id: UUID) -> Company:
     return found
 
 
+async def rename(conn: Connection, company_id: UUID, name: str) -> None:
+    """Call the company something else: another legal person took it over."""
+    await store.rename(conn, company_id, name)
+
+
 async def every_company(conn: Connection) -> list[UUID]:
     """Return the ids of all companies; ``conn`` acts as the job runner's role."""
     return await store.every_company(conn)
@@ -320,7 +325,7 @@ async def block(
         await credentials.end_sessions_and_devices(conn, company_id, driver_id, now=now)
 
 
-async def unblock(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
+async def unblock(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> None:
     """Open the gate for the account again; consents are as they were left, no shift is on.
 
     Raises
@@ -328,6 +333,7 @@ async def unblock(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
     GateMissing, MemberStateRefused
     """
     await gate.set_account_active(conn, company_id, driver_id, active=True)
+    await gate.moment(conn, company_id, driver_id, now)
     await _move(conn, company_id, driver_id, MemberState.BLOCKED, MemberState.ACTIVE)
 
 

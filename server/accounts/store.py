@@ -38,6 +38,10 @@ async def company(conn: Connection, company_id: UUID) -> Company | None:
     return None if row is None else Company(**dict(row))
 
 
+async def rename(conn: Connection, company_id: UUID, name: str) -> None:
+    await conn.execute("UPDATE company SET name = $2 WHERE company_id = $1", company_id, name)
+
+
 async def insert_member(conn: Connection, member: Member) -> None:
     """Add the member.
 

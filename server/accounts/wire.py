@@ -5,18 +5,18 @@ from uuid import UUID
 
 from server.accounts.model import Locale
 from server.credentials.model import MemberState, Role
-from server.kit.wire import Instant, Text, Wire
+from server.kit.wire import Instant, ProfileText, Text, Wire
 
 
 class NewDriver(Wire):
-    name: Annotated[str, Text(120)]
+    name: Annotated[str, ProfileText(120)]
     phone: Annotated[str, Text(40)]
     email: Annotated[str, Text(254)] | None = None
     locale: Locale
 
 
 class NewStaff(Wire):
-    name: Annotated[str, Text(120)]
+    name: Annotated[str, ProfileText(120)]
     email: Annotated[str, Text(254)]
     phone: Annotated[str, Text(40)] | None = None
     role: Literal[Role.DISPATCHER, Role.MAIN_USER]

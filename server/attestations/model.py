@@ -38,6 +38,14 @@ class Attestation:
     disputed_at: datetime | None = None
 
 
+class Disputed(StrEnum):
+    """What a driver says is not true."""
+
+    EVERYTHING = "everything"
+    """That they were told, and the birth year, if one was stated."""
+    BIRTH_YEAR = "birth_year"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispute:
     """What became of a dispute."""

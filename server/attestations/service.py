@@ -4,6 +4,7 @@ An attestation is what a member of staff says. It gives no consent, opens no gat
 account invited: only the driver accepts and consents, personally.
 """
 
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -14,9 +15,12 @@ from server.attestations.model import (
     AttestationInFuture,
     AttestationMissing,
     Dispute,
+    Disputed,
     Told,
 )
 from server.consent import service as consent
+from server.guardians import service as guardians
+from server.guardians.model import BirthYearMissing
 from server.kit.db import Connection
 from server.kit.wire import rfc3339
 from server.ledger import service as ledger
@@ -89,16 +93,40 @@ async def attestation(conn: Connection, company_id: UUID, driver_id: UUID) -> At
     return found
 
 
-async def dispute(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> Dispute:
-    """Let the driver say that they were not told so, inside ``gate.service.stopping``.
+async def dispute(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    of: Disputed = Disputed.EVERYTHING,
+    now: datetime,
+) -> Dispute:
+    """Let the driver say that what was attested of them is not true.
+
+    Of a birth year alone nothing else is disputed, and nothing is void by it.
+
+    Inside ``gate.service.stopping``.
+
+    Raises
+    ------
+    AttestationMissing, BirthYearMissing, GateMissing
+    """
+    if of is Disputed.BIRTH_YEAR:
+        disputed_at = await guardians.dispute_birth_year(conn, company_id, driver_id, now=now)
+        return Dispute(disputed_at=disputed_at, invalidated=(), set_apart=0)
+    with suppress(BirthYearMissing):
+        await guardians.dispute_birth_year(conn, company_id, driver_id, now=now)
+    return await _dispute_told(conn, company_id, driver_id, now=now)
+
+
+async def _dispute_told(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
+) -> Dispute:
+    """Let the driver say that they were not told so.
 
     Every consent they gave is void, the shift ends, and what was collected is set apart: the
     company never sees it again, also after a new consent; the driver still does. The main users
     are told. Final; again changes nothing more.
-
-    Raises
-    ------
-    AttestationMissing, GateMissing
     """
     found = await attestation(conn, company_id, driver_id)
     if found.disputed_at is not None or not await store.insert_dispute(

@@ -1,5 +1,6 @@
 """Registering a driver, what is attested with it, and the driver's own view and dispute of it."""
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Final
 from uuid import UUID
@@ -12,10 +13,13 @@ from server.accounts.logins import EmailUnreadable, PhoneUnreadable
 from server.accounts.model import LoginTaken, NewMember
 from server.accounts.wire import AddedDriver, InvitationView, InvitedDriver, NewDriver
 from server.attestations import service
+from server.attestations.minors_web import ENDPOINTS as OF_MINORS
+from server.attestations.minors_web import Year
 from server.attestations.model import (
     Attestation,
     AttestationInFuture,
     AttestationMissing,
+    Disputed,
     How,
     Told,
 )
@@ -25,10 +29,14 @@ from server.credentials.model import Role
 from server.credentials.viewers import viewer
 from server.gate import service as gate
 from server.gate.model import GateMissing
+from server.guardians import service as guardians
+from server.guardians.model import BirthYearImplausible, BirthYearMissing
 from server.invitations import service as invitations
 from server.kit.api import Endpoint, endpoint
+from server.kit.db import Connection
 from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Wire
+from server.notices import service as notices
 from server.policies.model import Document, EditionMissing
 
 EDITION_MAX: Final = 1_000_000
@@ -45,6 +53,9 @@ class Attested(Wire):
     told_at: Instant
     how: How
     editions: Annotated[list[EditionTold], Field(min_length=1, max_length=len(Document))]
+    birth_year: Year | None = Field(
+        None, description="The year alone; nobody verifies it. A date of birth is not taken."
+    )
 
 
 class DriverToInvite(NewDriver):
@@ -60,6 +71,10 @@ class AttestationView(Wire):
     disputed_at: Instant | None
 
 
+class DisputeQuery(Wire):
+    of: Disputed = Disputed.EVERYTHING
+
+
 class DisputeView(Wire):
     disputed_at: Instant
     invalidated: list[ConsentItem]
@@ -71,14 +86,21 @@ class DisputeView(Wire):
     "/v1/drivers",
     access=STAFF,
     status=HTTPStatus.CREATED,
-    raises=(PhoneUnreadable, EmailUnreadable, LoginTaken, AttestationInFuture, EditionMissing),
+    raises=(
+        PhoneUnreadable,
+        EmailUnreadable,
+        LoginTaken,
+        AttestationInFuture,
+        EditionMissing,
+        BirthYearImplausible,
+    ),
 )
 async def add_driver(request: web.Request, *, body: DriverToInvite) -> AddedDriver:
     """Invite a driver. Nothing is collected before they accept and consent themselves.
 
     The code is for the driver only: the person who invites passes it on. An integration never
     gets one. With an attestation the caller says that the driver was told, and of what; the driver
-    sees it and may dispute it.
+    sees it and may dispute it. A birth year says whether a guardian has to agree as well.
     """
     new = NewMember(
         name=body.name, role=Role.DRIVER, locale=body.locale, phone=body.phone, email=body.email
@@ -89,15 +111,7 @@ async def add_driver(request: web.Request, *, body: DriverToInvite) -> AddedDriv
             conn, request.app[VAULT], company_id, new, by_member=me(request), now=at
         )
         if body.attestation is not None:
-            await service.attest(
-                conn,
-                company_id,
-                profile.member_id,
-                _told(body.attestation),
-                by=viewer(request),
-                by_member=me(request),
-                now=at,
-            )
+            await _attest(request, conn, profile.member_id, body.attestation, at)
     return AddedDriver(
         driver=InvitedDriver(
             driver_id=profile.member_id,
@@ -122,22 +136,42 @@ async def read_attestation(request: web.Request) -> AttestationView:
 
 
 @endpoint(
-    "POST", "/v1/me/attestation/dispute", access=DRIVER, raises=(AttestationMissing, GateMissing)
+    "POST",
+    "/v1/me/attestation/dispute",
+    access=DRIVER,
+    raises=(AttestationMissing, BirthYearMissing, GateMissing),
 )
-async def dispute_attestation(request: web.Request) -> DisputeView:
-    """Say that it is not true: the caller was not told so.
+async def dispute_attestation(request: web.Request, *, query: DisputeQuery) -> DisputeView:
+    """Say that it is not true: the caller was not told so, or their birth year is another.
 
     Every consent of the caller is void at once, and what was collected under them is set apart:
-    the company never sees it again. It cannot be taken back.
+    the company never sees it again. It cannot be taken back. With `of=birth_year` only the year is
+    disputed, and nothing is void by it.
     """
     at, company_id = now(request), request[COMPANY]
     async with gate.stopping(request.app[POOL], company_id, me(request), now=at) as conn:
-        found = await service.dispute(conn, company_id, me(request), now=at)
+        found = await service.dispute(conn, company_id, me(request), of=query.of, now=at)
+    await notices.drain(request.app[POOL], company_id, me(request))
     return DisputeView(
         disputed_at=found.disputed_at,
         invalidated=[ConsentItem(item) for item in found.invalidated],
         set_apart=found.set_apart,
     )
+
+
+async def _attest(
+    request: web.Request, conn: Connection, driver_id: UUID, attested: Attested, at: datetime
+) -> None:
+    company_id, by, by_member = request[COMPANY], viewer(request), me(request)
+    told = _told(attested)
+    await service.attest(conn, company_id, driver_id, told, by=by, by_member=by_member, now=at)
+    if attested.birth_year is not None:
+        year = await guardians.seal_birth_year(
+            request.app[VAULT], company_id, driver_id, attested.birth_year, now=at
+        )
+        await guardians.state_birth_year(
+            conn, company_id, driver_id, year, by=by, by_member=by_member, now=at
+        )
 
 
 def _told(attested: Attested) -> Told:
@@ -163,4 +197,5 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     add_driver,
     read_attestation,
     dispute_attestation,
+    *OF_MINORS,
 )

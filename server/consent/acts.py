@@ -7,22 +7,26 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from server.clarifications import service as clarifications
 from server.consent import record, store
 from server.consent.model import (
     GATE_ITEMS,
     VALID_FOR,
     Cells,
     Consent,
+    ConsentAct,
     ConsentActor,
     ConsentCell,
     ConsentItem,
     ConsentState,
     LocationTerms,
+    NoticeOutdated,
     NoticeShown,
-    consented_until,
+    Signature,
+    next_consent,
 )
 from server.gate import service as gate
-from server.gate.model import USUAL_REACH
+from server.gate.model import CLOCK_AHEAD_MAX, USUAL_REACH, GateMissing
 from server.kit.db import Connection
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
@@ -30,14 +34,23 @@ from server.ledger import service as ledger
 from server.ledger.model import SYSTEM, Act, Actor
 from server.notices import service as notices
 from server.notices.kinds import NoticeKind
+from server.notices.model import MessageConsent
 from server.policies import service as policies
+from server.policies.model import Clarified, Document, DocumentMissing, Shown
 from server.shifts import service as shifts
 from server.shifts.model import ShiftEnd
 
 NONCE_BYTES: Final = 32
 # States that an answer or a question leads to; the others only take away.
 ASKED: Final = frozenset({ConsentState.REQUESTED, ConsentState.GIVEN, ConsentState.DECLINED})
-WANTED: Final = frozenset({ConsentState.REQUESTED, ConsentState.GIVEN})
+TAKEN: Final = frozenset(
+    {
+        ConsentState.WITHDRAWN,
+        ConsentState.EXPIRED,
+        ConsentState.SUPERSEDED,
+        ConsentState.INVALIDATED,
+    }
+)
 _LEDGERED: Final[Mapping[ConsentState, Act]] = {
     ConsentState.REQUESTED: Act.CONSENT_REQUESTED,
     ConsentState.GIVEN: Act.CONSENT_GIVEN,
@@ -68,12 +81,35 @@ class Change:
     notice: NoticeShown | None = None
     """Of an answer or a question; None where something is taken away."""
     terms: LocationTerms | None = None
+    signature: Signature | None = None
+    guardian_id: UUID | None = None
+    """The record of a guardian that a minor's own consent rests on."""
+    held: Consent | None = None
+    """What goes on under another controller: since when and until when it holds stays as it was."""
 
 
 async def cells_of(conn: Connection, company_id: UUID, driver_id: UUID) -> Cells:
     """Return what is in force for every item."""
     found = {one.item: one for one in await store.in_force(conn, company_id, [driver_id])}
     return {item: ConsentCell(item=item, decision=found.get(item)) for item in ConsentItem}
+
+
+async def message_consents(
+    conn: Connection, company_id: UUID, member_id: UUID, at: datetime
+) -> frozenset[MessageConsent]:
+    """Return what the member agreed to of messages; who is no driver is not asked: all of it."""
+    try:
+        await gate.read(conn, company_id, member_id)
+    except GateMissing:
+        return frozenset(MessageConsent)
+    cells = await cells_of(conn, company_id, member_id)
+    given = {one: cells[ConsentItem(one.value)] for one in MessageConsent}
+    # What ran out is none any more, also before the job has written it down.
+    return frozenset(
+        one
+        for one, cell in given.items()
+        if cell.is_given and (cell.valid_until is None or at < cell.valid_until)
+    )
 
 
 async def enact(
@@ -86,29 +122,82 @@ async def enact(
     ConsentRecordIncomplete, ConsentChangedMeanwhile
     """
     before = cells[change.item].decision
-    # Clocks of two processes differ: giving again must never reach behind the withdrawal.
-    at = now if before is None else max(now, before.recorded_at)
+    at = await gate.moment(conn, company_id, change.driver_id, now)
+    # Giving again must never reach behind the withdrawal.
+    at = at if before is None else max(at, before.recorded_at)
     epoch = await _move_gate(conn, company_id, cells, change, at)
-    await _move_window(conn, company_id, change, at)
-    if change.item is ConsentItem.MARKETING and change.states[-1] not in WANTED:
-        await notices.stop_marketing(conn, company_id, change.driver_id, now=at)
+    if change.held is None:  # else nobody opens or bounds anything
+        await _move_window(conn, company_id, change, at)
+    if change.item is ConsentItem.MARKETING:
+        await _move_marketing(conn, company_id, change, at)
     if change.states[-1] is ConsentState.WITHDRAWN and change.who.actor is ConsentActor.DRIVER:
         told = {"items": change.item.value, "withdrawn_at": rfc3339(at)}
         kind = NoticeKind.CONSENT_WITHDRAWN_CONFIRMATION
         await notices.queue(conn, company_id, change.driver_id, kind, told, now=now)
     # What only takes away asks nobody for anything: it must not fail.
     company = await _company(conn, company_id) if ASKED.intersection(change.states) else None
+    clarified = await _clarified(conn, company_id, change, at)
     written = before
     for state in change.states:
         draft = _draft(written, change, state, epoch, at)
         if company is None or state not in ASKED:
             document = record.ended(draft, written)
         else:
-            document = record.written(draft, written, company)
+            document = record.written(draft, written, company, change.signature, clarified)
+            document |= record.resting_on(change.guardian_id)
         written = await _write(conn, company_id, draft, document, change.who, now)
     if written is None:
         raise ValueError("a change has at least one state")
     return written
+
+
+async def take(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    item: ConsentItem,
+    act: ConsentAct,
+    who: Who,
+    *,
+    now: datetime,
+) -> Consent:
+    """Take a consent away; what was taken already is returned as it was recorded.
+
+    Raises
+    ------
+    GateMissing, ConsentActionRefused
+    """
+    await gate.lock(conn, company_id, driver_id)
+    cells = await cells_of(conn, company_id, driver_id)
+    cell = cells[item]
+    after = next_consent(cell.state, act, who.actor)
+    if cell.decision is not None and after is cell.state:
+        return cell.decision
+    change = Change(driver_id=driver_id, item=item, states=[after], who=who)
+    return await enact(conn, company_id, cells, change, now=now)
+
+
+async def refuse_outdated(
+    conn: Connection, company_id: UUID, notice: NoticeShown, now: datetime
+) -> None:
+    """Refuse an answer to another text of the driver notice than the one in force.
+
+    Raises
+    ------
+    NoticeOutdated
+    """
+    try:
+        shown = await policies.in_force(
+            conn, company_id, Document.DRIVER_NOTICE, now, language=notice.language
+        )
+    except DocumentMissing:
+        raise NoticeOutdated from None
+    if notice != notice_of(shown):
+        raise NoticeOutdated
+
+
+def notice_of(shown: Shown) -> NoticeShown:
+    return NoticeShown(edition=shown.edition.edition, language=shown.language, sha256=shown.sha256)
 
 
 def _draft(
@@ -128,8 +217,13 @@ def _draft(
         recorded_at=at,
         notice=change.notice if asked or before is None else before.notice,
         terms=change.terms if is_given else None,
-        valid_until=at + VALID_FOR if is_given else None,
+        valid_until=_valid_until(change, at) if is_given else None,
+        held_since=change.held.given_at if is_given and change.held is not None else None,
     )
+
+
+def _valid_until(change: Change, at: datetime) -> datetime | None:
+    return at + VALID_FOR if change.held is None else change.held.valid_until
 
 
 async def _move_gate(
@@ -140,16 +234,20 @@ async def _move_gate(
     gate_item = GATE_ITEMS.get(change.item)
     if gate_item is None or after is ConsentState.REQUESTED:
         return (await gate.read(conn, company_id, change.driver_id)).epoch
-    drafted = _draft(cells[change.item].decision, change, after, 0, at)
-    moved = {**cells, change.item: ConsentCell(item=change.item, decision=drafted)}
+    before = cells[change.item].decision
+    drafted = _draft(before, change, after, 0, at)
+    since = drafted.given_at
+    if since is not None and before is not None and before.state in TAKEN:
+        # A phone's clock may be fast: what came in before it was taken away says it is from later.
+        since = max(since, before.recorded_at + CLOCK_AHEAD_MAX)
     return await gate.set_consent(
         conn,
         company_id,
         change.driver_id,
         gate_item,
-        at if after is ConsentState.GIVEN else None,
+        since,
         reach=USUAL_REACH if drafted.terms is None else drafted.terms.reach,
-        until=consented_until(moved),
+        until=drafted.valid_until,
     )
 
 
@@ -164,6 +262,15 @@ async def _move_window(conn: Connection, company_id: UUID, change: Change, at: d
         found = await gate.read(conn, company_id, change.driver_id)
         if not found.is_consented:
             await shifts.end(conn, company_id, change.driver_id, by=ShiftEnd.WITHDRAWAL, now=at)
+
+
+async def _move_marketing(conn: Connection, company_id: UUID, change: Change, at: datetime) -> None:
+    """Switch the channels on with the consent to news, and off with its end."""
+    after = change.states[-1]
+    if after is ConsentState.GIVEN:
+        await notices.start_marketing(conn, company_id, change.driver_id, now=at)
+    elif after is not ConsentState.REQUESTED:
+        await notices.stop_marketing(conn, company_id, change.driver_id)
 
 
 async def _write(
@@ -194,6 +301,18 @@ async def _write(
     whole = replace(draft, record=text, record_sha256=digest, nonce=nonce, ledger_index=place.index)
     await store.append(conn, company_id, whole)
     return whole
+
+
+async def _clarified(
+    conn: Connection, company_id: UUID, change: Change, at: datetime
+) -> Clarified | None:
+    """Return what the driver had asked about the notice they answer by; None of other acts."""
+    answers = change.held is None and change.who.actor is ConsentActor.DRIVER
+    if change.notice is None or not answers:
+        return None
+    return await clarifications.answered_before(
+        conn, company_id, change.driver_id, Document.DRIVER_NOTICE, change.notice.edition, at
+    )
 
 
 async def _company(conn: Connection, company_id: UUID) -> record.Company:

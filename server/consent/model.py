@@ -10,6 +10,7 @@ from uuid import UUID
 from server.accounts.model import Locale
 from server.gate.model import GateItem, Reach, Source
 from server.kit.errors import Conflict, Invalid, NotFound
+from server.policies.model import Document, Edition
 from server.shifts.model import Shift, ShiftState, shift_state
 
 VALID_FOR: Final = timedelta(days=365)
@@ -31,7 +32,9 @@ GATE_ITEMS: Final[Mapping[ConsentItem, GateItem]] = {
     ConsentItem(one.value): one for one in GateItem
 }
 """Those that bind positions: only their changes move the gate and its epoch."""
-GATE_PURPOSES: Final = tuple(one for one in GATE_ITEMS if one is not ConsentItem.LOCATION)
+OF_MESSAGES: Final = frozenset({ConsentItem.NOTIFICATIONS, ConsentItem.MARKETING})
+USING_LOCATION: Final = frozenset({*GATE_ITEMS, ConsentItem.CUSTOMER_LINK})
+"""The location and whatever needs it: what a minor does not give alone."""
 
 
 class ConsentState(StrEnum):
@@ -142,6 +145,15 @@ class NoticeShown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """A driver's electronic signature over the text shown: its hash alone; the file is theirs."""
+
+    format: str
+    sha256: str
+    """Of the detached signature's file, in hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What the driver answers to one question."""
 
@@ -150,12 +162,18 @@ class Answer:
     notice: NoticeShown
     terms: LocationTerms | None = None
     """Of a location that is given; None: as the notice says, on shift and of every source."""
+    signature: Signature | None = None
+    """Only of what is given."""
     epoch: int | None = None
     """The epoch the driver was shown, if the answer is only meant for that."""
 
     @property
     def gives_location(self) -> bool:
         return self.act is ConsentAct.GIVE and self.item is ConsentItem.LOCATION
+
+    @property
+    def gives_use_of_location(self) -> bool:
+        return self.act is ConsentAct.GIVE and self.item in USING_LOCATION
 
     @property
     def terms_given(self) -> LocationTerms | None:
@@ -177,11 +195,20 @@ class Consent:
     notice: NoticeShown | None = None
     terms: LocationTerms | None = None
     valid_until: datetime | None = None
+    held_since: datetime | None = None
+    """Since when it is given, where it was written down anew for another controller."""
     record: str | None = field(default=None, repr=False)
     """The whole record as canonical JSON; None in what is older than records."""
     record_sha256: bytes | None = None
     nonce: bytes | None = field(default=None, repr=False)
     ledger_index: int | None = None
+
+    @property
+    def given_at(self) -> datetime | None:
+        """Since when it is given; None of any other act."""
+        if self.state is not ConsentState.GIVEN:
+            return None
+        return self.recorded_at if self.held_since is None else self.held_since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +232,16 @@ class ConsentCell:
         asked = (answered.notice, answered.terms_given)
         return given is not None and (given.notice, given.terms) != asked
 
+    def is_given_before(self, edition: Edition) -> bool:
+        """Tell whether it is given, but not with the edition in force."""
+        if self.decision is None or not self.is_given:
+            return False
+        notice = self.decision.notice
+        if edition.document is Document.DRIVER_NOTICE and notice is not None:
+            return notice.edition < edition.edition
+        # Of the other documents a consent does not name the edition.
+        return self.given_at is not None and self.given_at < edition.effective_at
+
     @property
     def changed_at(self) -> datetime | None:
         return None if self.decision is None else self.decision.recorded_at
@@ -212,7 +249,7 @@ class ConsentCell:
     @property
     def given_at(self) -> datetime | None:
         """Since when it is given; None when it is not given now."""
-        return self.changed_at if self.is_given else None
+        return None if self.decision is None else self.decision.given_at
 
     @property
     def valid_until(self) -> datetime | None:
@@ -252,20 +289,6 @@ class DriverStates:
 
     def shift_state(self, now: datetime) -> ShiftState:
         return shift_state(self.shift, now)
-
-
-def consented_until(cells: Cells) -> datetime | None:
-    """Return when the gate would close by itself: when location runs out, or the last purpose.
-
-    None where nothing is consented to, or nothing of it runs out.
-    """
-    location = cells[ConsentItem.LOCATION]
-    purposes = [cells[one] for one in GATE_PURPOSES if cells[one].is_given]
-    if not location.is_given or not purposes:
-        return None
-    ends = [one.valid_until for one in purposes]
-    last = None if None in ends else max(end for end in ends if end is not None)
-    return min((end for end in (location.valid_until, last) if end is not None), default=None)
 
 
 def next_consent(state: ConsentState, act: ConsentAct, actor: ConsentActor) -> ConsentState:
@@ -308,6 +331,11 @@ class NoticeOutdated(Conflict):
 class ConsentTermsMisplaced(Invalid):
     slug = "consent-terms-misplaced"
     title = "Only a given consent to location has scope, sources and background"
+
+
+class SignatureMisplaced(Invalid):
+    slug = "signature-misplaced"
+    title = "Only a consent that is given has a signature"
 
 
 class ConsentRecordIncomplete(Invalid):

@@ -7,6 +7,7 @@ company erased the person, and that the ledger was not rewritten.
 """
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -31,6 +32,8 @@ Receipt = dict[str, Any]
 KIND: Final = "ConsentReceipt"
 VERSION: Final = "1"
 RECEIPT_BYTES_MAX: Final = 1024 * 1024
+KEYS_PATH: Final = "/v1/signing-keys"
+"""Where every installation shows its public keys."""
 _STATEMENT: Final = b"jolda consent receipt v1\0"
 _DPV: Final = "https://w3id.org/dpv#"
 # Written out: a receipt means the same in twenty years, with no address to ask.
@@ -100,10 +103,24 @@ def issue(
             "canonical_form": "RFC 8785",
             "key_id": str(vault.signing_key_id),
             "public_key": vault.public_keys()[vault.signing_key_id].hex(),
+            # No host: whoever forges a receipt would name their own.
+            "compare_with": f"GET {KEYS_PATH}",
         },
     }
     proof = {**receipt["proof"], "signature": vault.sign(_statement(receipt)).hex()}
     return {**receipt, "proof": proof}
+
+
+DAMAGED: Final = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+    rfc8785.CanonicalizationError,
+)
+"""What reading a part of a changed file may raise."""
 
 
 class ReceiptRefused(Exception):
@@ -156,8 +173,12 @@ def read_public_key(data: bytes) -> bytes:
     return key.public_bytes_raw()
 
 
-def verify(receipt: Receipt, trusted: bytes | None = None) -> None:
+def verify(
+    receipt: Receipt, trusted: bytes | None = None, signature_sha256: str | None = None
+) -> None:
     """Check everything a receipt says, with the trusted key or else the one it brings.
+
+    ``signature_sha256`` is of a file that should be the driver's signature that it names.
 
     Raises
     ------
@@ -166,13 +187,15 @@ def verify(receipt: Receipt, trusted: bytes | None = None) -> None:
     faults: list[str] = []
     try:
         faults += _faults(receipt, trusted)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        if signature_sha256 is not None:
+            faults += _faults_of_signature(receipt["record"]["event"], signature_sha256)
+    except DAMAGED:
         faults.append("The receipt is damaged: a part of it is missing or is not of its form.")
     if faults:
         raise ReceiptRefused(tuple(faults))
 
 
-def verify_receipt(file: Path, public_key: Path | None) -> list[str]:
+def verify_receipt(file: Path, public_key: Path | None, signature: Path | None = None) -> list[str]:
     """Check a receipt in a file, with no database and no network; return what it says.
 
     Raises
@@ -183,7 +206,7 @@ def verify_receipt(file: Path, public_key: Path | None) -> list[str]:
     """
     receipt = read(_bytes(file))
     trusted = None if public_key is None else read_public_key(_bytes(public_key))
-    verify(receipt, trusted)
+    verify(receipt, trusted, None if signature is None else _sha256(signature))
     event, entry = receipt["record"]["event"], receipt["ledger"]
     key = receipt["proof"]["public_key"]
     by = "the trusted key" if trusted is not None else f"a key that it brings itself: {key}"
@@ -198,8 +221,16 @@ def verify_receipt(file: Path, public_key: Path | None) -> list[str]:
         f"It stands in the ledger as entry {place}, under the signed checkpoint at {checkpoint}.",
         f"It was signed with {by}.",
     ]
+    if signature is not None:
+        sentences.append(
+            f"{signature.name} is the signature that came with the consent. Not checked: whether "
+            "it is valid or qualified, whose it is, and what it signs."
+        )
     if trusted is None:
-        sentences.append("Compare that key with the one the company publishes.")
+        sentences.append(
+            f"Compare that key with those at {KEYS_PATH} of the company's Jolda, at an address "
+            "that you know from elsewhere than this receipt."
+        )
     return sentences
 
 
@@ -208,10 +239,15 @@ def _bytes(file: Path) -> bytes:
         return opened.read(RECEIPT_BYTES_MAX + 1)
 
 
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def _faults(receipt: Receipt, trusted: bytes | None) -> Iterator[str]:
     proof = receipt["proof"]
-    key = bytes.fromhex(proof["public_key"])
-    signature = bytes.fromhex(proof["signature"])
+    key = _bytes_of(proof["public_key"])
+    signature = _bytes_of(proof["signature"])
     if trusted is not None and trusted != key:
         yield f"It was signed with another key ({key.hex()}) than the trusted one."
     unsigned = {**receipt, "proof": {k: v for k, v in proof.items() if k != "signature"}}
@@ -221,7 +257,16 @@ def _faults(receipt: Receipt, trusted: bytes | None) -> Iterator[str]:
     digest = record.digest(text).hex()
     if digest != receipt["record_sha256"]:
         yield f"The record does not match its hash: it was changed, its SHA-256 is {digest}."
-    yield from _faults_of_ledger(receipt["ledger"], text, bytes.fromhex(receipt["nonce"]))
+    yield from _faults_of_ledger(receipt["ledger"], text, _bytes_of(receipt["nonce"]))
+
+
+def _faults_of_signature(event: Mapping[str, Any], sha256: str) -> Iterator[str]:
+    if "signature" not in event:
+        yield "No signature came with this consent."
+    elif event["signature"]["sha256"] != sha256:
+        yield (
+            f"The file is not the signature that came with this consent: its SHA-256 is {sha256}."
+        )
 
 
 def _faults_of_ledger(ledger: Mapping[str, Any], text: str, nonce: bytes) -> Iterator[str]:
@@ -229,25 +274,25 @@ def _faults_of_ledger(ledger: Mapping[str, Any], text: str, nonce: bytes) -> Ite
     if json.loads(entry["facts"]).get("commitment") != record.commitment(nonce, text).hex():
         yield "The ledger's entry is of another record."
     company_id = UUID(entry["company_id"])
-    before = bytes.fromhex(ledger["before"])
+    before = _bytes_of(ledger["before"])
     if entry["index"] == 1 and before != genesis(company_id):
         yield "The ledger's entry does not follow its beginning."
     place = link(before, _entry_of(entry).digest())
-    if (entry["index"], place.hex()) != (ledger["index"], ledger["hash"]):
+    if (_number(entry["index"]), place.hex()) != (ledger["index"], ledger["hash"]):
         yield "The ledger's entry was changed: it does not lead to the place the receipt names."
     checkpoint = ledger["checkpoint"]
-    later = [bytes.fromhex(one) for one in ledger["later"]]
+    later = [_bytes_of(one) for one in ledger["later"]]
     led = linked(place, later).hex()
-    if (ledger["index"] + len(later), led) != (checkpoint["index"], checkpoint["hash"]):
+    if (_number(ledger["index"]) + len(later), led) != (checkpoint["index"], checkpoint["hash"]):
         yield "The ledger's entry does not lead to the checkpoint."
     statement = checkpoint_statement(
         company_id,
-        checkpoint["index"],
-        bytes.fromhex(checkpoint["hash"]),
+        _number(checkpoint["index"]),
+        _bytes_of(checkpoint["hash"]),
         datetime.fromisoformat(checkpoint["made_at"]),
     )
-    key = bytes.fromhex(checkpoint["public_key"])
-    if not verifies(key, bytes.fromhex(checkpoint["signature"]), statement):
+    key = _bytes_of(checkpoint["public_key"])
+    if not verifies(key, _bytes_of(checkpoint["signature"]), statement):
         yield "The checkpoint's signature does not match."
 
 
@@ -280,3 +325,18 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(whole) != len(pairs):
         raise ValueError("a member stands twice")
     return whole
+
+
+def _bytes_of(text: str) -> bytes:
+    """Return the bytes; ``fromhex`` alone would also read capitals and blanks."""
+    found = bytes.fromhex(text)
+    if found.hex() != text:
+        raise ValueError("not lower-case hexadecimal digits")
+    return found
+
+
+def _number(value: object) -> int:
+    """Return the number; ``1.0`` and ``true`` are equal to it and are not what was signed."""
+    if type(value) is not int:
+        raise TypeError("not a whole number")
+    return value

@@ -22,12 +22,15 @@ from server.consent.model import (
     ConsentItem,
     ConsentRecordIncomplete,
     ConsentState,
+    Signature,
 )
 from server.kit.wire import rfc3339
+from server.policies.model import Clarified
 
 SCHEMA_FILE: Final = Path(__file__).parent / "schemas" / "consent_record.json"
 SCHEMA_VERSION: Final = "jolda.consent-record/1"
 JURISDICTION: Final = "KZ"
+_GUARDIAN: Final = "guardian_consent_id"
 _RIGHTS: Final = (
     *("access", "rectification", "erasure", "objection", "portability"),
     *("withdrawal", "complaint"),
@@ -110,7 +113,13 @@ class Company:
 Document = dict[str, Any]
 
 
-def written(act: Consent, before: Consent | None, company: Company) -> Document:
+def written(
+    act: Consent,
+    before: Consent | None,
+    company: Company,
+    signature: Signature | None = None,
+    clarified: Clarified | None = None,
+) -> Document:
     """Return the record of an act that the driver was asked about with a notice.
 
     Raises
@@ -127,18 +136,29 @@ def written(act: Consent, before: Consent | None, company: Company) -> Document:
                 "edition": None if notice is None else notice.edition,
                 "language": None if notice is None else notice.language.value,
                 "sha256": None if notice is None else notice.sha256,
+                **({} if clarified is None else {"clarified": clarified.said()}),
             },
             "language": None if notice is None else notice.language.value,
             "purposes": [_purpose(act, company)],
         },
         "party_identification": _parties(act, company),
-        "event": _event(act, before),
+        "event": {**_event(act, before), **_signed(signature)},
         "law_94_v_article_8_4": _article_8_4(act, before, company),
     }
     missing = tuple(faults(_stated(document)))
     if missing:
         raise ConsentRecordIncomplete(missing)
     return document
+
+
+def resting_on(guardian_id: UUID | None) -> Document:
+    """Return what a record says of the guardian it rests on; nothing where none was needed."""
+    return {} if guardian_id is None else {_GUARDIAN: str(guardian_id)}
+
+
+def rests_on_guardian(document: Document) -> bool:
+    """Tell whether the driver consented as a minor, beside a guardian."""
+    return _GUARDIAN in document
 
 
 def ended(act: Consent, before: Consent | None) -> Document:
@@ -239,6 +259,12 @@ def _event(act: Consent, before: Consent | None) -> Document:
         "entity_id": str(act.driver_id) if by_driver else act.actor.value,
         "entity_role": act.actor.value,
     }
+
+
+def _signed(signature: Signature | None) -> Document:
+    if signature is None:
+        return {}
+    return {"signature": {"format": signature.format, "sha256": signature.sha256}}
 
 
 def _validity(act: Consent, before: Consent | None) -> Document:

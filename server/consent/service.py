@@ -4,14 +4,14 @@ An act that takes something away is called inside ``gate.service.stopping``. Eac
 transaction: the gate, the shift and window it ends or bounds, the ledger, and its record.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from server.accounts import service as accounts
 from server.accounts.model import BlockReason
 from server.consent import receipts, store
-from server.consent.acts import Change, Who, cells_of, enact
+from server.consent.acts import Change, Who, cells_of, enact, notice_of, refuse_outdated, take
 from server.consent.model import (
     Answer,
     Consent,
@@ -24,13 +24,14 @@ from server.consent.model import (
     ConsentState,
     ConsentTermsMisplaced,
     DriverStates,
-    NoticeOutdated,
-    NoticeShown,
     RecordPage,
+    SignatureMisplaced,
     next_consent,
 )
 from server.consent.receipts import Receipt
 from server.gate import service as gate
+from server.guardians import service as guardians
+from server.guardians.model import UNSTATED, Age
 from server.kit.cursors import cursor_of, place_of
 from server.kit.db import Connection
 from server.ledger import service as ledger
@@ -38,7 +39,7 @@ from server.ledger.model import Act, Actor, ActorKind, genesis
 from server.notices import service as notices
 from server.notices.kinds import NoticeKind
 from server.policies import service as policies
-from server.policies.model import PREVAILING, Document, DocumentMissing, Shown
+from server.policies.model import PREVAILING, Document, Edition
 from server.shifts import service as shifts
 from server.shifts.model import AccountNotActive, ShiftEnd
 from server.vault.service import Vault
@@ -57,7 +58,13 @@ async def consents(conn: Connection, company_id: UUID, driver_id: UUID) -> Conse
 
 
 async def answer(
-    conn: Connection, company_id: UUID, driver_id: UUID, answered: Answer, *, now: datetime
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    answered: Answer,
+    *,
+    age: Age = UNSTATED,
+    now: datetime,
 ) -> Consent:
     """Let the driver give or decline one consent; the others stay as they are.
 
@@ -70,15 +77,21 @@ async def answer(
     GateMissing, ConsentActionRefused, AccountNotActive
     ConsentTermsMisplaced
         Terms of a location came with another answer.
+    SignatureMisplaced
+        A signature came with something that is not given.
     ConsentChangedMeanwhile
         The driver was shown another epoch.
     NoticeOutdated
         Not this text of the driver notice is in force.
     ConsentRecordIncomplete
         The company has not stated what the law asks a consent to name.
+    GuardianConsentNeeded, AgeStatedMeanwhile
+        By ``age``, as ``guardians.age`` read it just before, the driver may be a minor.
     """
     if answered.terms is not None and not answered.gives_location:
         raise ConsentTermsMisplaced
+    if answered.signature is not None and answered.act is not ConsentAct.GIVE:
+        raise SignatureMisplaced
     found = await gate.lock(conn, company_id, driver_id)
     if answered.act is ConsentAct.GIVE and not found.account_active:
         # It would open the gate by itself once the account comes back.
@@ -87,7 +100,10 @@ async def answer(
         raise ConsentChangedMeanwhile
     cells = await cells_of(conn, company_id, driver_id)
     cell = cells[answered.item]
-    await _refuse_outdated(conn, company_id, answered.notice, now)
+    await refuse_outdated(conn, company_id, answered.notice, now)
+    guardian_id = None
+    if answered.gives_use_of_location:
+        guardian_id = await guardians.refuse_minor_alone(conn, company_id, driver_id, age, now=now)
     states = []
     if answered.act is ConsentAct.GIVE and cell.is_given_otherwise(answered):
         states.append(next_consent(cell.state, ConsentAct.SUPERSEDE, ConsentActor.DRIVER))
@@ -100,6 +116,8 @@ async def answer(
         who=_by_driver(driver_id),
         notice=answered.notice,
         terms=answered.terms_given,
+        signature=answered.signature,
+        guardian_id=guardian_id,
     )
     return await enact(conn, company_id, cells, change, now=now)
 
@@ -116,7 +134,7 @@ async def withdraw(
     GateMissing, ConsentActionRefused
     """
     who = _by_driver(driver_id)
-    return await _take(conn, company_id, driver_id, item, ConsentAct.WITHDRAW, who, now=now)
+    return await take(conn, company_id, driver_id, item, ConsentAct.WITHDRAW, who, now=now)
 
 
 async def request(
@@ -149,35 +167,44 @@ async def request(
         conn, company_id, Document.DRIVER_NOTICE, now, language=PREVAILING
     )
     change = Change(
-        driver_id=driver_id, item=item, states=[after], who=who, notice=_notice_of(shown)
+        driver_id=driver_id, item=item, states=[after], who=who, notice=notice_of(shown)
     )
     return await enact(conn, company_id, cells, change, now=now)
 
 
 async def supersede(
-    conn: Connection, company_id: UUID, driver_id: UUID, item: str, now: datetime
+    conn: Connection, company_id: UUID, driver_id: UUID, edition: Edition, *, now: datetime
 ) -> Consent | None:
-    """Suspend one consent because an edition now asks for more than was agreed to.
+    """Suspend the consent to what an edition adds, if it was given before the edition.
 
-    It is given again by the driver, by the new notice. What is not given stays as it is (None).
+    It is given again by the driver, by the new notice. What is not given, and what the driver gave
+    since then, stays as it is (None), however late this comes and however often.
     Inside ``gate.service.stopping``, one driver in a transaction.
 
     Raises
     ------
     GateMissing
     """
+    if edition.adds_purpose is None:
+        return None
     await gate.lock(conn, company_id, driver_id)
-    cell = (await cells_of(conn, company_id, driver_id))[ConsentItem(item)]
-    if not cell.is_given:
+    item = ConsentItem(edition.adds_purpose.value)
+    if not (await cells_of(conn, company_id, driver_id))[item].is_given_before(edition):
         return None
     who = Who(actor=ConsentActor.SYSTEM)
-    return await _take(conn, company_id, driver_id, cell.item, ConsentAct.SUPERSEDE, who, now=now)
+    return await take(conn, company_id, driver_id, item, ConsentAct.SUPERSEDE, who, now=now)
 
 
 async def invalidate(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    items: Collection[ConsentItem] = frozenset(ConsentItem),
+    who: Who | None = None,
+    now: datetime,
 ) -> list[Consent]:
-    """Void every given consent of a driver who disputes that they were told; return the records.
+    """Void the given consents among ``items``, by default as the driver's own act; return them.
 
     Inside ``gate.service.stopping``.
 
@@ -186,11 +213,13 @@ async def invalidate(
     GateMissing
     """
     await gate.lock(conn, company_id, driver_id)
-    who = _by_driver(driver_id)
+    if ConsentItem.MARKETING in items:  # whatever is given; before the ledger's head is held
+        await notices.stop_marketing(conn, company_id, driver_id)
+    who = who or _by_driver(driver_id)
     return [
-        await _take(conn, company_id, driver_id, cell.item, ConsentAct.INVALIDATE, who, now=now)
+        await take(conn, company_id, driver_id, cell.item, ConsentAct.INVALIDATE, who, now=now)
         for cell in (await cells_of(conn, company_id, driver_id)).values()
-        if cell.is_given
+        if cell.is_given and cell.item in items
     ]
 
 
@@ -204,11 +233,13 @@ async def withdraw_for_erasure(
     GateMissing
     """
     await gate.lock(conn, company_id, driver_id)
+    # Whatever is given; before the ledger's head is held.
+    await notices.stop_marketing(conn, company_id, driver_id)
     await shifts.end(conn, company_id, driver_id, by=ShiftEnd.ERASURE, now=now)
     who = Who(actor=ConsentActor.ERASURE)
     for cell in (await cells_of(conn, company_id, driver_id)).values():
         if cell.is_given:
-            await _take(conn, company_id, driver_id, cell.item, ConsentAct.WITHDRAW, who, now=now)
+            await take(conn, company_id, driver_id, cell.item, ConsentAct.WITHDRAW, who, now=now)
 
 
 async def expire_due(conn: Connection, company_id: UUID, now: datetime) -> list[UUID]:
@@ -220,7 +251,7 @@ async def expire_due(conn: Connection, company_id: UUID, now: datetime) -> list[
     who = Who(actor=ConsentActor.SYSTEM)
     for driver_id, item in await store.run_out(conn, company_id, now):
         if driver_id in drivers:
-            await _take(conn, company_id, driver_id, item, ConsentAct.EXPIRE, who, now=now)
+            await take(conn, company_id, driver_id, item, ConsentAct.EXPIRE, who, now=now)
     return drivers
 
 
@@ -274,10 +305,12 @@ async def states(
 
 
 async def given_since(
-    conn: Connection, company_id: UUID, driver_id: UUID, item: ConsentItem
+    conn: Connection, company_id: UUID, driver_id: UUID, item: ConsentItem, *, at: datetime
 ) -> datetime | None:
-    """Return since when a consent is given; None when it is not given now."""
-    return (await cells_of(conn, company_id, driver_id))[item].given_at
+    """Return since when a consent is given; None when it is not given at ``at``."""
+    cell = (await cells_of(conn, company_id, driver_id))[item]
+    ran_out = cell.valid_until is not None and cell.valid_until <= at
+    return None if ran_out else cell.given_at
 
 
 was_taken_back = store.was_taken_back
@@ -341,49 +374,22 @@ async def receipt(
     )
 
 
+async def settle_storage(conn: Connection, company_id: UUID, country: str) -> bool:
+    """Take ``country`` (ISO 3166-1) as where the company's data is stored.
+
+    False, and nothing is changed, where a consent in force says another one: no driver agreed to
+    the move, least of all across a border.
+    """
+    if await store.storage_country(conn, company_id) == country:
+        return True
+    return await store.set_storage_country(conn, company_id, country)
+
+
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     """Delete the driver's records and shifts, keeping commitments; return the number of rows."""
     await store.commit_to(conn, company_id, member_id)
     records = await store.delete(conn, company_id, member_id)
     return records + await shifts.erase(conn, company_id, member_id)
-
-
-async def _take(
-    conn: Connection,
-    company_id: UUID,
-    driver_id: UUID,
-    item: ConsentItem,
-    act: ConsentAct,
-    who: Who,
-    *,
-    now: datetime,
-) -> Consent:
-    """Take a consent away; what was taken already is returned as it was recorded."""
-    await gate.lock(conn, company_id, driver_id)
-    cells = await cells_of(conn, company_id, driver_id)
-    cell = cells[item]
-    after = next_consent(cell.state, act, who.actor)
-    if cell.decision is not None and after is cell.state:
-        return cell.decision
-    change = Change(driver_id=driver_id, item=item, states=[after], who=who)
-    return await enact(conn, company_id, cells, change, now=now)
-
-
-async def _refuse_outdated(
-    conn: Connection, company_id: UUID, notice: NoticeShown, now: datetime
-) -> None:
-    try:
-        shown = await policies.in_force(
-            conn, company_id, Document.DRIVER_NOTICE, now, language=notice.language
-        )
-    except DocumentMissing:
-        raise NoticeOutdated from None
-    if notice != _notice_of(shown):
-        raise NoticeOutdated
-
-
-def _notice_of(shown: Shown) -> NoticeShown:
-    return NoticeShown(edition=shown.edition.edition, language=shown.language, sha256=shown.sha256)
 
 
 def _by_driver(driver_id: UUID) -> Who:

@@ -34,9 +34,10 @@ async def append(conn: Connection, company_id: UUID, consent: Consent) -> None:
             INSERT INTO consent_record
                    (company_id, driver_id, item, version, record_id, state, actor, epoch,
                     recorded_at, notice_edition, notice_language, notice_sha256, scope, sources,
-                    background, valid_until, record, record_sha256, nonce, ledger_index)
+                    background, valid_until, held_since, record, record_sha256, nonce,
+                    ledger_index)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                    $18, $19, $20)
+                    $18, $19, $20, $21)
             """,
             company_id,
             consent.driver_id,
@@ -54,6 +55,7 @@ async def append(conn: Connection, company_id: UUID, consent: Consent) -> None:
             None if terms is None else sorted(source.value for source in terms.sources),
             None if terms is None else terms.background,
             consent.valid_until,
+            consent.held_since,
             consent.record,
             consent.record_sha256,
             consent.nonce,
@@ -70,7 +72,7 @@ async def in_force(conn: Connection, company_id: UUID, driver_ids: Sequence[UUID
         SELECT DISTINCT ON (driver_id, item)
                driver_id, item, version, record_id, state, actor, epoch, recorded_at,
                notice_edition, notice_language, notice_sha256, scope, sources, background,
-               valid_until, record, record_sha256, nonce, ledger_index
+               valid_until, held_since, record, record_sha256, nonce, ledger_index
           FROM consent_record
          WHERE company_id = $1 AND driver_id = ANY($2::uuid[])
          ORDER BY driver_id, item, version DESC
@@ -126,7 +128,7 @@ async def history(
         """
         SELECT driver_id, item, version, record_id, state, actor, epoch, recorded_at,
                notice_edition, notice_language, notice_sha256, scope, sources, background,
-               valid_until, record, record_sha256, nonce, ledger_index
+               valid_until, held_since, record, record_sha256, nonce, ledger_index
           FROM consent_record
          WHERE company_id = $1 AND driver_id = $2 AND record_id > $3
          ORDER BY record_id
@@ -147,7 +149,7 @@ async def record(
         """
         SELECT driver_id, item, version, record_id, state, actor, epoch, recorded_at,
                notice_edition, notice_language, notice_sha256, scope, sources, background,
-               valid_until, record, record_sha256, nonce, ledger_index
+               valid_until, held_since, record, record_sha256, nonce, ledger_index
           FROM consent_record
          WHERE company_id = $1 AND driver_id = $2 AND record_id = $3
         """,
@@ -185,6 +187,44 @@ async def storage_country(conn: Connection, company_id: UUID) -> str:
         "SELECT storage_country FROM company WHERE company_id = $1", company_id
     )
     return found
+
+
+async def set_storage_country(conn: Connection, company_id: UUID, country: str) -> bool:
+    """Write where the data is stored; False if consents in force say another country."""
+    written = await conn.fetchval(
+        """
+        UPDATE company SET storage_country = $2
+         WHERE company_id = $1
+           AND NOT EXISTS (SELECT FROM consent_record c
+                            WHERE c.company_id = $1 AND c.state = 'given'
+                              AND NOT EXISTS (SELECT FROM consent_record later
+                                               WHERE later.company_id = c.company_id
+                                                 AND later.driver_id = c.driver_id
+                                                 AND later.item = c.item
+                                                 AND later.version > c.version))
+        RETURNING true
+        """,
+        company_id,
+        country,
+    )
+    return written is not None
+
+
+async def any_given(conn: Connection, company_id: UUID) -> bool:
+    """Tell whether any driver's consent is in force."""
+    found = await conn.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM consent_record c
+                        WHERE c.company_id = $1 AND c.state = 'given'
+                          AND NOT EXISTS (SELECT FROM consent_record later
+                                           WHERE later.company_id = c.company_id
+                                             AND later.driver_id = c.driver_id
+                                             AND later.item = c.item
+                                             AND later.version > c.version))
+        """,
+        company_id,
+    )
+    return bool(found)
 
 
 async def commit_to(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
@@ -226,6 +266,7 @@ def _consent(row: Record) -> Consent:
         notice=_notice(row),
         terms=_terms(row),
         valid_until=row["valid_until"],
+        held_since=row["held_since"],
         record=row["record"],
         record_sha256=row["record_sha256"],
         nonce=row["nonce"],

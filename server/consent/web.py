@@ -14,6 +14,7 @@ from pydantic import Field
 from server.accounts.model import Locale
 from server.consent import service
 from server.consent.model import (
+    OF_MESSAGES,
     Answer,
     Consent,
     ConsentAct,
@@ -30,22 +31,28 @@ from server.consent.model import (
     LocationTerms,
     NoticeOutdated,
     NoticeShown,
+    Signature,
+    SignatureMisplaced,
 )
 from server.consent.staff_web import ENDPOINTS as STAFF_ENDPOINTS
 from server.credentials.access import CALLER, DRIVER, VAULT
 from server.credentials.model import MemberMissing, NotPermitted
 from server.gate import service as gate
 from server.gate.model import GateMissing, Source
+from server.guardians import service as guardians
+from server.guardians.model import AgeStatedMeanwhile, GuardianConsentNeeded
 from server.kit.api import Media, endpoint, json_bytes
 from server.kit.cursors import CursorInvalid
 from server.kit.db import Connection
 from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
+from server.notices import service as notices
 from server.shifts.model import AccountNotActive
 
 RECORDS_MAX: Final = 200
 CURSOR_CHARS_MAX: Final = 64
 EDITION_MAX: Final = 1_000_000
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 EPOCH_MAX: Final = 2**63 - 1
 RECEIPT: Final = Media(
     content_type="application/ld+json",
@@ -73,7 +80,18 @@ class NoticeRead(Wire):
     document: Literal["driver_notice"]
     edition: Annotated[int, Field(ge=1, le=EDITION_MAX)]
     language: Locale
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
+
+
+class SignatureMade(Wire):
+    """The driver's detached signature (CMS, such as a `.p7s`) over the text shown.
+
+    Its hash goes into the record and the receipt. The file stays with the driver; nobody here
+    checks it.
+    """
+
+    format: Literal["CMS"]
+    sha256: Sha256
 
 
 class ConsentChange(Wire):
@@ -88,6 +106,7 @@ class ConsentChange(Wire):
     scope: LocationScope | None = None
     sources: Annotated[list[Source], Field(min_length=1, max_length=len(Source))] | None = None
     background: bool | None = None
+    signature: SignatureMade | None = None
     epoch: Annotated[int, Field(ge=0, le=EPOCH_MAX)] | None = None
     """The epoch that was shown; with another one in force the answer is refused."""
 
@@ -162,19 +181,27 @@ async def list_consents(request: web.Request) -> ConsentsView:
         NoticeOutdated,
         ConsentRecordIncomplete,
         ConsentTermsMisplaced,
+        SignatureMisplaced,
+        GuardianConsentNeeded,
+        AgeStatedMeanwhile,
     ),
 )
 async def decide_consent(request: web.Request, *, body: ConsentChange) -> ConsentView:
     """Give or decline one consent, after the driver notice was shown.
 
     A given one is taken back by withdrawing it. Giving it again on other terms, or by a newer
-    notice, supersedes it: positions count from then on.
+    notice, supersedes it: positions count from then on. Who may be a minor by the stated birth
+    year gives nothing of their location before a guardian's consent is recorded.
     """
     at = now(request)
+    async with transaction(request, readonly=True) as conn:
+        age = await guardians.age(conn, request.app[VAULT], request[COMPANY], _me(request))
     async with _stopping(request, _me(request), at) as conn:
         decision = await service.answer(
-            conn, request[COMPANY], _me(request), _answer_of(body), now=at
+            conn, request[COMPANY], _me(request), _answer_of(body), age=age, now=at
         )
+    if body.item in OF_MESSAGES:
+        await notices.drain(request.app[POOL], request[COMPANY], _me(request))
     return _consent_view(decision)
 
 
@@ -187,11 +214,13 @@ async def decide_consent(request: web.Request, *, body: ConsentChange) -> Consen
 async def withdraw_consent(request: web.Request, *, item: ConsentItem) -> Withdrawn:
     """Withdraw a consent.
 
-    Once this is answered, nothing more is stored or shown that rested on it.
+    Once this is answered, nothing more is stored, shown or sent that rested on it.
     """
     at = now(request)
     async with _stopping(request, _me(request), at) as conn:
         decision = await service.withdraw(conn, request[COMPANY], _me(request), item, now=at)
+    if item in OF_MESSAGES:
+        await notices.drain(request.app[POOL], request[COMPANY], _me(request))
     return Withdrawn(
         item=decision.item,
         state=decision.state,
@@ -258,6 +287,7 @@ def _answer_of(body: ConsentChange) -> Answer:
             sha256=body.notice.sha256,
         ),
         terms=_terms_of(body),
+        signature=_signature_of(body),
         epoch=body.epoch,
     )
 
@@ -272,6 +302,11 @@ def _terms_of(body: ConsentChange) -> LocationTerms | None:
         sources=usual.sources if body.sources is None else frozenset(body.sources),
         background=usual.background if body.background is None else body.background,
     )
+
+
+def _signature_of(body: ConsentChange) -> Signature | None:
+    made = body.signature
+    return None if made is None else Signature(format=made.format, sha256=made.sha256)
 
 
 def _cell_view(cell: ConsentCell) -> ConsentView:

@@ -6,11 +6,11 @@ from uuid import UUID
 from pydantic import Field
 
 from server.credentials.model import Scope
-from server.kit.wire import Instant, Text, Wire
+from server.kit.wire import Instant, ProfileText, Wire
 
 
 class NewDevice(Wire):
-    name: Annotated[str, Text(80)]
+    name: Annotated[str, ProfileText(80)]
 
 
 class DeviceView(Wire):
@@ -29,7 +29,7 @@ class AddedDevice(Wire):
 
 
 class NewApiToken(Wire):
-    name: Annotated[str, Text(80)]
+    name: Annotated[str, ProfileText(80)]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
     expires_at: Instant | None = None
 

@@ -20,7 +20,7 @@ from server.demo.company import DemoCompany
 from server.demo.tracks import RUNS_FILE
 from server.kit.http_server import Address, CannotListen, refuse_taken
 from server.kit.web import utc_now
-from server.settings import Settings
+from server.settings import EMBEDDED_COUNTRY, Settings
 
 SPEED_MAX: Final = 60.0
 CLOCK_SAVED_EVERY_S: Final = 5.0
@@ -47,6 +47,8 @@ async def run(
         raise CannotListen("The demo's data are for looking at: it serves this machine only.")
     if not RUNS_FILE.exists():
         raise TracksMissing("The recorded tracks are not here: the demo runs from a clone.")
+    # Its company is made up, and so is where that company's data lies.
+    settings = replace(settings, storage_country=EMBEDDED_COUNTRY)
     if port is not None:
         settings = replace(settings, port=port, ops_port=port + 1)
     # Said before PostgreSQL is started, so that a person does not wait for it in vain.

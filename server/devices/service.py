@@ -137,7 +137,7 @@ async def set_permission(
     ------
     GateMissing
     """
-    found = await gate.lock(conn, company_id, driver_id)
+    await gate.lock(conn, company_id, driver_id)
     before = await store.permission(conn, company_id, device_id)
     await store.set_permission(conn, company_id, device_id, driver_id, permission, now)
     state = shift_state(await shifts.shift(conn, company_id, driver_id), now)
@@ -146,8 +146,10 @@ async def set_permission(
     if state is not ShiftState.OFF:
         await shifts.pause(conn, company_id, driver_id, now=now)
         state = ShiftState.PAUSED
-    elif found.always:  # off shift a window is open as well
-        await gate.close_window(conn, company_id, driver_id, at=now)
+    else:  # with the scope `always` a window is open off shift as well
+        at = await gate.moment(conn, company_id, driver_id, now)
+        await gate.close_window(conn, company_id, driver_id, at=at)
+        await gate.set_stopped(conn, company_id, driver_id, stopped=True)
     if before is not Permission.DENIED:
         await ledger.append(
             conn,

@@ -59,7 +59,10 @@ class Step(StrEnum):
     ERASE_ROUTES = "erase_routes"
     ERASE_TRACKING = "erase_tracking"
     ERASE_DEVICES = "erase_devices"
+    ERASE_CONTROLLERS = "erase_controllers"
     ERASE_CONSENT = "erase_consent"
+    ERASE_GUARDIANS = "erase_guardians"
+    ERASE_CLARIFICATIONS = "erase_clarifications"
     ERASE_POLICIES = "erase_policies"
     ERASE_NOTICES = "erase_notices"
     ERASE_GATE = "erase_gate"
@@ -162,6 +165,13 @@ class NotErased(Exception):
 
     def __init__(self, rows: int) -> None:
         super().__init__(f"{rows} rows are left")
+
+
+class NotTold(Exception):
+    """Messages to the person have not gone out yet; the job waits for them, but not for long."""
+
+    def __init__(self, messages: int) -> None:
+        super().__init__(f"{messages} messages wait")
 
 
 def next_state(state: State | None, act: Act, role: Role | None) -> State:

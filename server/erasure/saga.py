@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -11,13 +11,25 @@ import structlog
 
 from server.accounts import service as accounts
 from server.attestations import service as attestations
+from server.clarifications import service as clarifications
 from server.consent import service as consent
+from server.controllers import service as controllers
 from server.credentials import service as credentials
 from server.devices import service as devices
 from server.erasure import service, store
-from server.erasure.model import Act, ErasureActRefused, NotErased, State, Step, next_state
+from server.erasure.model import (
+    Act,
+    ErasureActRefused,
+    NotErased,
+    NotTold,
+    Request,
+    State,
+    Step,
+    next_state,
+)
 from server.gate import service as gate
 from server.gate.model import GateMissing
+from server.guardians import service as guardians
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.problem import where
@@ -35,6 +47,11 @@ log = structlog.get_logger(__name__)
 
 Work = Callable[[Connection, UUID, UUID], Awaitable[int]]
 Failpoint = Callable[[str], None]
+Tell = Callable[[UUID, UUID, datetime], Awaitable[int]]
+"""Hands over what a member is still to be told; returns how many messages have not gone out."""
+
+TOLD_WITHIN: Final = timedelta(hours=1)
+"""So long after it is due an erasure waits for a mail server that is down, and then no more."""
 
 # Feature by feature, from the top down: what names the person goes before what defines them.
 ERASERS: Final[tuple[tuple[Step, Work], ...]] = (
@@ -43,7 +60,10 @@ ERASERS: Final[tuple[tuple[Step, Work], ...]] = (
     (Step.ERASE_ROUTES, routes.erase),
     (Step.ERASE_TRACKING, tracking.erase),
     (Step.ERASE_DEVICES, devices.erase),
+    (Step.ERASE_CONTROLLERS, controllers.erase),
     (Step.ERASE_CONSENT, consent.erase),
+    (Step.ERASE_GUARDIANS, guardians.erase),
+    (Step.ERASE_CLARIFICATIONS, clarifications.erase),
     (Step.ERASE_POLICIES, policies.erase),
     (Step.ERASE_NOTICES, notices.erase),
     (Step.ERASE_GATE, gate.erase),
@@ -57,7 +77,13 @@ async def due(conn: Connection, company_id: UUID, now: datetime) -> list[UUID]:
     return await store.due(conn, company_id, now)
 
 
-async def run_due(pool: Pool, vault: Vault, company_id: UUID, now: datetime) -> int:
+async def nobody_to_tell(_company_id: UUID, _member_id: UUID, _now: datetime) -> int:
+    return 0
+
+
+async def run_due(
+    pool: Pool, vault: Vault, company_id: UUID, now: datetime, *, tell: Tell = nobody_to_tell
+) -> int:
     """Work on every request that is due; return how many drivers were erased.
 
     One that fails is told of in the log and stays due.
@@ -67,7 +93,7 @@ async def run_due(pool: Pool, vault: Vault, company_id: UUID, now: datetime) -> 
     erased = 0
     for request_id in waiting:
         try:
-            await run(pool, vault, company_id, request_id, now)
+            await run(pool, vault, company_id, request_id, now, tell=tell)
         except Exception as error:  # noqa: BLE001 - one that fails must not hold up the others
             log.warning("erasure_unfinished", request=str(request_id), **where(error))
         else:
@@ -82,6 +108,7 @@ async def run(
     request_id: UUID,
     now: datetime,
     *,
+    tell: Tell = nobody_to_tell,
     failpoint: Failpoint = lambda _place: None,
 ) -> None:
     """Erase the driver of a request that is due: every step once, however often this is begun.
@@ -89,23 +116,33 @@ async def run(
     A step is recorded in the transaction of its work, so a crash resumes after the last one. Keys
     live in another database: destroying them twice is the same as once.
 
+    Just before the notices to the driver go, ``tell`` hands over what has not gone out: without a
+    grace that may be the very notice of the request.
+
     ``failpoint`` is told each place where a crash could strike, and may raise.
 
     Raises
     ------
     ErasureMissing, ErasureActRefused
         There is no such request, or it is not due.
+    NotTold
+        The driver is not told yet, and it was due less than :data:`TOLD_WITHIN` ago.
     NotErased
         Something wrote about the driver meanwhile; the next run erases that too.
     """
-    driver_id = await _begin(pool, company_id, request_id, now)
-    if driver_id is None:
+    request = await _begin(pool, company_id, request_id, now)
+    if request is None:
         return
+    driver_id = request.driver_id
     async with db.tenant(pool, company_id, readonly=True) as conn:
         done = await _done(conn, company_id, request_id)
     for step, work in _steps(vault, request_id, now):
         if step in done:
             continue
+        if step is Step.ERASE_NOTICES and now < (request.grace_until or now) + TOLD_WITHIN:
+            waiting = await tell(company_id, driver_id, now)
+            if waiting:
+                raise NotTold(waiting)
         failpoint(f"{step}.begun")
         # A gate that is gone was closed: another job is further on with the same request.
         with suppress(GateMissing):
@@ -146,8 +183,8 @@ def _steps(vault: Vault, request_id: UUID, now: datetime) -> tuple[tuple[Step, W
     )
 
 
-async def _begin(pool: Pool, company_id: UUID, request_id: UUID, now: datetime) -> UUID | None:
-    """Leave grace if it is over; return whom to erase, None when that is done already."""
+async def _begin(pool: Pool, company_id: UUID, request_id: UUID, now: datetime) -> Request | None:
+    """Leave grace if it is over; return what to do, None when that is done already."""
     async with db.tenant(pool, company_id) as conn:
         locked = await service.lock(conn, company_id, request_id)
         if locked.state is State.ERASED:
@@ -158,7 +195,7 @@ async def _begin(pool: Pool, company_id: UUID, request_id: UUID, now: datetime) 
                 raise ErasureActRefused(locked.state, Act.BEGIN, None)
             await service.into_erasing(conn, company_id, locked, now=now)
             await store.update(conn, company_id, replace(locked, state=after))
-    return locked.driver_id
+    return locked
 
 
 @asynccontextmanager

@@ -147,7 +147,7 @@ async def decide(
             raise ErasureUnderWay
         request = await _into_grace(conn, company_id, request, by=role, now=now)
     else:
-        await _restore_account(conn, company_id, before)
+        await _restore_account(conn, company_id, before, now=now)
         request = replace(request, grace_until=None, account_before=None)
     await store.update(conn, company_id, request)
     said = {"outcome": outcome.value} | ({} if ground is None else {"ground": ground.value})
@@ -177,7 +177,7 @@ async def cancel(
     before = await lock(conn, company_id, request_id)
     after = next_state(before.state, Act.CANCEL, role)
     refuse_cancel(role, before.requested_by)
-    await _restore_account(conn, company_id, before)
+    await _restore_account(conn, company_id, before, now=now)
     request = replace(
         before,
         state=after,
@@ -212,7 +212,7 @@ async def unblock(
     await gate.lock(conn, company_id, driver_id)
     if await store.is_under_way(conn, company_id, driver_id):
         raise ErasureUnderWay
-    await accounts.unblock(conn, company_id, driver_id)
+    await accounts.unblock(conn, company_id, driver_id, now=now)
     told = {"by_role": by.kind.value}
     await notices.queue(conn, company_id, driver_id, NoticeKind.ACCOUNT_UNBLOCKED, told, now=now)
     await ledger.append(
@@ -326,7 +326,9 @@ async def into_erasing(
     await credentials.end_sessions_and_devices(conn, company_id, request.driver_id, now=now)
 
 
-async def _restore_account(conn: Connection, company_id: UUID, request: Request) -> None:
+async def _restore_account(
+    conn: Connection, company_id: UUID, request: Request, *, now: datetime
+) -> None:
     """Give the account back as it was before the request."""
     account = await accounts.state_of(conn, company_id, request.driver_id)
     if request.state is State.GRACE:
@@ -335,6 +337,7 @@ async def _restore_account(conn: Connection, company_id: UUID, request: Request)
     await gate.set_account_active(
         conn, company_id, request.driver_id, active=account is MemberState.ACTIVE
     )
+    await gate.moment(conn, company_id, request.driver_id, now)
 
 
 async def _write_down(

@@ -33,6 +33,7 @@ from server.kit.cursors import CursorInvalid
 from server.kit.db import Connection
 from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
+from server.notices import service as notices
 
 REQUESTS_MAX: Final = 200
 ERASE_DUE: Final = "erase_due"
@@ -116,6 +117,7 @@ async def ask_for_erasure(request: web.Request, *, body: ErasureAsked) -> Erasur
             conn, request[COMPANY], driver_id, by=viewer(request), reason=body.reason_code, now=at
         )
         await _begin_at_once(conn, request[COMPANY], asked)
+    await notices.drain(request.app[POOL], request[COMPANY], driver_id)
     return ErasureStarted(
         request_id=asked.request_id,
         driver_id=driver_id,
@@ -169,6 +171,7 @@ async def decide_erasure(request: web.Request, *, request_id: UUID, body: Decisi
         )
         await _begin_at_once(conn, company_id, decided)
         steps = await service.steps(conn, company_id, [request_id])
+    await notices.drain(request.app[POOL], company_id, driver_id)
     return _view(decided, steps[request_id])
 
 

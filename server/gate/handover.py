@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Final
 from uuid import UUID
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from server.gate.model import Gate, GateMissing, Purpose
 from server.gate.service import FRAME_LEASE_MS, FRAME_MARGIN_MS, frames, read
@@ -23,6 +23,7 @@ from server.kit.db import Connection as Db
 from server.kit.errors import Unavailable
 from server.kit.sending import FLUSH_POLL_S, Connection, flushed
 from server.kit.web import CLOCK, COMPANY, POOL, PURPOSES, Clock
+from server.ledger.alerts import Tell
 from server.ledger.model import Actor, ReadPurpose, Screen
 from server.ledger.reads import Reads
 
@@ -73,12 +74,25 @@ class Viewing:
                 self.company_id, self.viewer, self.purpose, self.screen, driver_ids, self.clock()
             )
 
+    async def refused(self, driver_id: UUID) -> None:
+        """Write down who asked for what this driver does not share; committed when it returns."""
+        await self.reads.refuse(
+            self.company_id, self.viewer, self.purpose, self.screen, driver_id, self.clock()
+        )
 
-async def writing_down(app: web.Application) -> AsyncIterator[None]:
-    """Write down who looks, in this process. An entry of ``cleanup_ctx``; needs POOL."""
-    app[READS] = Reads(app[POOL])
-    yield
-    await app[READS].close()
+
+def writing_down(tell: Tell) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Return the ``cleanup_ctx`` entry that writes down who looks, in this process.
+
+    Needs POOL. ``tell`` hears of whoever looks at many drivers.
+    """
+
+    async def running(app: web.Application) -> AsyncIterator[None]:
+        app[READS] = Reads(app[POOL], tell)
+        yield
+        await app[READS].close()
+
+    return running
 
 
 def viewing(request: web.Request, viewer: Actor, purpose: ReadPurpose, screen: Screen) -> Viewing:
@@ -112,6 +126,8 @@ class Drawn:
     content_type: str = "application/json"
     gate: Gate | None
     """The gate it was read under; None: nothing in it is fenced from the caller."""
+    refused: UUID | None = None
+    """The driver who does not share what was asked for; with a gate there is none."""
     stands: Stands | None = None
     """What has to hold; None: the gate is the same and covers the purpose."""
 
@@ -166,13 +182,17 @@ async def answer(
         async with turns.one():
             drawn = await draw()
         if drawn.gate is None:
+            if seen is not None and drawn.refused is not None:
+                await seen.refused(drawn.refused)
             return web.Response(
                 body=drawn.body, content_type=drawn.content_type, headers=ANSWER_HEADERS
             )
         if seen is None:
             raise PurposeUndeclared
         await seen.at((drawn.gate.driver_id,))
-        stands = drawn.stands or partial(_unchanged, believed=drawn.gate, seen=seen)
+        stands = drawn.stands or partial(
+            _unchanged, believed=drawn.gate, seen=seen, clock=request.app[CLOCK]
+        )
         try:
             return await _hand_over(request, drawn, stands)
         except _GateChanged:
@@ -184,15 +204,17 @@ async def _hand_over(request: web.Request, drawn: Drawn, stands: Stands) -> web.
     response = web.StreamResponse(headers=ANSWER_HEADERS)
     response.content_type = drawn.content_type
     response.content_length = len(drawn.body)
-    connection = Connection(request.transport, chunked=request.version >= HttpVersion11)
+    connection = Connection(request.transport, chunked=False)
     try:
         for start in range(0, len(drawn.body), PIECE_BYTES):
             await _room(connection)
             async with _judged(request, connection, stands) as until:
                 if not response.prepared:
                     await response.prepare(request)
-                await response.write(drawn.body[start : start + PIECE_BYTES])
+                connection.send(drawn.body[start : start + PIECE_BYTES], until=until)
                 await flushed((connection,), until)
+                if connection.is_gone():
+                    break
         await response.write_eof()
     except (_GateChanged, TimeoutError, ConnectionError) as error:
         if not response.prepared:
@@ -257,9 +279,11 @@ async def _judged(
     raise TimeoutError
 
 
-async def _unchanged(conn: Db, *, believed: Gate, seen: Viewing) -> bool:
+async def _unchanged(conn: Db, *, believed: Gate, seen: Viewing, clock: Clock) -> bool:
     found = await same_gate(conn, believed)
-    return found is not None and found.since(Purpose(seen.purpose.value)) is not None
+    if found is None:
+        return False
+    return found.since(Purpose(seen.purpose.value), clock()) is not None
 
 
 async def same_gate(conn: Db, believed: Gate) -> Gate | None:

@@ -77,7 +77,7 @@ async def set_consent(
     """Write what a consent that binds positions became; return the new epoch.
 
     ``reach`` is that of the consent to location, and left alone where ``item`` is another.
-    ``until`` is when the consents that hold the gate open run out by themselves.
+    ``until`` is when this one runs out by itself.
 
     Raises
     ------
@@ -87,6 +87,29 @@ async def set_consent(
         conn, company_id, driver_id, item, since, reach=reach, until=until
     )
     return _there(epoch)
+
+
+async def moment(conn: Connection, company_id: UUID, driver_id: UUID, now: datetime) -> datetime:
+    """Return when an act on the driver counts that came at ``now``; the gate is locked.
+
+    Clocks of processes differ, and a clock is read before the gate is got: acts count in the order
+    in which they got it, or one would begin before what ended before it.
+
+    Raises
+    ------
+    GateMissing
+    """
+    at = await store.act(conn, company_id, driver_id, now)
+    if at is None:
+        raise GateMissing
+    return at
+
+
+async def set_stopped(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, stopped: bool
+) -> None:
+    """Let recording wait for the driver to start or resume a shift, or wait no longer."""
+    await store.set_stopped(conn, company_id, driver_id, stopped=stopped)
 
 
 async def set_account_active(

@@ -20,7 +20,8 @@ async def read(conn: Connection, company_id: UUID, driver_id: UUID) -> Gate | No
         """
         SELECT g.company_id, g.driver_id, g.account_active, g.location_since, g.dispatch_since,
                g.plan_fact_since, g.epoch, g.rev, g.credential_epoch, g.key_epoch,
-               g.location_always, g.location_sources, g.location_background, g.consented_until,
+               g.location_always, g.location_sources, g.location_background,
+               g.location_until, g.dispatch_until, g.plan_fact_until, g.stopped, g.acted_at,
                EXISTS (SELECT FROM gate_closing c
                         WHERE c.company_id = g.company_id AND c.driver_id = g.driver_id) AS closing
           FROM gate g
@@ -37,7 +38,8 @@ async def read_all(conn: Connection, company_id: UUID) -> list[Gate]:
         """
         SELECT g.company_id, g.driver_id, g.account_active, g.location_since, g.dispatch_since,
                g.plan_fact_since, g.epoch, g.rev, g.credential_epoch, g.key_epoch,
-               g.location_always, g.location_sources, g.location_background, g.consented_until,
+               g.location_always, g.location_sources, g.location_background,
+               g.location_until, g.dispatch_until, g.plan_fact_until, g.stopped, g.acted_at,
                EXISTS (SELECT FROM gate_closing c
                         WHERE c.company_id = g.company_id AND c.driver_id = g.driver_id) AS closing
           FROM gate g
@@ -78,7 +80,9 @@ async def set_since(
                location_always = CASE $3 WHEN 'location' THEN $5 ELSE location_always END,
                location_sources = CASE $3 WHEN 'location' THEN $6 ELSE location_sources END,
                location_background = CASE $3 WHEN 'location' THEN $7 ELSE location_background END,
-               consented_until = $8,
+               location_until  = CASE $3 WHEN 'location' THEN $8 ELSE location_until END,
+               dispatch_until  = CASE $3 WHEN 'dispatch_tracking' THEN $8 ELSE dispatch_until END,
+               plan_fact_until = CASE $3 WHEN 'plan_fact' THEN $8 ELSE plan_fact_until END,
                epoch = epoch + 1
          WHERE company_id = $1 AND driver_id = $2
         RETURNING epoch
@@ -109,6 +113,34 @@ async def set_account_active(
         active,
     )
     return epoch
+
+
+async def set_stopped(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, stopped: bool
+) -> None:
+    await conn.execute(
+        "UPDATE gate SET stopped = $3 WHERE company_id = $1 AND driver_id = $2",
+        company_id,
+        driver_id,
+        stopped,
+    )
+
+
+async def act(
+    conn: Connection, company_id: UUID, driver_id: UUID, now: datetime
+) -> datetime | None:
+    """Note that the gate is acted on; return the moment, never before the last one."""
+    at: datetime | None = await conn.fetchval(
+        """
+        UPDATE gate SET acted_at = greatest(acted_at, $3)
+         WHERE company_id = $1 AND driver_id = $2
+        RETURNING acted_at
+        """,
+        company_id,
+        driver_id,
+        now,
+    )
+    return at
 
 
 async def bump_credentials(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
@@ -218,13 +250,13 @@ async def windows(
     since: datetime,
     until: datetime,
 ) -> list[Window]:
-    """Return the windows that touch ``[since, until]``, oldest first."""
+    """Return the windows that touch ``[since, until]`` and are not empty, oldest first."""
     rows = await conn.fetch(
         """
         SELECT opened_at, coalesce(closed_at, expires_at) AS "end"
           FROM recording_window
          WHERE company_id = $1 AND driver_id = $2
-           AND coalesce(closed_at, expires_at) > $3 AND opened_at <= $4
+           AND coalesce(closed_at, expires_at) > greatest($3, opened_at) AND opened_at <= $4
          ORDER BY opened_at
         """,
         company_id,

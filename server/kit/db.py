@@ -13,6 +13,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Record: TypeAlias = asyncpg.Record
 LockTimeout: TypeAlias = asyncpg.LockNotAvailableError
 UniqueViolation: TypeAlias = asyncpg.UniqueViolationError
+ForeignKeyViolation: TypeAlias = asyncpg.ForeignKeyViolationError
 
 ROLE_APP: Final = "jolda_app"
 ROLE_COMMITTER: Final = "jolda_committer"

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, cast
 
@@ -29,6 +29,8 @@ SETTINGS: Final = DBSettings(db_schema="jobs")
 RETRY_S_MAX: Final = 60.0
 RECONNECT_S: Final = 2.0
 EVERY_MINUTE: Final = "* * * * *"
+EVERY_DAY: Final = "41 21 * * *"
+"""UTC: at night where the drivers are."""
 
 Payload = Mapping[str, str]
 Handler = Callable[[Payload], Awaitable[None]]
@@ -37,10 +39,11 @@ Tick = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
-    """What this process can do: queued jobs by name, and ticks that run once a minute."""
+    """What this process can do: queued jobs by name, and ticks that run every minute or day."""
 
     queued: Mapping[str, Handler]
     every_minute: Mapping[str, Tick]
+    every_day: Mapping[str, Tick] = field(default_factory=dict)
 
 
 def install_sql() -> str:
@@ -86,8 +89,9 @@ def _queue(conn: "asyncpg.Connection[asyncpg.Record]", jobs: Jobs) -> PgQueuer:
     queue = PgQueuer(driver, queries=_queries(driver))
     for name, handler in jobs.queued.items():
         queue.entrypoint(name, on_failure="hold")(_retrying(name, handler))
-    for name, tick in jobs.every_minute.items():
-        queue.schedule(name, EVERY_MINUTE)(_logged(name, tick))
+    for when, ticks in ((EVERY_MINUTE, jobs.every_minute), (EVERY_DAY, jobs.every_day)):
+        for name, tick in ticks.items():
+            queue.schedule(name, when)(_logged(name, tick))
     return queue
 
 
@@ -108,7 +112,7 @@ def _logged(name: str, tick: Tick) -> Callable[[Schedule], Awaitable[None]]:
     async def run(_schedule: Schedule) -> None:
         try:
             await tick()
-        except Exception as error:  # noqa: BLE001 - the next minute tries again
+        except Exception as error:  # noqa: BLE001 - the next time tries again
             log.warning("job_failed", job=name, **where(error))
 
     return run

@@ -19,7 +19,9 @@ from pydantic import (
     PlainSerializer,
     WithJsonSchema,
 )
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from server.kit.national_ids import holds_national_id
 
 
 class Wire(BaseModel):
@@ -46,6 +48,9 @@ SAFE_TEXT_PATTERN: Final = (
     r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ue000-\uf8ff]*$"
 )
 _SAFE_TEXT: Final = re.compile(SAFE_TEXT_PATTERN)
+SAFE_LINES_PATTERN: Final = SAFE_TEXT_PATTERN.replace(
+    r"\u0000-\u001f", r"\u0000-\u0009\u000b-\u001f"
+)
 _UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cs", "Co", "Zl", "Zp"})
 
 
@@ -55,6 +60,12 @@ class Text:
 
     max_length: int
     min_length: int = 1
+    lines: bool = False
+    """Of several lines, each ended by U+000A."""
+
+    @property
+    def pattern(self) -> str:
+        return SAFE_LINES_PATTERN if self.lines else SAFE_TEXT_PATTERN
 
     def __get_pydantic_core_schema__(
         self, _source: object, _handler: GetCoreSchemaHandler
@@ -62,14 +73,15 @@ class Text:
         bounded = core_schema.str_schema(
             min_length=self.min_length,
             max_length=self.max_length,
-            pattern=SAFE_TEXT_PATTERN,
+            pattern=self.pattern,
             strict=True,
         )
         return core_schema.no_info_after_validator_function(self._checked, bounded)
 
     def _checked(self, value: str) -> str:
-        if _SAFE_TEXT.fullmatch(value) is None or any(
-            unicodedata.category(char) in _UNSAFE_CATEGORIES for char in value
+        shown = value.replace("\n", "") if self.lines else value
+        if _SAFE_TEXT.fullmatch(shown) is None or any(
+            unicodedata.category(char) in _UNSAFE_CATEGORIES for char in shown
         ):
             message = "Text must not hold control, private-use or direction-changing characters"
             raise ValueError(message)
@@ -78,6 +90,25 @@ class Text:
             message = f"Text should have at most {self.max_length} characters when composed (NFC)"
             raise ValueError(message)
         return composed
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileText(Text):
+    """A text about a person, or that a person writes of what is theirs: no IIN may stand in it."""
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        # Not super(): a slotted dataclass is another class than the one that was written.
+        text = Text.__get_pydantic_core_schema__(self, source, handler)
+        return core_schema.no_info_after_validator_function(_without_national_id, text)
+
+
+def _without_national_id(value: str) -> str:
+    if holds_national_id(value):
+        kind, message = "national_id", "A national identity number (IIN) is not kept here"
+        raise PydanticCustomError(kind, message)
+    return value
 
 
 # RFC 3339 with an offset, in years where arithmetic in any zone stays in range. In the first and

@@ -49,6 +49,10 @@ class Act(StrEnum):
     NOTICE_ACKNOWLEDGED = "notice_acknowledged"
     ATTESTATION_MADE = "attestation_made"
     ATTESTATION_DISPUTED = "attestation_disputed"
+    BIRTH_YEAR_STATED = "birth_year_stated"
+    BIRTH_YEAR_DISPUTED = "birth_year_disputed"
+    GUARDIAN_CONSENT_RECORDED = "guardian_consent_recorded"
+    GUARDIAN_CONSENT_REVOKED = "guardian_consent_revoked"
     SHIFT_ENDED_BY_OTHER = "shift_ended_by_other"
     MEMBER_BLOCKED = "member_blocked"
     MEMBER_UNBLOCKED = "member_unblocked"
@@ -58,9 +62,19 @@ class Act(StrEnum):
     MEMBER_ERASED = "member_erased"
     EDITION_PUBLISHED = "edition_published"
     EDITION_ACCEPTED = "edition_accepted"
+    CONTROLLER_CHANGE_ANNOUNCED = "controller_change_announced"
+    CONTROLLER_CHANGE_CANCELLED = "controller_change_cancelled"
+    CONTROLLER_AGREED = "controller_agreed"
+    CONTROLLER_CHANGED = "controller_changed"
+    CLARIFICATION_ASKED = "clarification_asked"
+    CLARIFICATION_ANSWERED = "clarification_answered"
+    CLARIFICATION_WITHDRAWN = "clarification_withdrawn"
     LINK_CREATED = "link_created"
     LINK_REVOKED = "link_revoked"
     LOCATION_READ_BUCKET = "location_read_bucket"
+    BULK_READ_ALERT = "bulk_read_alert"
+    UNKNOWN_IDS_ALERT = "unknown_ids_alert"
+    READ_REFUSED = "read_refused"
 
 
 class ActorKind(StrEnum):
@@ -89,6 +103,7 @@ class Screen(StrEnum):
     TRACK = "track"
     ROUTE_REPORT = "route_report"
     EXPORT = "export"
+    """A track as a file, GPX or GeoJSON."""
     LINK = "link"
 
 

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from server.kit import db
 from server.kit.db import Connection, Pool
-from server.ledger import read_store, service, store
+from server.ledger import alerts, read_store, service, store
+from server.ledger.alerts import Counted, Tell
 from server.ledger.model import (
     BUCKET,
     SYSTEM,
@@ -32,6 +33,7 @@ from server.ledger.model import (
 CLOSED_AFTER: Final = timedelta(seconds=30)
 """What began in a bucket's last moment commits until then; what does not goes into the next."""
 CLOSED_AT_ONCE_MAX: Final = 300
+INSERT_TRIES_MAX: Final = 2
 
 Drivers: TypeAlias = frozenset[UUID]
 
@@ -72,10 +74,12 @@ class _Wish:
 class Reads:
     """The reads of one process; every screen's way to a position goes through here."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, tell: Tell) -> None:
         self._pool = pool
+        self._tell = tell
         self._bucket_at: datetime | None = None
         self._seen: dict[Look, list[Drivers]] = {}
+        self._refused: set[tuple[Look, UUID]] = set()
         self._shared: dict[Drivers, Drivers] = {}
         """Equal sets are held once: many viewers look at the same fleet."""
         self._waiting: dict[UUID, list[_Wish]] = {}
@@ -109,6 +113,35 @@ class Reads:
             self._writing[company_id] = asyncio.create_task(self._write(company_id))
         await done
 
+    async def refuse(
+        self,
+        company_id: UUID,
+        viewer: Actor,
+        purpose: ReadPurpose,
+        screen: Screen,
+        driver_id: UUID,
+        now: datetime,
+    ) -> None:
+        """Return once it is committed that ``viewer`` asked for what this driver does not share.
+
+        An entry of its own, about the driver; each process writes it once in five minutes.
+        """
+        self._begin(bucket_of(now))
+        look = Look(company_id=company_id, viewer=viewer, purpose=purpose, screen=screen)
+        if (look, driver_id) in self._refused:
+            return
+        async with db.tenant(self._pool, company_id) as conn:
+            await service.append(
+                conn,
+                company_id,
+                Act.READ_REFUSED,
+                actor=viewer,
+                subject_id=driver_id,
+                facts={"purpose": purpose.value, "screen": screen.value},
+                now=now,
+            )
+        self._refused.add((look, driver_id))
+
     async def close(self) -> None:
         """Wait for what is being written."""
         await asyncio.gather(*self._writing.values())
@@ -118,6 +151,7 @@ class Reads:
         if self._bucket_at != bucket_at:
             self._bucket_at = bucket_at
             self._seen.clear()
+            self._refused.clear()
             self._shared.clear()
 
     async def _write(self, company_id: UUID) -> None:
@@ -131,8 +165,7 @@ class Reads:
     async def _commit(self, company_id: UUID, wishes: list[_Wish]) -> None:
         waiting = [wish for wish in wishes if not wish.done.done()]
         try:
-            async with db.tenant(self._pool, company_id) as conn:
-                await _insert(conn, company_id, waiting)
+            await self._insert(company_id, waiting)
         except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
             await self._refuse(company_id, waiting, error)
         else:
@@ -143,6 +176,20 @@ class Reads:
         finally:
             for wish in wishes:
                 wish.done.cancel()  # does nothing to one that is decided
+
+    async def _insert(self, company_id: UUID, wishes: list[_Wish]) -> None:
+        for tries_left in reversed(range(INSERT_TRIES_MAX)):
+            try:
+                async with db.tenant(self._pool, company_id) as conn:
+                    known = await _insert(conn, company_id, wishes)
+                    counted = [_counted(one, known) for one in wishes]
+                    await alerts.raise_bulk_reads(conn, company_id, counted, self._tell)
+            except db.ForeignKeyViolation:
+                # A list of drivers that no read named any more was removed under our hands.
+                if not tries_left:
+                    raise
+            else:
+                return
 
     async def _refuse(self, company_id: UUID, wishes: list[_Wish], error: Exception) -> None:
         if len(wishes) > 1 and not db.is_outage(error):
@@ -219,7 +266,8 @@ async def views_of(
     return [View(**row, viewer_member_id=members.get(row["viewer_id"])) for row in found]
 
 
-async def _insert(conn: Connection, company_id: UUID, wishes: list[_Wish]) -> None:
+async def _insert(conn: Connection, company_id: UUID, wishes: list[_Wish]) -> dict[UUID, Subject]:
+    """Write the looks; return how the ledger knows those who look and are looked at."""
     people = {one for wish in wishes for one in wish.drivers}
     people |= {one for wish in wishes if (one := wish.look.viewer.member_id) is not None}
     now = max(wish.read_at for wish in wishes)
@@ -238,6 +286,27 @@ async def _insert(conn: Connection, company_id: UUID, wishes: list[_Wish]) -> No
             bucket_at = await _shared_bucket(conn, company_id, began)
             ordered = [rows[key] for key in sorted(rows)]
             await read_store.insert_rows(conn, company_id, bucket_at, ordered)
+    return known
+
+
+def _counted(wish: _Wish, known: dict[UUID, Subject]) -> Counted:
+    look = wish.look
+    return Counted(
+        viewer=look.viewer,
+        viewer_id=_viewer_id(look.viewer, known),
+        purpose=look.purpose,
+        screen=look.screen,
+        at=wish.read_at,
+    )
+
+
+def _viewer_id(viewer: Actor, known: dict[UUID, Subject]) -> UUID:
+    """Return how the ledger names a viewer: by a pseudonym, or the id of a token or link."""
+    if viewer.member_id is not None:
+        return known[viewer.member_id].pseudonym
+    if viewer.reference_id is None:
+        raise ValueError("a viewer is somebody")
+    return viewer.reference_id
 
 
 async def _insert_sets(
@@ -261,14 +330,9 @@ def _row(wish: _Wish, names: dict[Drivers, bytes], known: dict[UUID, Subject]) -
     if name is None:
         return None
     viewer = wish.look.viewer
-    viewer_id = viewer.reference_id
-    if viewer.member_id is not None:
-        viewer_id = known[viewer.member_id].pseudonym
-    if viewer_id is None:
-        raise ValueError("a viewer is somebody")
     return ReadRow(
         viewer_kind=viewer.kind.value,
-        viewer_id=viewer_id,
+        viewer_id=_viewer_id(viewer, known),
         purpose=wish.look.purpose.value,
         screen=wish.look.screen.value,
         set_hash=name,

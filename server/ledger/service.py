@@ -1,8 +1,9 @@
 """Writing to the ledger, and what shows to people outside that it was not rewritten.
 
-An act writes its entry in its own transaction, as the last thing it does: the head of the
-company's chain is locked from there to the commit. Nothing here but :func:`enrol` and
-:func:`keep_checkpoint` asks the key database, so a withdrawal is written also while that is down.
+An act writes its entries in its own transaction, after whatever it may have to wait for: the head
+of the company's chain is locked from the first of them to the commit. Nothing here but
+:func:`enrol` and :func:`keep_checkpoint` asks the key database, so a withdrawal is written also
+while that is down.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -78,7 +79,10 @@ async def append(
     facts: Mapping[str, Json] | None = None,
     now: datetime,
 ) -> Place:
-    """Write an act down in the caller's transaction, as its last statement; return its place.
+    """Write an act down in the caller's transaction; return its place.
+
+    All of the company's acts wait from here to the commit, so the caller waits for nobody after it:
+    it holds every lock that it needs by now, and asks no other system.
 
     ``detail`` is sealed so that only the subject's own key opens it. ``facts`` are plain and hold
     codes, counts and hashes, never anything of a person. Somebody who is no member (any more) is

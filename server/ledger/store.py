@@ -178,8 +178,11 @@ async def entries(
     """Return entries in order with the chain's hash that stands beside each."""
     rows = await conn.fetch(
         """
-        SELECT index, recorded_at, act, actor_kind, actor_id, subject_id, detail_sealed, facts,
-               hash
+        SELECT index,
+               -- Another time was not written here; it would not fit a datetime.
+               CASE WHEN recorded_at >= '2000-01-01Z' AND recorded_at < '2101-01-01Z'
+                    THEN recorded_at END,
+               act, actor_kind, actor_id, subject_id, detail_sealed, facts, hash
           FROM ledger_entry
          WHERE company_id = $1 AND index > $2
          ORDER BY index LIMIT $3

@@ -5,6 +5,7 @@ Nothing is held but the checkpoints and one page of entries; the chain may grow 
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -60,6 +61,8 @@ class Verdict:
     """How many stand in the chain."""
     signed_until: int
     """The last entry that a signature, or the key database, confirms; before anything bad."""
+    pruned: int = 0
+    """How many entries close reads that are gone by age: their hash is all there is of them."""
     first_bad_index: int | None = None
     reason: Reason | None = None
 
@@ -81,28 +84,32 @@ async def verify(
     *,
     public_keys: Mapping[UUID, bytes],
     witness: LedgerWitness | None = None,
+    reads_kept_since: datetime | None = None,
 ) -> Verdict:
     """Recompute every hash, and compare head, checkpoints, closed reads and the witness.
 
     ``public_keys`` are those that sign checkpoints, ``witness`` is what the key database knows;
-    read it before this begins. Of a whole history that was written anew, only the first signed
+    read it before this begins. Reads from before ``reads_kept_since`` may be gone, five minutes
+    at a time (None: none may). Of a whole history that was written anew, only the first signed
     place can be named: it began after ``signed_until``.
     """
     # In this order, what is read first is never ahead of what is read after it.
     signed = {one.index: one for one in await store.checkpoints(conn, company_id)}
     head, last_index = await store.ends(conn, company_id)
-    check = _Check(conn, company_id, public_keys, signed, witness)
+    check = _Check(conn, company_id, public_keys, signed, witness, reads_kept_since)
     try:
         await check.chain(last_index)
+        await check.buckets(last_index)
         check.end(head or Place(index=0, hash=genesis(company_id)))
     except _Broken as broken:
         return Verdict(
             entries=last_index,
             signed_until=check.signed_until,
+            pruned=check.pruned,
             first_bad_index=broken.index,
             reason=broken.reason,
         )
-    return Verdict(entries=last_index, signed_until=check.signed_until)
+    return Verdict(entries=last_index, signed_until=check.signed_until, pruned=check.pruned)
 
 
 class _Check:
@@ -115,23 +122,29 @@ class _Check:
         public_keys: Mapping[UUID, bytes],
         signed: dict[int, Checkpoint],
         witness: LedgerWitness | None,
+        reads_kept_since: datetime | None,
     ) -> None:
         self._conn = conn
         self._company_id = company_id
         self._public_keys = public_keys
         self._signed = signed
         self._witness = witness
+        self._reads_kept_since = reads_kept_since
         self._at = Place(index=0, hash=genesis(company_id))
         self._sets: set[bytes] = set()
         """Sets of drivers whose name was found right; many reads share one."""
         self.signed_until = 0
+        self.pruned = 0
 
     async def chain(self, last_index: int) -> None:
         async for entry, there in self._entries(last_index):
             index = self._at.index + 1
             if entry.index != index:
                 raise _Broken(index, Reason.GAP)
-            chain = link(self._at.hash, entry.digest())
+            digest = _digest(entry)
+            if digest is None:
+                raise _Broken(index, Reason.CHANGED)
+            chain = link(self._at.hash, digest)
             if chain != there:
                 raise await self._misplaced(entry, there)
             self._at = Place(index=index, hash=chain)
@@ -140,6 +153,12 @@ class _Check:
                 await self._reads(entry)
         if self._at.index < last_index:
             raise _Broken(self._at.index + 1, Reason.GAP)
+
+    async def buckets(self, last_index: int) -> None:
+        """Refuse reads that say they were closed by an entry that is none of theirs."""
+        found = await read_store.misclosed(self._conn, self._company_id, last_index)
+        if found is not None:
+            raise _Broken(found, Reason.READS)
 
     def end(self, head: Place) -> None:
         """Compare the end that was reached with what else says where it is."""
@@ -188,8 +207,8 @@ class _Check:
         after = 0
         while page := await store.hashes(self._conn, self._company_id, after=after, limit=PAGE):
             for place in page:
-                digest = replace(entry, index=place.index).digest()
-                if there in {link(before, digest), link(place.hash, digest)}:
+                digest = _digest(replace(entry, index=place.index))
+                if digest is not None and there in {link(before, digest), link(place.hash, digest)}:
                     # Before here all fits: an entry from there was copied, or another pushed in.
                     copied = place.hash == there
                     first = entry.index if copied else min(entry.index, place.index)
@@ -203,12 +222,33 @@ class _Check:
         bucket_at = ClosedBucket.began(entry.facts)
         if bucket_at is None:
             raise _Broken(entry.index, Reason.READS)
+        if await self._are_as_closed(entry, bucket_at):
+            return
+        # Asked only now: they may have gone by age while they were compared. Never only some.
+        since = self._reads_kept_since
+        if (
+            since is None
+            or bucket_at >= since
+            or await read_store.rows(self._conn, self._company_id, bucket_at)
+        ):
+            raise _Broken(entry.index, Reason.READS)
+        self.pruned += 1
+
+    async def _are_as_closed(self, entry: Entry, bucket_at: datetime) -> bool:
         rows = await read_store.rows(self._conn, self._company_id, bucket_at)
         if facts_text(ClosedBucket.of(bucket_at, rows).facts()) != entry.facts:
-            raise _Broken(entry.index, Reason.READS)
+            return False
         new = {row.set_hash for row in rows} - self._sets
         sets = await read_store.sets(self._conn, self._company_id, new) if new else {}
-        for name in new:
-            if name not in sets or set_hash(self._company_id, sets[name]) != name:
-                raise _Broken(entry.index, Reason.READS)
+        if any(set_hash(self._company_id, sets.get(name, ())) != name for name in new):
+            return False
         self._sets |= new
+        return True
+
+
+def _digest(entry: Entry) -> bytes | None:
+    """Return the entry's hash; None of one that cannot ever have been written."""
+    try:
+        return entry.digest()
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        return None

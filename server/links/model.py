@@ -78,12 +78,15 @@ class Consented:
     in_window: bool
     on_shift: bool
 
-    def since(self) -> datetime | None:
+    def since(self, now: datetime) -> datetime | None:
         """Return from when on the link may show positions; None when it may not now."""
         location = self.gate.location_since
         if location is None or self.given_at is None or not self.gate.account_active:
             return None
         if self.taken_back or not (self.in_window and self.on_shift):
+            return None
+        until = self.gate.location_until
+        if until is not None and now >= until:
             return None
         return max(location, self.given_at)
 
@@ -151,7 +154,7 @@ def tracked(
     now: datetime,
 ) -> Tracked:
     """Return what the customer may know. Without a position nothing that was made of one."""
-    since = consented.since()
+    since = consented.since(now)
     if position is None or not under_way or since is None or not _is_fresh(position, since, now):
         phase = Phase.PLANNED if now < progress.begins_at else Phase.NOT_SHARED
         return Tracked(phase=phase, spot=None, eta=None, stop=stop)

@@ -184,7 +184,7 @@ async def gather(
     assigned = (await routes.assigned(conn, company_id, now=now)).get(link.driver_id)
     under_way = assigned is not None and assigned.route_id == link.route_id
     position = None
-    since = consented.since()
+    since = consented.since(now)
     if under_way and since is not None:
         watched = [(consented.gate, since)]
         latest = await tracking.latest_since(conn, vault, company_id, watched, now=now)
@@ -206,12 +206,12 @@ async def stands(conn: Connection, company_id: UUID, found: Found, *, now: datet
     if await handover.same_gate(conn, found.consented.gate) is None:
         return False
     consented = await _consented(conn, company_id, link, found.driver_id, now)
-    return consented.since() is not None and consented.given_at == found.consented.given_at
+    return consented.since(now) is not None and consented.given_at == found.consented.given_at
 
 
-def is_over(found: Found, stop: Stop, progress: Progress) -> bool:
+def is_over(found: Found, stop: Stop, progress: Progress, *, now: datetime) -> bool:
     """Tell whether the driver has arrived, as far as they agreed that the link may know."""
-    if found.consented.since() is None:
+    if found.consented.since(now) is None:
         return False
     stands_there = found.position is not None and has_arrived(found.position, stop)
     return stands_there or stop.stop_id in progress.arrived
@@ -276,7 +276,7 @@ async def _consented(
     shift = await shifts.shift(conn, company_id, driver_id)
     return Consented(
         gate=found,
-        given_at=await consent.given_since(conn, company_id, driver_id, ITEM),
+        given_at=await consent.given_since(conn, company_id, driver_id, ITEM, at=now),
         taken_back=await consent.was_taken_back(
             conn, company_id, driver_id, ITEM, since=link.created_at
         ),

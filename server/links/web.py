@@ -213,7 +213,7 @@ async def _draw(request: web.Request, link: CustomerLink) -> Drawn:
         raise LinkEnded
     async with transaction(request, readonly=True) as conn:
         found = await service.gather(conn, request.app[VAULT], company_id, link, now=at)
-    if service.is_over(found, stop, progress):
+    if service.is_over(found, stop, progress, now=at):
         async with db.tenant(request.app[POOL], company_id) as conn:
             await service.note_delivered(conn, company_id, [link.link_id], now=at)
         raise LinkEnded

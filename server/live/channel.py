@@ -20,10 +20,12 @@ _EVENT_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
 class Watcher(Protocol):
     """One open screen. Writing never waits."""
 
-    def send(self, chunk: bytes) -> None: ...
+    def send(self, chunk: bytes, *, until: float | None = None) -> None:
+        """Send it; nothing of it leaves from ``until`` on (of :func:`time.monotonic`)."""
+        ...
 
     def unsent_bytes(self) -> int:
-        """Return how much has not been handed to the kernel yet."""
+        """Hand over what the kernel takes now; return how much it has not taken yet."""
         ...
 
     def drop(self) -> None:

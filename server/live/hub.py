@@ -269,7 +269,8 @@ async def _hand_over(
             if monotonic() >= until:
                 _drop(channel, [watcher])
             else:
-                watcher.send(frame.events + (frame.moves if watcher in written_down else b""))
+                chunk = frame.events + (frame.moves if watcher in written_down else b"")
+                watcher.send(chunk, until=until)
         await flushed(sent_to, until)
     finally:
         _drop(channel, [watcher for watcher in sent_to if watcher.unsent_bytes()])

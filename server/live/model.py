@@ -105,9 +105,9 @@ def sharing_of(gate: Gate) -> int:
     return gate.epoch + gate.rev
 
 
-def may_show(gate: Gate, crew: Crew) -> bool:
+def may_show(gate: Gate, crew: Crew, now: datetime) -> bool:
     """Tell whether the company's screens may show the driver's positions now."""
-    return crew.in_window and gate.since(Purpose.DISPATCH_TRACKING) is not None
+    return crew.in_window and gate.since(Purpose.DISPATCH_TRACKING, now) is not None
 
 
 def sights_of(
@@ -148,18 +148,18 @@ def _sight(
         route_id=None if assignment is None else assignment.route_id,
         vehicle_id=None if assignment is None else assignment.vehicle_id,
         epoch=sharing_of(gate),
-        shared=may_show(gate, crew),
+        shared=may_show(gate, crew, now),
         position=position,
     )
 
 
 def _shown(gate: Gate, crew: Crew, fix: Fix | None, now: datetime) -> LatestPosition | None:
-    if fix is None or not may_show(gate, crew):
+    if fix is None or not may_show(gate, crew, now):
         return None
     # Read before the barrier: whatever changed since makes it worthless.
     if fix.sharing != sharing_of(gate) or fix.position.epoch != gate.epoch:
         return None
-    since = gate.since(Purpose.DISPATCH_TRACKING)
+    since = gate.since(Purpose.DISPATCH_TRACKING, now)
     if since is None or fix.position.recorded_at < since:
         return None
     age_s = (now - fix.position.recorded_at).total_seconds()

@@ -53,7 +53,9 @@ async def glimpse(pool: Pool, vault: Vault, company_id: UUID, *, now: datetime) 
         gates = await gate.read_all(conn, company_id)
         crews = await _crews(conn, company_id, now)
         watched = [
-            one for one in gates if one.driver_id in crews and may_show(one, crews[one.driver_id])
+            one
+            for one in gates
+            if one.driver_id in crews and may_show(one, crews[one.driver_id], now)
         ]
         found = await tracking.latest_positions(conn, vault, company_id, watched, now=now)
         assigned = await routes.assigned(conn, company_id, now=now)

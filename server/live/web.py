@@ -204,8 +204,8 @@ async def read_live(request: web.Request) -> web.StreamResponse:
         names = await service.names(conn, vault, company_id)
     glimpsed = await service.glimpse(pool, vault, company_id, now=at)
     await _seen(request).at(glimpsed.fixes.keys())
-    connection = _connection(request)
-    response: web.Response | None = None
+    connection = Connection(request.transport, chunked=False)
+    response: web.StreamResponse | None = None
     until = monotonic() + SEND_S_MAX
     try:
         async with request.app[HUB].barrier(pool, company_id) as conn:
@@ -213,14 +213,12 @@ async def read_live(request: web.Request) -> web.StreamResponse:
             body = _json(_live_view(sights, names, at))
             if monotonic() >= until:
                 raise LiveUnavailable
-            response = web.Response(
-                body=body,
-                content_type="application/json",
-                headers={"Cache-Control": "no-store"},
-            )
+            response = web.StreamResponse(headers={"Cache-Control": "no-store"})
+            response.content_type = "application/json"
+            response.content_length = len(body)
             try:
                 await response.prepare(request)
-                await response.write_eof()
+                connection.send(body, until=until)
                 await flushed((connection,), until)
             finally:
                 if connection.unsent_bytes():
@@ -279,7 +277,7 @@ async def stream_live(request: web.Request) -> web.StreamResponse:
         response.charset = "utf-8"
         await response.prepare(request)
         await response.write(b": jolda\n\n")
-        connection = _connection(request)
+        connection = Connection(request.transport, chunked=request.version >= HttpVersion11)
         hub.admit(
             channel,
             connection,
@@ -320,10 +318,6 @@ def _seen(request: web.Request) -> Viewing:
     return handover.viewing(
         request, viewer(request), ReadPurpose.DISPATCH_TRACKING, Screen.LIVE_MAP
     )
-
-
-def _connection(request: web.Request) -> Connection:
-    return Connection(request.transport, chunked=request.version >= HttpVersion11)
 
 
 def install(

@@ -6,57 +6,75 @@ then has the same id.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import structlog
 
 from server.accounts import service as accounts
-from server.accounts.model import Profile
 from server.credentials.model import MemberMissing
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.problem import where
-from server.ledger import service as ledger
-from server.ledger.model import SYSTEM, Act
-from server.notices import delivery_store, sealing, service, store
+from server.notices import delivery_store, preparing, sealing, store
 from server.notices.kinds import KINDS, Category, Channel
 from server.notices.model import (
     TRANSITIONS,
     Delivery,
     DeliveryEvent,
-    DeliveryState,
     Event,
     Message,
-    Notice,
+    MessageConsent,
     Reason,
     Undelivered,
     after_failure,
+    consents_needed,
 )
 from server.notices.ports import Port
-from server.vault.model import SubjectErased
 from server.vault.service import Vault
 
 log = structlog.get_logger(__name__)
+
+Consents: TypeAlias = Callable[
+    [Connection, UUID, UUID, datetime], Awaitable[Collection[MessageConsent]]
+]
+"""Which consents to messages a member has given, ``(conn, company_id, member_id, at)``; of one who
+is not asked, all."""
 
 SENDING_MAX: Final = 4
 """Messages on their way at the same time; each holds a connection of the pool."""
 BATCH_MAX: Final = 200
 RUN_S_MAX: Final = 45.0
 """After so long a run leaves the rest to the next, a minute later."""
+SERVICE_KINDS: Final = frozenset(
+    kind for kind, one in KINDS.items() if one.category is Category.SERVICE
+)
 OUT_OF_ORDER: Final = frozenset({Reason.UNREACHABLE, Reason.TOO_SLOW, Reason.NOT_ACCEPTED_HERE})
 """The port itself is out of order: trying the next message now would fail the same way."""
 
 
 class Deliverer:
-    """Delivers for one process, over the ways out that are set up."""
+    """Delivers for one process, over the ways out that are set up.
 
-    def __init__(self, pool: Pool, vault: Vault, ports: Mapping[Channel, Port]) -> None:
+    ``now`` of a run is when it began; what happens in it is dated by the clock as it happens.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        vault: Vault,
+        ports: Mapping[Channel, Port],
+        *,
+        consents: Consents,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._pool = pool
         self._vault = vault
         self._ports = ports
+        self._consents = consents
+        self._clock = clock
         self._sending = asyncio.Semaphore(SENDING_MAX)
 
     async def deliver(self, company_id: UUID, notice_id: UUID, now: datetime) -> None:
@@ -64,7 +82,7 @@ class Deliverer:
         await self._prepare(company_id, notice_id, now)
         async with db.tenant(self._pool, company_id, readonly=True) as conn:
             due = await delivery_store.due(
-                conn, company_id, now, notice_id=notice_id, limit=len(Channel)
+                conn, company_id, self._at(now), notice_id=notice_id, limit=len(Channel)
             )
         for _, channel in due:
             await self._attempt(company_id, notice_id, channel, now)
@@ -81,13 +99,33 @@ class Deliverer:
         for notice_id in unprepared:
             await self._prepare_apart(company_id, notice_id, now)
         async with db.tenant(self._pool, company_id, readonly=True) as conn:
-            due = await delivery_store.due(conn, company_id, now, limit=BATCH_MAX)
+            due = await delivery_store.due(conn, company_id, self._at(now), limit=BATCH_MAX)
         out_of_order: set[Channel] = set()
         for notice_id, channel in due:
             if channel in out_of_order or time.monotonic() > ends:
                 continue
             if await self._attempt(company_id, notice_id, channel, now) in OUT_OF_ORDER:
                 out_of_order.add(channel)
+
+    async def deliver_to(self, company_id: UUID, member_id: UUID, now: datetime) -> int:
+        """Prepare and try what one member is still to be told; return how many messages wait.
+
+        For the last moment before the member's notices are erased: marketing does not count.
+        """
+        async with db.tenant(self._pool, company_id, readonly=True) as conn:
+            unprepared = await store.unprepared(
+                conn, company_id, member_id=member_id, limit=BATCH_MAX
+            )
+        for notice_id in unprepared:
+            await self._prepare_apart(company_id, notice_id, now)
+        async with db.tenant(self._pool, company_id, readonly=True) as conn:
+            due = await delivery_store.due(
+                conn, company_id, self._at(now), member_id=member_id, limit=BATCH_MAX
+            )
+        for notice_id, channel in due:
+            await self._attempt(company_id, notice_id, channel, now)
+        async with db.tenant(self._pool, company_id, readonly=True) as conn:
+            return await delivery_store.waiting(conn, company_id, member_id, SERVICE_KINDS)
 
     async def _prepare_apart(self, company_id: UUID, notice_id: UUID, now: datetime) -> None:
         try:
@@ -102,77 +140,80 @@ class Deliverer:
         """Write and seal the text, and begin the deliveries beside the one in the app."""
         async with db.tenant(self._pool, company_id) as conn:
             notice = await store.lock_unprepared(conn, company_id, notice_id)
-            if notice is None:
-                return
-            try:
-                await self._write(conn, company_id, notice, now)
-            except (MemberMissing, SubjectErased):
-                await store.delete_notices(conn, company_id, [notice_id])
-
-    async def _write(
-        self, conn: Connection, company_id: UUID, notice: Notice, now: datetime
-    ) -> None:
-        reader = await accounts.profile(conn, self._vault, company_id, notice.member_id)
-        text = await service.text_of(conn, self._vault, company_id, notice, reader)
-        sealed = await sealing.seal(self._vault, company_id, notice, text, now=now)
-        await store.set_text(conn, company_id, notice.notice_id, text, sealed, now)
-        kind = KINDS[notice.kind]
-        wanted = (await service.preference(conn, company_id, notice.member_id)).wanted
-        for channel in kind.channels:
-            if channel not in self._ports or _address(reader, channel) is None:
-                continue
-            withheld = kind.category is Category.MARKETING and not wanted[channel]
-            state = DeliveryState.WITHHELD if withheld else DeliveryState.QUEUED
-            await service.add_delivery(conn, company_id, notice, channel, state, now=now)
-        if Channel.IN_APP in kind.channels:
-            await _write_down(conn, company_id, notice, Channel.IN_APP, now)
+            if notice is not None:
+                await preparing.prepare(
+                    conn,
+                    self._vault,
+                    company_id,
+                    [notice],
+                    ways_out=self._ports.keys(),
+                    now=self._at(now),
+                )
 
     async def _attempt(
         self, company_id: UUID, notice_id: UUID, channel: Channel, now: datetime
     ) -> Reason | None:
         """Hand one message over; return why that failed, None if it did not or was not due."""
-        try:
-            async with self._sending, db.tenant(self._pool, company_id) as conn:
-                return await self._attempt_held(conn, company_id, notice_id, channel, now)
-        except db.LockTimeout:
-            return None  # the preference is changing just now: still due in a minute
+        async with self._sending, db.tenant(self._pool, company_id) as conn:
+            delivery = await delivery_store.lock_due(
+                conn, company_id, notice_id, channel, self._at(now)
+            )
+            if delivery is None:
+                return None
+            return await self._attempt_held(conn, company_id, delivery, now)
 
     async def _attempt_held(
-        self,
-        conn: Connection,
-        company_id: UUID,
-        notice_id: UUID,
-        channel: Channel,
-        now: datetime,
+        self, conn: Connection, company_id: UUID, delivery: Delivery, now: datetime
     ) -> Reason | None:
-        """Attempt it in the transaction that holds what allows it."""
-        delivery = await delivery_store.lock_due(conn, company_id, notice_id, channel, now)
-        if delivery is None:
-            return None
-        # Locked from here until the message is out: an opt-out that was acknowledged before
-        # is seen, one that comes now waits and holds for the next message.
-        if KINDS[delivery.kind].category is Category.MARKETING and not await store.lock_marketing(
-            conn, company_id, delivery.member_id, channel
-        ):
-            await _record(conn, company_id, delivery, Event.WITHHELD, Reason.NOT_WANTED, now)
-            return Reason.NOT_WANTED
+        """Attempt it in the transaction that keeps who opts out waiting until it is out."""
         try:
-            await self._hand_over(conn, company_id, delivery, now)
+            port = self._port(delivery.channel)
+            message = await self._message(conn, company_id, delivery)
+            needed = consents_needed(delivery.kind, delivery.channel)
+            # Held before it is asked for: an opt-out that was answered is seen, one that comes
+            # now waits for this message and holds for the next.
+            if needed and not await delivery_store.hold_on_its_way(
+                conn, company_id, delivery.member_id
+            ):
+                return None  # somebody opts out just now: still due in a minute
+            withheld = await self._withheld(conn, company_id, delivery, now)
+            if withheld is not None:
+                await _record(conn, company_id, delivery, Event.WITHHELD, withheld, self._at(now))
+                return withheld
+            await self._hand_over(company_id, port, message, now)
         except Undelivered as failed:
-            await _record_failure(conn, company_id, delivery, failed, now)
+            await _record_failure(conn, company_id, delivery, failed, self._at(now))
             return failed.reason
-        await _record(conn, company_id, delivery, Event.HANDED_OVER, None, now)
+        await _record(conn, company_id, delivery, Event.HANDED_OVER, None, self._at(now))
+        return None
+
+    def _port(self, channel: Channel) -> Port:
+        try:
+            return self._ports[channel]
+        except KeyError:
+            raise Undelivered(Reason.NOT_CONFIGURED) from None
+
+    async def _withheld(
+        self, conn: Connection, company_id: UUID, delivery: Delivery, now: datetime
+    ) -> Reason | None:
+        """Return why the message must not go out; None if it may."""
+        needed = consents_needed(delivery.kind, delivery.channel)
+        if not needed:
+            return None
+        given = await self._consents(conn, company_id, delivery.member_id, self._at(now))
+        if not needed.issubset(given):
+            return Reason.NOT_CONSENTED
+        if MessageConsent.MARKETING in needed and not await store.wants_marketing(
+            conn, company_id, delivery.member_id, delivery.channel
+        ):
+            return Reason.NOT_WANTED
         return None
 
     async def _hand_over(
-        self, conn: Connection, company_id: UUID, delivery: Delivery, now: datetime
+        self, company_id: UUID, port: Port, message: Message, now: datetime
     ) -> None:
-        port = self._ports.get(delivery.channel)
-        if port is None:
-            raise Undelivered(Reason.NOT_CONFIGURED)
-        message = await self._message(conn, company_id, delivery)
         try:
-            await port.hand_over(message, now)
+            await port.hand_over(message, self._at(now))
         except Undelivered:
             raise
         except Exception as error:  # noqa: BLE001 - counted and tried again, not for ever
@@ -191,7 +232,7 @@ class Deliverer:
             reader = await accounts.profile(conn, self._vault, company_id, delivery.member_id)
         except MemberMissing:
             raise Undelivered(Reason.NO_ADDRESS) from None
-        address = _address(reader, delivery.channel)
+        address = preparing.address(reader, delivery.channel)
         text = None
         if notice is not None:
             (text,) = await sealing.opened(self._vault, company_id, [notice])
@@ -208,17 +249,9 @@ class Deliverer:
             queued_at=delivery.queued_at,
         )
 
-
-def _address(reader: Profile, channel: Channel) -> str | None:
-    match channel:
-        case Channel.IN_APP:
-            return None
-        case Channel.EMAIL:
-            return reader.email
-        case Channel.SMS:
-            return reader.phone
-        case Channel.PUSH:
-            return str(reader.member_id)
+    def _at(self, now: datetime) -> datetime:
+        """Return the moment, never before the run's beginning: a clock may be set back."""
+        return max(now, self._clock())
 
 
 async def _record_failure(
@@ -260,19 +293,4 @@ async def _record(
         conn, company_id, delivery.notice_id, delivery.member_id, happened
     )
     if event is Event.HANDED_OVER:
-        await _write_down(conn, company_id, delivery, delivery.channel, now)
-
-
-async def _write_down(
-    conn: Connection, company_id: UUID, told: Notice | Delivery, channel: Channel, now: datetime
-) -> None:
-    await ledger.append(
-        conn,
-        company_id,
-        Act.NOTICE_SENT,
-        actor=SYSTEM,
-        subject_id=told.member_id,
-        detail={"notice_id": str(told.notice_id)},
-        facts={"kind": told.kind.value, "channel": channel.value},
-        now=now,
-    )
+        await preparing.write_down(conn, company_id, delivery, delivery.channel, now)

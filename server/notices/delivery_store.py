@@ -4,6 +4,7 @@ Whoever works on a delivery holds its notice (FOR KEY SHARE) before the delivery
 holds the notices before it deletes: nobody waits for somebody who waits for them.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -45,22 +46,45 @@ async def due(
     now: datetime,
     *,
     notice_id: UUID | None = None,
+    member_id: UUID | None = None,
     limit: int,
 ) -> list[tuple[UUID, Channel]]:
-    """Return the deliveries (of one notice, or of all) whose time has come."""
+    """Return the deliveries (of one notice, of one reader, or of all) whose time has come."""
     rows = await conn.fetch(
         """
         SELECT notice_id, channel FROM notice_delivery
          WHERE company_id = $1 AND state = 'queued' AND next_attempt_at <= $2
            AND ($3::uuid IS NULL OR notice_id = $3)
+           AND ($5::uuid IS NULL OR member_id = $5)
          ORDER BY next_attempt_at, notice_id, channel LIMIT $4
         """,
         company_id,
         now,
         notice_id,
         limit,
+        member_id,
     )
     return [(row["notice_id"], Channel(row["channel"])) for row in rows]
+
+
+async def waiting(
+    conn: Connection, company_id: UUID, member_id: UUID, kinds: Collection[NoticeKind]
+) -> int:
+    """Return how many messages of these kinds to a reader are not written or not handed over."""
+    count: int = await conn.fetchval(
+        """
+        SELECT count(*)
+          FROM notice n
+          LEFT JOIN notice_delivery d ON d.company_id = n.company_id AND d.notice_id = n.notice_id
+                                     AND d.state = 'queued'
+         WHERE n.company_id = $1 AND n.member_id = $2 AND n.kind = ANY($3::text[])
+           AND (n.prepared_at IS NULL OR d.notice_id IS NOT NULL)
+        """,
+        company_id,
+        member_id,
+        [kind.value for kind in kinds],
+    )
+    return count
 
 
 async def lock_due(
@@ -84,6 +108,34 @@ async def lock_due(
         now,
     )
     return None if row is None else _delivery(row)
+
+
+async def hold_on_its_way(conn: Connection, company_id: UUID, member_id: UUID) -> bool:
+    """Say that a message to the member is on its way until the transaction ends.
+
+    False while somebody waits for those on their way: a further one would overtake them.
+    """
+    held: bool = await conn.fetchval(
+        "SELECT pg_try_advisory_xact_lock_shared(hashtextextended($1, 7242004))",
+        f"{company_id} {member_id}",
+    )
+    return held
+
+
+async def pass_on_their_way(
+    conn: Connection, company_id: UUID, member_id: UUID, *, lock_ms_max: int
+) -> None:
+    """Wait for every message to the member that is on its way.
+
+    Raises
+    ------
+    LockTimeout
+    """
+    # Milliseconds of our own, no caller's text: SET takes no parameters.
+    await conn.execute(f"SET LOCAL lock_timeout = '{int(lock_ms_max)}ms'")
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 7242004))", f"{company_id} {member_id}"
+    )
 
 
 async def move(

@@ -34,10 +34,21 @@ class NoticeKind(StrEnum):
     SHIFT_ENDED_BY_OTHER = "shift_ended_by_other"
     CONSENT_WITHDRAWN_CONFIRMATION = "consent_withdrawn_confirmation"
     EDITION_PUBLISHED = "edition_published"
+    CONTROLLER_CHANGE_ANNOUNCED = "controller_change_announced"
+    CONTROLLER_CHANGE_CANCELLED = "controller_change_cancelled"
+    CONTROLLER_CHANGED = "controller_changed"
+    CLARIFICATION_ASKED = "clarification_asked"
+    CLARIFICATION_ANSWERED = "clarification_answered"
     ATTESTATION_MADE = "attestation_made"
     ATTESTATION_DISPUTED = "attestation_disputed"
+    BIRTH_YEAR_STATED = "birth_year_stated"
+    BIRTH_YEAR_DISPUTED = "birth_year_disputed"
+    GUARDIAN_CONSENT_RECORDED = "guardian_consent_recorded"
+    GUARDIAN_CONSENT_REVOKED = "guardian_consent_revoked"
     ERASURE_REQUESTED = "erasure_requested"
     ERASURE_DECIDED = "erasure_decided"
+    BULK_READ = "bulk_read"
+    UNKNOWN_IDS = "unknown_ids"
     DEVICE_ADDED = "device_added"
     INDIRECT_SOURCE = "indirect_source"
     MARKETING_NEWS = "marketing_news"
@@ -58,6 +69,8 @@ class Form(StrEnum):
     """Several of a closed list, separated by commas."""
     CODE = "code"
     """Letters, digits, dots and dashes, shown as they are."""
+    ORGANISATION = "organisation"
+    """A legal person's name, shown as it is."""
     PROSE = "prose"
     """Text by the company to many readers. Only marketing has it."""
 
@@ -81,8 +94,21 @@ class Kind:
 
 _EMAIL, _SMS, _PUSH = MARKETING_CHANNELS
 _INSTANT: Final = Value(Form.INSTANT)
+_ORGANISATION: Final = Value(Form.ORGANISATION)
 _MEMBER: Final = Value(Form.MEMBER)
 _ROLE: Final = Value(Form.WORD, "role")
+_ALERT: Final = {
+    "by_role": _ROLE,
+    "by": Value(Form.MEMBER, optional=True),
+    "count": Value(Form.CODE),
+    "at": _INSTANT,
+}
+# Which question, and never what it says.
+_ASKED: Final = {
+    "document": Value(Form.WORD, "document"),
+    "edition": Value(Form.CODE),
+    "asked_at": _INSTANT,
+}
 
 
 def _service(*channels: Channel, **values: Value) -> Kind:
@@ -98,7 +124,14 @@ KINDS: Final[Mapping[NoticeKind, Kind]] = MappingProxyType(
         ),
         NoticeKind.ACCOUNT_UNBLOCKED: _service(_EMAIL, _PUSH, by_role=_ROLE),
         NoticeKind.SHIFT_REMINDER: _service(_PUSH, ends_at=_INSTANT),
-        NoticeKind.SHIFT_ENDED_BY_OTHER: _service(_EMAIL, _PUSH, by_role=_ROLE, ended_at=_INSTANT),
+        NoticeKind.SHIFT_ENDED_BY_OTHER: _service(
+            _EMAIL,
+            _PUSH,
+            by_role=_ROLE,
+            ended_at=_INSTANT,
+            # Absent in what was queued before it was told.
+            recording=Value(Form.WORD, "recording", optional=True),
+        ),
         NoticeKind.CONSENT_WITHDRAWN_CONFIRMATION: _service(
             _EMAIL, items=Value(Form.WORDS, "consent_item"), withdrawn_at=_INSTANT
         ),
@@ -110,8 +143,35 @@ KINDS: Final[Mapping[NoticeKind, Kind]] = MappingProxyType(
             change=Value(Form.WORD, "change"),
             effective_at=Value(Form.DAY),
         ),
+        NoticeKind.CLARIFICATION_ASKED: _service(_EMAIL, **_ASKED),
+        NoticeKind.CLARIFICATION_ANSWERED: _service(_EMAIL, _PUSH, **_ASKED),
+        NoticeKind.CONTROLLER_CHANGE_ANNOUNCED: _service(
+            _EMAIL,
+            _PUSH,
+            name=_ORGANISATION,
+            bin=Value(Form.CODE),
+            effective_at=Value(Form.DAY),
+            contact=_ORGANISATION,
+        ),
+        NoticeKind.CONTROLLER_CHANGE_CANCELLED: _service(
+            _EMAIL, _PUSH, name=_ORGANISATION, effective_at=Value(Form.DAY)
+        ),
+        NoticeKind.CONTROLLER_CHANGED: _service(
+            _EMAIL,
+            _PUSH,
+            name=_ORGANISATION,
+            bin=Value(Form.CODE),
+            kept=Value(Form.WORDS, "consent_item", optional=True),
+            lapsed=Value(Form.WORDS, "consent_item", optional=True),
+        ),
         NoticeKind.ATTESTATION_MADE: _service(_EMAIL, by=_MEMBER, told_at=_INSTANT),
         NoticeKind.ATTESTATION_DISPUTED: _service(_EMAIL, driver=_MEMBER, disputed_at=_INSTANT),
+        NoticeKind.BIRTH_YEAR_STATED: _service(_EMAIL, _PUSH, by=_MEMBER, stated_at=_INSTANT),
+        NoticeKind.BIRTH_YEAR_DISPUTED: _service(_EMAIL, driver=_MEMBER, disputed_at=_INSTANT),
+        NoticeKind.GUARDIAN_CONSENT_RECORDED: _service(_EMAIL, by=_MEMBER, told_at=_INSTANT),
+        NoticeKind.GUARDIAN_CONSENT_REVOKED: _service(
+            _EMAIL, _PUSH, by=_MEMBER, revoked_at=_INSTANT
+        ),
         NoticeKind.ERASURE_REQUESTED: _service(
             _EMAIL,
             _SMS,
@@ -129,6 +189,8 @@ KINDS: Final[Mapping[NoticeKind, Kind]] = MappingProxyType(
             until=Value(Form.DAY, optional=True),
             grace_until=Value(Form.INSTANT, optional=True),
         ),
+        NoticeKind.BULK_READ: _service(_EMAIL, _PUSH, **_ALERT),
+        NoticeKind.UNKNOWN_IDS: _service(_EMAIL, _PUSH, **_ALERT),
         NoticeKind.DEVICE_ADDED: _service(_EMAIL, _PUSH, added_at=_INSTANT),
         NoticeKind.INDIRECT_SOURCE: _service(
             _EMAIL, by=_MEMBER, fields=Value(Form.WORDS, "field"), entered_at=_INSTANT
@@ -147,6 +209,7 @@ WORDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "role": frozenset(
             {"driver", "dispatcher", "main_user", "api_token", "forgotten", "operator"}
         ),
+        "recording": frozenset({"stopped", "goes_on"}),
         "block_reason": frozenset({"left", "lost_phone", "misuse", "other"}),
         "consent_item": frozenset(
             {
@@ -168,8 +231,10 @@ WORDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     }
 )
 
+ORGANISATION_CHARS_MAX: Final = 200
 PROSE_CHARS_MAX: Final = 2_000
 DEDUPE_CHARS_MAX: Final = 120
+_CHARS_MAX: Final = {Form.ORGANISATION: ORGANISATION_CHARS_MAX, Form.PROSE: PROSE_CHARS_MAX}
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,39}", re.ASCII)
 
 
@@ -206,8 +271,8 @@ def _fits(value: Value, text: str) -> bool:
             return len(set(words)) == len(words) and WORDS[value.words or ""].issuperset(words)
         case Form.CODE:
             return _CODE.fullmatch(text) is not None
-        case Form.PROSE:
-            return 0 < len(text) <= PROSE_CHARS_MAX and "\x00" not in text
+        case Form.ORGANISATION | Form.PROSE:
+            return 0 < len(text) <= _CHARS_MAX[value.form] and "\x00" not in text
 
 
 def _instant(text: str) -> datetime | None:

@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from server.kit import errors
-from server.notices.kinds import Category, Channel, NoticeKind
+from server.notices.kinds import KINDS, Category, Channel, NoticeKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
     """The dead letter: refused for good, or tried too often."""
     WITHHELD = "withheld"
-    """Never sent: marketing that its reader does not want."""
+    """Never sent: its reader does not want it, or did not agree to it."""
 
 
 class Event(StrEnum):
@@ -89,6 +89,8 @@ class Reason(StrEnum):
     NO_ADDRESS = "no_address"
     NOT_CONFIGURED = "not_configured"
     NOT_WANTED = "not_wanted"
+    NOT_CONSENTED = "not_consented"
+    """A driver's consent to such messages is not given, or not any more."""
     BROKEN = "broken"
     """A fault of our own."""
 
@@ -168,6 +170,24 @@ class Undelivered(Exception):
         super().__init__(reason.value)
 
 
+class MessageConsent(StrEnum):
+    """What a driver is asked before messages go out; who is no driver is not asked."""
+
+    NOTIFICATIONS = "notifications"
+    """Messages on the phone itself. The app and e-mail tell the same without it."""
+    MARKETING = "marketing"
+
+
+def consents_needed(kind: NoticeKind, channel: Channel) -> frozenset[MessageConsent]:
+    """Return what a driver has to have given for a message of this kind to go out there."""
+    needed = set()
+    if channel is Channel.PUSH:
+        needed.add(MessageConsent.NOTIFICATIONS)
+    if KINDS[kind].category is Category.MARKETING:
+        needed.add(MessageConsent.MARKETING)
+    return frozenset(needed)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preference:
     """On which channels a member asked for marketing. Whoever never answered did not."""
@@ -196,3 +216,11 @@ class ServiceNoticeNotRefusable(errors.Conflict):
 
     def __init__(self) -> None:
         super().__init__("Only marketing can be switched off.")
+
+
+class MarketingConsentNeeded(errors.Conflict):
+    slug = "marketing-consent-needed"
+    title = "News need your consent first"
+
+    def __init__(self) -> None:
+        super().__init__("Give the consent to marketing, then choose where it goes.")

@@ -4,21 +4,21 @@
 can still tell of itself; the text is written and sealed afterwards (``delivery``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from server.accounts import service as accounts
-from server.accounts.model import Profile
+import structlog
+
 from server.credentials.model import Role
-from server.kit import jobs
+from server.kit import db, jobs
 from server.kit.cursors import cursor_of, place_of
-from server.kit.db import Connection
+from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
 from server.ledger import service as ledger
 from server.ledger.model import Act, Actor, ActorKind
-from server.notices import delivery_store, sealing, store
+from server.notices import delivery_store, preparing, sealing, store
 from server.notices.kinds import (
     DEDUPE_CHARS_MAX,
     KINDS,
@@ -34,18 +34,21 @@ from server.notices.model import (
     DeliveryState,
     Event,
     Export,
+    MarketingConsentNeeded,
     Notice,
     NoticeMissing,
-    NoticeText,
     Preference,
     ServiceNoticeNotRefusable,
     ShownNotice,
 )
-from server.notices.writing import Setting, write
 from server.vault.service import Vault
+
+log = structlog.get_logger(__name__)
 
 DELIVER_NOTICE: Final = "deliver_notice"
 """The job that prepares one notice and hands it over."""
+ON_THEIR_WAY_S_MAX: Final = 8.0
+"""Longer than a port takes (``ports.HAND_OVER_S_MAX``): after it a message is out or given up."""
 
 
 async def queue(
@@ -91,7 +94,7 @@ async def queue(
     if named:
         await store.insert_persons(conn, company_id, notice.notice_id, named)
     if Channel.IN_APP in KINDS[kind].channels:
-        await add_delivery(
+        await preparing.begin_delivery(
             conn, company_id, notice, Channel.IN_APP, DeliveryState.HANDED_OVER, now=now
         )
     await jobs.enqueue(
@@ -101,6 +104,13 @@ async def queue(
         dedupe_key=f"notice {notice.notice_id}",
     )
     return notice.notice_id
+
+
+async def told(
+    conn: Connection, company_id: UUID, member_ids: Collection[UUID], kind: NoticeKind, dedupe: str
+) -> set[UUID]:
+    """Return who among the members was told this already."""
+    return set(await store.members_told(conn, company_id, member_ids, kind, dedupe))
 
 
 async def queue_marketing(
@@ -130,32 +140,6 @@ async def queue_marketing(
     return len(wanting)
 
 
-async def add_delivery(
-    conn: Connection,
-    company_id: UUID,
-    notice: Notice,
-    channel: Channel,
-    state: DeliveryState,
-    *,
-    now: datetime,
-) -> None:
-    """Begin a delivery, with its first piece of evidence."""
-    await delivery_store.insert_delivery(
-        conn,
-        company_id,
-        notice.notice_id,
-        notice.member_id,
-        channel,
-        state,
-        next_attempt_at=now if state is DeliveryState.QUEUED else None,
-        now=now,
-    )
-    happened = DeliveryEvent(channel=channel, event=Event(state.value), reason=None, at=now)
-    await delivery_store.insert_event(
-        conn, company_id, notice.notice_id, notice.member_id, happened
-    )
-
-
 async def inbox(
     conn: Connection,
     vault: Vault,
@@ -165,8 +149,12 @@ async def inbox(
     unseen: bool,
     cursor: str | None,
     limit: int,
+    ways_out: Collection[Channel],
+    now: datetime,
 ) -> tuple[list[ShownNotice], str | None]:
     """Return a page of what the member finds in the app, newest first, and the next cursor.
+
+    What is not written yet is written with it, as the sender would: so it stays as it was shown.
 
     Raises
     ------
@@ -176,7 +164,14 @@ async def inbox(
     found = await store.in_app(
         conn, company_id, member_id, unseen=unseen, before=before, limit=limit + 1
     )
-    shown = await _shown(conn, vault, company_id, member_id, found[:limit])
+    unwritten = [one.notice_id for one in found[:limit] if one.text_sealed is None]
+    if unwritten:
+        held = await store.lock_all_unprepared(conn, company_id, unwritten)
+        await preparing.prepare(conn, vault, company_id, held, ways_out=ways_out, now=now)
+        found = await store.in_app(
+            conn, company_id, member_id, unseen=unseen, before=before, limit=limit + 1
+        )
+    shown = await _shown(vault, company_id, found[:limit])
     return shown, cursor_of(found[limit - 1].notice_id) if len(found) > limit else None
 
 
@@ -240,35 +235,65 @@ async def set_preference(
     company_id: UUID,
     member_id: UUID,
     *,
+    by: Role,
     marketing: Mapping[Channel, bool],
     service: Mapping[Channel, bool],
     now: datetime,
 ) -> Preference:
     """Keep what the member wants; channels that are not named stay as they are.
 
-    An opt-out waits for the one message that is being handed over just now, at most
-    ``delivery.HAND_OVER_S_MAX``. Once this transaction has committed, none is begun.
+    A driver chooses among the channels of a consent that is given; without it nothing is wanted.
+    Before an opt-out is answered, :func:`drain` waits for the messages on their way.
 
     Raises
     ------
-    ServiceNoticeNotRefusable
+    ServiceNoticeNotRefusable, MarketingConsentNeeded
     """
     if not all(service.values()):
         raise ServiceNoticeNotRefusable
     for channel in MARKETING_CHANNELS:
-        if channel in marketing:
-            await store.set_marketing(
-                conn, company_id, member_id, channel, wanted=marketing[channel], now=now
-            )
+        if channel not in marketing:
+            continue
+        wish = (conn, company_id, member_id, channel)
+        wanted = marketing[channel]
+        if by is not Role.DRIVER:
+            await store.set_marketing(*wish, wanted=wanted, now=now)
+        elif not await store.change_marketing(*wish, wanted=wanted, now=now) and wanted:
+            raise MarketingConsentNeeded
     return await preference(conn, company_id, member_id)
 
 
-async def stop_marketing(
-    conn: Connection, company_id: UUID, member_id: UUID, *, now: datetime
+async def start_marketing(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
 ) -> None:
-    """Opt out everywhere, as when the consent to marketing is withdrawn."""
-    off = dict.fromkeys(MARKETING_CHANNELS, False)
-    await set_preference(conn, company_id, member_id, marketing=off, service={}, now=now)
+    """Switch marketing on everywhere, as the consent to it is given.
+
+    What the driver has chosen under a consent that only goes on stays as it is.
+    """
+    await store.start_marketing(conn, company_id, driver_id, MARKETING_CHANNELS, now)
+
+
+async def stop_marketing(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
+    """Forget what a driver chose, as the consent to marketing ends: without it nothing counts.
+
+    Waits for no message. Before the act is answered, :func:`drain` does.
+    """
+    await store.delete_preferences(conn, company_id, driver_id)
+
+
+async def drain(pool: Pool, company_id: UUID, member_id: UUID) -> None:
+    """Wait until every message that needs the member's wish or consent and was begun has left.
+
+    After the opt-out was committed, in no transaction: whoever sends asks again before beginning,
+    so that no message goes out after this, and nobody else waits meanwhile.
+    """
+    try:
+        async with db.tenant(pool, company_id) as conn:
+            await delivery_store.pass_on_their_way(
+                conn, company_id, member_id, lock_ms_max=int(ON_THEIR_WAY_S_MAX * 1000)
+            )
+    except db.LockTimeout:
+        log.warning("message_on_its_way_too_long", company=str(company_id))
 
 
 async def deliveries(
@@ -319,10 +344,13 @@ async def evidence(conn: Connection, company_id: UUID, notice_id: UUID) -> list[
 
 
 async def export(conn: Connection, vault: Vault, company_id: UUID, member_id: UUID) -> Export:
-    """Return all that is kept of a member here: notices as shown, deliveries, preferences."""
+    """Return all that is kept of a member here: notices as shown, deliveries, preferences.
+
+    What was neither shown nor sent yet has no text.
+    """
     found = await store.every_notice(conn, company_id, member_id)
     return Export(
-        notices=await _shown(conn, vault, company_id, member_id, found),
+        notices=await _shown(vault, company_id, found),
         events={
             one.notice_id: await delivery_store.events(conn, company_id, one.notice_id)
             for one in found
@@ -341,31 +369,6 @@ async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     return rows + await store.delete_preferences(conn, company_id, member_id)
 
 
-async def text_of(
-    conn: Connection, vault: Vault, company_id: UUID, notice: Notice, reader: Profile
-) -> NoticeText:
-    """Write a notice that was not written yet, in its reader's language of now."""
-    company = await accounts.company(conn, company_id)
-    named = persons_named(notice.kind, notice.facts, notice.member_id)
-    names = await accounts.names(conn, vault, company_id, named) if named else {}
-    names[reader.member_id] = reader.name
-    setting = Setting(
-        language=reader.locale, company=company.name, time_zone=company.time_zone, names=names
-    )
-    return write(notice.kind, notice.facts, setting)
-
-
-async def _shown(
-    conn: Connection, vault: Vault, company_id: UUID, member_id: UUID, notices: Sequence[Notice]
-) -> list[ShownNotice]:
-    """Return the notices with their texts; one queued just now is written for the reader's eyes."""
+async def _shown(vault: Vault, company_id: UUID, notices: Sequence[Notice]) -> list[ShownNotice]:
     texts = await sealing.opened(vault, company_id, notices)
-    if any(one.text_sealed is None for one in notices):
-        reader = await accounts.profile(conn, vault, company_id, member_id)
-        texts = [
-            text
-            if one.text_sealed is not None
-            else await text_of(conn, vault, company_id, one, reader)
-            for one, text in zip(notices, texts, strict=True)
-        ]
     return [ShownNotice(notice=one, text=text) for one, text in zip(notices, texts, strict=True)]

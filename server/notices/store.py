@@ -48,6 +48,22 @@ async def notice_of_dedupe(
     return found
 
 
+async def members_told(
+    conn: Connection, company_id: UUID, member_ids: Collection[UUID], kind: NoticeKind, dedupe: str
+) -> list[UUID]:
+    rows = await conn.fetch(
+        """
+        SELECT member_id FROM notice
+         WHERE company_id = $1 AND member_id = ANY($2::uuid[]) AND kind = $3 AND dedupe = $4
+        """,
+        company_id,
+        list(member_ids),
+        kind.value,
+        dedupe,
+    )
+    return [row["member_id"] for row in rows]
+
+
 async def insert_persons(
     conn: Connection, company_id: UUID, notice_id: UUID, member_ids: Collection[UUID]
 ) -> None:
@@ -62,16 +78,20 @@ async def insert_persons(
     )
 
 
-async def unprepared(conn: Connection, company_id: UUID, *, limit: int) -> list[UUID]:
-    """Return notices whose text is not written yet, oldest first."""
+async def unprepared(
+    conn: Connection, company_id: UUID, *, member_id: UUID | None = None, limit: int
+) -> list[UUID]:
+    """Return notices (of one reader, or all) whose text is not written yet, oldest first."""
     rows = await conn.fetch(
         """
         SELECT notice_id FROM notice
          WHERE company_id = $1 AND prepared_at IS NULL
+           AND ($3::uuid IS NULL OR member_id = $3)
          ORDER BY notice_id LIMIT $2
         """,
         company_id,
         limit,
+        member_id,
     )
     return [row["notice_id"] for row in rows]
 
@@ -90,6 +110,25 @@ async def lock_unprepared(conn: Connection, company_id: UUID, notice_id: UUID) -
         notice_id,
     )
     return None if row is None else _notice(row)
+
+
+async def lock_all_unprepared(
+    conn: Connection, company_id: UUID, notice_ids: Collection[UUID]
+) -> list[Notice]:
+    """Return those of the notices that are not written yet, locked; waits for who writes one."""
+    rows = await conn.fetch(
+        """
+        SELECT notice_id, member_id, kind, facts, queued_at, language, text_sealed,
+               NULL::timestamptz AS seen_at
+          FROM notice
+         WHERE company_id = $1 AND notice_id = ANY($2::uuid[]) AND prepared_at IS NULL
+         ORDER BY notice_id
+           FOR UPDATE
+        """,
+        company_id,
+        list(notice_ids),
+    )
+    return [_notice(row) for row in rows]
 
 
 async def set_text(
@@ -196,6 +235,27 @@ async def preferences(
     return {Channel(row["channel"]): (row["marketing"], row["changed_at"]) for row in rows}
 
 
+async def start_marketing(
+    conn: Connection,
+    company_id: UUID,
+    member_id: UUID,
+    channels: Collection[Channel],
+    now: datetime,
+) -> None:
+    """Switch marketing on where nothing was chosen yet."""
+    await conn.execute(
+        """
+        INSERT INTO notice_preference (company_id, member_id, channel, marketing, changed_at)
+        SELECT $1, $2, unnest($3::text[]), true, $4
+        ON CONFLICT (company_id, member_id, channel) DO NOTHING
+        """,
+        company_id,
+        member_id,
+        [channel.value for channel in channels],
+        now,
+    )
+
+
 async def set_marketing(
     conn: Connection,
     company_id: UUID,
@@ -205,7 +265,6 @@ async def set_marketing(
     wanted: bool,
     now: datetime,
 ) -> None:
-    """Keep the answer; waits for a message that is being handed over just now."""
     await conn.execute(
         """
         INSERT INTO notice_preference (company_id, member_id, channel, marketing, changed_at)
@@ -221,24 +280,38 @@ async def set_marketing(
     )
 
 
-async def lock_marketing(
+async def change_marketing(
+    conn: Connection,
+    company_id: UUID,
+    member_id: UUID,
+    channel: Channel,
+    *,
+    wanted: bool,
+    now: datetime,
+) -> bool:
+    """Change what is chosen; tell whether there is anything to choose."""
+    found = await conn.fetchval(
+        """
+        UPDATE notice_preference SET marketing = $4, changed_at = $5
+         WHERE company_id = $1 AND member_id = $2 AND channel = $3
+        RETURNING true
+        """,
+        company_id,
+        member_id,
+        channel.value,
+        wanted,
+        now,
+    )
+    return bool(found)
+
+
+async def wants_marketing(
     conn: Connection, company_id: UUID, member_id: UUID, channel: Channel
 ) -> bool:
-    """Tell whether marketing is wanted there, and keep the answer until the transaction ends.
-
-    FOR UPDATE, not FOR SHARE, and without waiting: further messages would overtake an opt-out that
-    waits for one, or stand in front of it.
-
-    Raises
-    ------
-    LockTimeout
-        The answer is changing, or another message is being handed over.
-    """
     found = await conn.fetchval(
         """
         SELECT marketing FROM notice_preference
          WHERE company_id = $1 AND member_id = $2 AND channel = $3
-           FOR UPDATE NOWAIT
         """,
         company_id,
         member_id,

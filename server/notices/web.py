@@ -1,5 +1,6 @@
 """The notices' endpoints: a member's own, what they want, and the evidence for the staff."""
 
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Annotated, Final, Literal
 from uuid import UUID
@@ -11,13 +12,14 @@ from server.credentials.access import ANY_MEMBER, CALLER, MAIN_USER, STAFF, VAUL
 from server.credentials.model import NotAuthenticated, Role
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
-from server.kit.web import COMPANY, now, transaction
+from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
 from server.notices import service
 from server.notices.kinds import KINDS, PROSE_CHARS_MAX, Category, Channel, NoticeKind
 from server.notices.model import (
     DeliveryState,
     Event,
+    MarketingConsentNeeded,
     NoticeMissing,
     Preference,
     Reason,
@@ -28,6 +30,8 @@ from server.notices.model import (
 NOTICES_MAX: Final = 200
 CURSOR_CHARS_MAX: Final = 64
 HEADLINE_CHARS_MAX: Final = 120
+WAYS_OUT: web.AppKey[Collection[Channel]] = web.AppKey("WAYS_OUT")
+"""The channels that messages leave by, beside the app."""
 
 
 class NoticeView(Wire):
@@ -130,7 +134,7 @@ class NewsQueued(Wire):
 @endpoint("GET", "/v1/me/notices", access=ANY_MEMBER, raises=(CursorInvalid,))
 async def list_my_notices(request: web.Request, *, query: InboxQuery) -> Page[NoticeView]:
     """List what the caller was told, newest first, in the language it was written in."""
-    async with transaction(request, readonly=True) as conn:
+    async with transaction(request) as conn:
         found, following = await service.inbox(
             conn,
             request.app[VAULT],
@@ -139,6 +143,8 @@ async def list_my_notices(request: web.Request, *, query: InboxQuery) -> Page[No
             unseen=query.unseen,
             cursor=query.cursor,
             limit=query.limit,
+            ways_out=request.app[WAYS_OUT],
+            now=now(request),
         )
     return Page(items=[_view(one) for one in found], next_cursor=following)
 
@@ -164,21 +170,27 @@ async def read_my_notice_preferences(request: web.Request) -> PreferenceView:
     "PATCH",
     "/v1/me/notice-preferences",
     access=ANY_MEMBER,
-    raises=(ServiceNoticeNotRefusable,),
+    raises=(ServiceNoticeNotRefusable, MarketingConsentNeeded),
 )
 async def change_my_notice_preferences(
     request: web.Request, *, body: PreferenceChange
 ) -> PreferenceView:
-    """Switch marketing on or off. Once off was answered, no further message is begun."""
+    """Switch marketing on or off. Once off was answered, none goes out any more.
+
+    A driver chooses under their consent to marketing: giving it switches all channels on, ending
+    it switches them off.
+    """
     async with transaction(request) as conn:
         found = await service.set_preference(
             conn,
             request[COMPANY],
             me(request),
+            by=_role(request),
             marketing=_named(body.marketing),
             service=_named(body.service),
             now=now(request),
         )
+    await service.drain(request.app[POOL], request[COMPANY], me(request))
     return _preference(found)
 
 

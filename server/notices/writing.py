@@ -92,8 +92,8 @@ def _shown(value: Value, fact: str, setting: Setting) -> str:
         case Form.WORD | Form.WORDS:
             words = texts["words"][value.words]
             return ", ".join(words[word] for word in fact.split(","))
-        case Form.CODE:
-            return fact
+        case Form.CODE | Form.ORGANISATION:
+            return one_line(fact)
         case Form.PROSE:
             return _printable(fact)
 

@@ -11,6 +11,8 @@ from uuid import UUID
 
 from server.accounts.model import Locale
 from server.kit import errors
+from server.kit.wire import rfc3339
+from server.ledger.model import Json
 
 NOTICE_PERIOD: Final = timedelta(days=30)
 PREVAILING: Final = Locale.RU
@@ -117,6 +119,36 @@ class Controller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A question of a member about an edition that was answered."""
+
+    clarification_id: UUID
+    answered_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clarified:
+    """What had become of a member's questions about one edition when they agreed to something."""
+
+    answered: tuple[Answered, ...] = ()
+    open: int = 0
+    """How many waited for an answer."""
+
+    def said(self) -> dict[str, Json]:
+        """Return it as it stands in evidence: ids and times, no text."""
+        return {
+            "answered": [
+                {
+                    "clarification_id": str(one.clarification_id),
+                    "answered_at": rfc3339(one.answered_at),
+                }
+                for one in self.answered
+            ],
+            "open": self.open,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
     """A member read a text and said so."""
 
@@ -126,6 +158,7 @@ class Acceptance:
     language: Locale
     sha256: str
     accepted_at: datetime
+    clarified: Clarified = Clarified()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -201,14 +201,9 @@ async def publish(
 async def accept(
     conn: Connection,
     company_id: UUID,
-    member_id: UUID,
-    document: Document,
-    number: int,
-    language: Locale,
-    sha256: str,
+    acceptance: Acceptance,
     *,
     actor: Actor,
-    now: datetime,
 ) -> Acceptance:
     """Record that the member accepted this text of the edition in force, or of one to come.
 
@@ -219,24 +214,18 @@ async def accept(
     ------
     EditionMissing, EditionOutdated
     TextDiffers
-        The hash is not that of the edition's text in ``language``.
+        The hash is not that of the edition's text in the language.
     """
+    member_id, now = acceptance.member_id, acceptance.accepted_at
+    document, number, language = acceptance.document, acceptance.edition, acceptance.language
     editions = await store.editions(conn, company_id, document)
     chosen = _numbered(editions, number)
     current = edition_in_force(editions, now)
     if current is not None and chosen.edition < current.edition:
         raise EditionOutdated(current.edition)
     found = await store.texts(conn, company_id, document, number, {language})
-    if language not in found or found[language].sha256 != sha256:
+    if language not in found or found[language].sha256 != acceptance.sha256:
         raise TextDiffers
-    acceptance = Acceptance(
-        member_id=member_id,
-        document=document,
-        edition=number,
-        language=language,
-        sha256=sha256,
-        accepted_at=now,
-    )
     if not await store.insert_acceptance(conn, company_id, acceptance):
         before = await store.acceptances(conn, company_id, member_id)
         return next(
@@ -244,17 +233,21 @@ async def accept(
             for one in before
             if (one.document, one.edition, one.language) == (document, number, language)
         )
+    clarified = acceptance.clarified
     await ledger.append(
         conn,
         company_id,
         Act.EDITION_ACCEPTED,
         actor=actor,
         subject_id=member_id,
+        detail={"clarified": clarified.said()} if clarified.answered else None,
         facts={
             "document": document.value,
             "edition": number,
             "language": language.value,
-            "sha256": sha256,
+            "sha256": acceptance.sha256,
+            "clarifications_answered": len(clarified.answered),
+            "clarifications_open": clarified.open,
         },
         now=now,
     )
@@ -293,6 +286,13 @@ async def apply_editions(pool: Pool, company_id: UUID, now: datetime, supersede:
         async with db.tenant(pool, company_id) as conn:
             applied += await store.insert_applied(conn, company_id, due, now)
     return applied
+
+
+async def tell_newcomers(conn: Connection, company_id: UUID, now: datetime) -> None:
+    """Tell of the editions to come whoever joined since they were published."""
+    for one in await standings(conn, company_id, now):
+        for coming in one.upcoming:
+            await _tell_everybody(conn, company_id, coming, now=now)
 
 
 async def ship(conn: Connection, company_id: UUID, now: datetime) -> int:
@@ -339,25 +339,21 @@ async def _write_texts(
 async def _tell_everybody(
     conn: Connection, company_id: UUID, made: Edition, *, now: datetime
 ) -> None:
-    untold = {MemberState.ERASING}
+    left_out = {MemberState.ERASING}
     if made.change_class is ChangeClass.FIRST:
-        untold.add(MemberState.INVITED)  # news to nobody who has yet to join
-    for member_id, state in (await accounts.member_states(conn, company_id)).items():
-        if state not in untold:
-            await notices.queue(
-                conn,
-                company_id,
-                member_id,
-                NoticeKind.EDITION_PUBLISHED,
-                {
-                    "document": made.document.value,
-                    "edition": str(made.edition),
-                    "change": made.change_class.value,
-                    "effective_at": rfc3339(made.effective_at),
-                },
-                now=now,
-                dedupe=f"{made.document.value}:{made.edition}",
-            )
+        left_out.add(MemberState.INVITED)  # news to nobody who has yet to join
+    states = await accounts.member_states(conn, company_id)
+    kind, dedupe = NoticeKind.EDITION_PUBLISHED, f"{made.document.value}:{made.edition}"
+    values = {
+        "document": made.document.value,
+        "edition": str(made.edition),
+        "change": made.change_class.value,
+        "effective_at": rfc3339(made.effective_at),
+    }
+    told = await notices.told(conn, company_id, states, kind, dedupe)
+    for member_id in sorted(states.keys() - told):
+        if states[member_id] not in left_out:
+            await notices.queue(conn, company_id, member_id, kind, values, now=now, dedupe=dedupe)
 
 
 async def _enter(

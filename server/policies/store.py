@@ -6,7 +6,16 @@ from uuid import UUID
 
 from server.accounts.model import Locale
 from server.kit.db import Connection, Record
-from server.policies.model import Acceptance, ChangeClass, Document, Edition, Purpose, Text
+from server.policies.model import (
+    Acceptance,
+    Answered,
+    ChangeClass,
+    Clarified,
+    Document,
+    Edition,
+    Purpose,
+    Text,
+)
 
 
 async def editions(conn: Connection, company_id: UUID, document: Document) -> list[Edition]:
@@ -94,8 +103,9 @@ async def insert_acceptance(conn: Connection, company_id: UUID, acceptance: Acce
     written = await conn.fetchval(
         """
         INSERT INTO policy_acceptance (company_id, member_id, document, edition, language, sha256,
-                                       accepted_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+                                       accepted_at, clarifications_answered,
+                                       clarifications_answered_at, clarifications_open)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         ON CONFLICT (company_id, member_id, document, edition, language) DO NOTHING
         RETURNING edition
         """,
@@ -106,6 +116,9 @@ async def insert_acceptance(conn: Connection, company_id: UUID, acceptance: Acce
         acceptance.language.value,
         acceptance.sha256,
         acceptance.accepted_at,
+        [one.clarification_id for one in acceptance.clarified.answered],
+        [one.answered_at for one in acceptance.clarified.answered],
+        acceptance.clarified.open,
     )
     return written is not None
 
@@ -113,7 +126,8 @@ async def insert_acceptance(conn: Connection, company_id: UUID, acceptance: Acce
 async def acceptances(conn: Connection, company_id: UUID, member_id: UUID) -> list[Acceptance]:
     rows = await conn.fetch(
         """
-        SELECT member_id, document, edition, language, sha256, accepted_at
+        SELECT member_id, document, edition, language, sha256, accepted_at,
+               clarifications_answered, clarifications_answered_at, clarifications_open
           FROM policy_acceptance
          WHERE company_id = $1 AND member_id = $2
          ORDER BY document, edition, language
@@ -129,6 +143,7 @@ async def acceptances(conn: Connection, company_id: UUID, member_id: UUID) -> li
             language=Locale(row["language"]),
             sha256=row["sha256"],
             accepted_at=row["accepted_at"],
+            clarified=_clarified(row),
         )
         for row in rows
     ]
@@ -211,6 +226,14 @@ async def set_controller(
         business_number,
         privacy_contact,
         changed_at,
+    )
+
+
+def _clarified(row: Record) -> Clarified:
+    answered = zip(row["clarifications_answered"], row["clarifications_answered_at"], strict=True)
+    return Clarified(
+        answered=tuple(Answered(clarification_id=one, answered_at=at) for one, at in answered),
+        open=row["clarifications_open"],
     )
 
 

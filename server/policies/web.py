@@ -28,11 +28,9 @@ from server.policies.model import (
     Draft,
     EditionMissing,
     EditionOrder,
-    EditionOutdated,
     EditionTaken,
     NoticeTooShort,
     Shown,
-    TextDiffers,
     TextUnfit,
     filled,
 )
@@ -41,13 +39,11 @@ from server.policies.wire import (
     AcceptanceView,
     ChangeView,
     CompanyQuery,
-    ControllerBody,
     ControllerView,
     DifferenceView,
     DiffQuery,
     EditionNumber,
     EditionView,
-    NewAcceptance,
     NewEdition,
     PoliciesView,
     ShownView,
@@ -184,21 +180,6 @@ async def publish_policy_edition(
     return EditionView.model_validate(made)
 
 
-@endpoint("PUT", "/v1/policies/controller", access=MAIN_USER, raises=(CompanyMissing,))
-async def state_controller(request: web.Request, *, body: ControllerBody) -> ControllerView:
-    """State the company's business number and privacy contact, which its texts show."""
-    at = now(request)
-    async with transaction(request) as conn:
-        stated = await service.set_controller(
-            conn,
-            request[COMPANY],
-            business_number=body.bin,
-            privacy_contact=body.privacy_contact,
-            now=at,
-        )
-    return ControllerView.model_validate(stated)
-
-
 @endpoint("GET", "/v1/me/policy-acceptances", access=ANY_MEMBER)
 async def list_policy_acceptances(request: web.Request) -> AcceptancesView:
     """List what the caller accepted, and which documents in force they have not."""
@@ -208,34 +189,6 @@ async def list_policy_acceptances(request: web.Request) -> AcceptancesView:
         items=[AcceptanceView.model_validate(one) for one in found.items],
         outstanding=list(found.outstanding),
     )
-
-
-@endpoint(
-    "POST",
-    "/v1/me/policy-acceptances",
-    access=ANY_MEMBER,
-    status=HTTPStatus.CREATED,
-    raises=(EditionMissing, EditionOutdated, TextDiffers),
-)
-async def accept_policy(request: web.Request, *, body: NewAcceptance) -> AcceptanceView:
-    """Accept one edition of one document, by the hash of the text that was shown.
-
-    It is no consent to anything. Again is the same as once.
-    """
-    at = now(request)
-    async with transaction(request) as conn:
-        accepted = await service.accept(
-            conn,
-            request[COMPANY],
-            me(request),
-            body.document,
-            body.edition,
-            body.language,
-            body.sha256,
-            actor=_actor(request),
-            now=at,
-        )
-    return AcceptanceView.model_validate(accepted)
 
 
 def page_routes() -> list[web.RouteDef]:
@@ -326,7 +279,5 @@ ENDPOINTS: Final = (
     read_policy_edition,
     read_policy_diff,
     publish_policy_edition,
-    state_controller,
     list_policy_acceptances,
-    accept_policy,
 )

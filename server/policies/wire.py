@@ -1,42 +1,19 @@
 """What the policies' endpoints read and write."""
 
-import unicodedata
 from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from server.accounts.model import Locale
-from server.kit.wire import SAFE_TEXT_PATTERN, Instant, Text, Wire
+from server.kit.wire import Instant, Text, Wire
 from server.policies.model import TEXT_CHARS_MAX, ChangeClass, ChangeKind, Document, Purpose
 
 EDITIONS_MAX: Final = 100_000
 
 EditionNumber = Annotated[int, Field(ge=1, le=EDITIONS_MAX)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", max_length=64)]
-
-_LINE: Final = TypeAdapter(Annotated[str, Text(TEXT_CHARS_MAX, min_length=0)])
-
-
-def _safe_lines(value: str) -> str:
-    try:
-        lines = [_LINE.validate_python(line) for line in value.split("\n")]
-    except ValidationError:
-        message = "Text must hold lines without control or direction-changing characters"
-        raise ValueError(message) from None
-    return unicodedata.normalize("NFC", "\n".join(lines))
-
-
-# A safe text, as everywhere, but of several lines.
-Markdown = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=TEXT_CHARS_MAX,
-        pattern=SAFE_TEXT_PATTERN.replace(r"\u0000-\u001f", r"\u0000-\u0009\u000b-\u001f"),
-    ),
-    AfterValidator(_safe_lines),
-]
+Markdown = Annotated[str, Text(TEXT_CHARS_MAX, lines=True)]
 
 
 class CompanyQuery(Wire):
@@ -156,12 +133,26 @@ class NewAcceptance(Wire):
     sha256: Sha256
 
 
+class AnsweredView(Wire):
+    clarification_id: UUID
+    answered_at: Instant
+
+
+class ClarifiedView(Wire):
+    """What had become of the member's own questions about the edition when they accepted it."""
+
+    answered: tuple[AnsweredView, ...]
+    open: int
+    """How many waited for an answer."""
+
+
 class AcceptanceView(Wire):
     document: Document
     edition: int
     language: Locale
     sha256: str
     accepted_at: Instant
+    clarified: ClarifiedView
 
 
 class AcceptancesView(Wire):

@@ -9,12 +9,14 @@ from typing import Final
 from uuid import UUID
 
 from server.kit.cursors import CursorInvalid
-from server.ledger.model import BUCKET
+from server.ledger.model import BUCKET, Actor, ActorKind, ReadPurpose, Screen
 from server.ledger.reads import View
 
 SHOWN_FOR: Final = timedelta(days=30)
 """How far back the list goes, if nobody says otherwise."""
 CURSOR_CHARS_MAX: Final = 512
+YEARS: Final = range(2000, 2101)
+"""Of what was given out; earlier or later times do not fit every clock's zone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,37 @@ class Looked:
     @property
     def until(self) -> datetime:
         return self.view.bucket_at + BUCKET
+
+
+UNKNOWN_IDS_MAX: Final = 50
+"""So many ids that do not exist are taken for mistakes, of one caller in one hour."""
+CALLERS_MAX: Final = 10_000
+
+
+class UnknownIds:
+    """Which ids that do not exist were asked for, in this process and the running hour."""
+
+    def __init__(self) -> None:
+        self._hour_at: datetime | None = None
+        self._asked: dict[tuple[UUID, Actor], set[int]] = {}
+        self._reported: set[tuple[UUID, Actor]] = set()
+
+    def too_many(self, company_id: UUID, caller: Actor, asked: str, now: datetime) -> int | None:
+        """Count one more; return how many there are while they are too many and unreported."""
+        hour_at = now.replace(minute=0, second=0, microsecond=0)
+        if self._hour_at != hour_at or len(self._asked) >= CALLERS_MAX:
+            self._hour_at = hour_at
+            self._asked.clear()
+            self._reported.clear()
+        known = self._asked.setdefault((company_id, caller), set())
+        if len(known) <= UNKNOWN_IDS_MAX:
+            known.add(hash(asked))  # a caller may ask for something very long
+        if len(known) <= UNKNOWN_IDS_MAX or (company_id, caller) in self._reported:
+            return None
+        return len(known)
+
+    def reported(self, company_id: UUID, caller: Actor) -> None:
+        self._reported.add((company_id, caller))
 
 
 def cursor_after(last: View) -> str:
@@ -61,14 +94,14 @@ def place_after(cursor: str | None) -> View | None:
         at = datetime.fromisoformat(bucket_at)
         last = View(
             bucket_at=at,
-            viewer_kind=viewer_kind,
+            viewer_kind=ActorKind(viewer_kind).value,
             viewer_id=UUID(viewer_id),
             viewer_member_id=None,
-            purpose=purpose,
-            screen=screen,
+            purpose=ReadPurpose(purpose).value,
+            screen=Screen(screen).value,
             read_at=at,
         )
-        same = cursor_after(last) == cursor and at.tzinfo is not None
+        same = cursor_after(last) == cursor and at.tzinfo is not None and at.year in YEARS
     except (binascii.Error, ValueError, TypeError, AttributeError, RecursionError):
         raise CursorInvalid from None
     if not same:

@@ -1,23 +1,66 @@
 """A person's rights over their own data, over HTTP."""
 
-from typing import Annotated, Final
+from collections.abc import AsyncIterator
+from typing import Annotated, Final, Literal
+from uuid import UUID
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from pydantic import Field
 
-from server.credentials.access import DRIVER, VAULT, me
-from server.kit.api import endpoint
+from server.consent.receipts import KEYS_PATH
+from server.credentials.access import CALLER, DRIVER, PUBLIC, VAULT, me
+from server.credentials.viewers import actor_of
+from server.kit.api import endpoint, json_bytes
 from server.kit.cursors import CursorInvalid
+from server.kit.errors import NotFound
 from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
-from server.ledger.model import ActorKind, ReadPurpose, Screen
+from server.ledger import alerts
+from server.ledger.model import Actor, ActorKind, ReadPurpose, Screen
 from server.rights import service
-from server.rights.model import CURSOR_CHARS_MAX, SHOWN_FOR, Looked
+from server.rights.model import CURSOR_CHARS_MAX, SHOWN_FOR, Looked, UnknownIds
+
+KEYS_CACHED_S: Final = 3600
+UNKNOWN_IDS: web.AppKey[UnknownIds] = web.AppKey("UNKNOWN_IDS")
+
+
+async def counting(app: web.Application) -> AsyncIterator[None]:
+    """Count who asks for what does not exist, in this process. An entry of ``cleanup_ctx``."""
+    app[UNKNOWN_IDS] = UnknownIds()
+    yield
+
+
+@web.middleware
+async def noticing_unknown_ids(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Report who asks for many ids that do not exist. The answer is that of any other."""
+    try:
+        return await handler(request)
+    except NotFound:
+        if CALLER in request and request.match_info:
+            await _count(request, actor_of(request[CALLER]))
+        raise
+
+
+async def _count(request: web.Request, caller: Actor) -> None:
+    company_id, at = request[COMPANY], now(request)
+    # Of a thing, not of an endpoint: trying out several with one id is no search for ids.
+    asked = "/".join(request.match_info.values())
+    unknown = request.app[UNKNOWN_IDS]
+    count = unknown.too_many(company_id, caller, asked, at)
+    if count is not None:
+        async with transaction(request) as conn:
+            await alerts.raise_unknown_ids(
+                conn, company_id, caller, count, service.tell_of_alert, at
+            )
+        unknown.reported(company_id, caller)
 
 
 class ViewsQuery(Wire):
     since: Instant | None = Field(
-        None, alias="from", description="Without it, the last thirty days."
+        None,
+        alias="from",
+        description="Without it, the last thirty days; at most the last 365 are kept.",
     )
     cursor: Annotated[str, Text(CURSOR_CHARS_MAX)] | None = Field(
         None, description="`next_cursor` of the page before."
@@ -37,22 +80,63 @@ class LookedView(Wire):
     screen: Screen
 
 
+class SigningKeyView(Wire):
+    """An Ed25519 key of this installation, which verifies what it ever signed."""
+
+    key_id: UUID
+    algorithm: Literal["Ed25519"]
+    public_key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """The 32 bytes in hexadecimal digits, as receipts and checkpoints name it."""
+    signs: bool
+    """Whether what is signed now is signed with it."""
+
+
+class SigningKeysView(Wire):
+    items: list[SigningKeyView]
+
+
+@endpoint("GET", KEYS_PATH, access=PUBLIC, answer=SigningKeysView)
+async def list_signing_keys(request: web.Request) -> web.Response:
+    """List the public keys that receipts of consents and checkpoints of the ledger verify with.
+
+    All there ever were: what was signed with an older key holds for good. They are the same for
+    every company of this installation.
+    """
+    vault = request.app[VAULT]
+    items = [
+        SigningKeyView(
+            key_id=key_id,
+            algorithm="Ed25519",
+            public_key=public_key.hex(),
+            signs=key_id == vault.signing_key_id,
+        )
+        for key_id, public_key in sorted(vault.public_keys().items())
+    ]
+    return web.Response(
+        body=json_bytes(SigningKeysView(items=items)),
+        content_type="application/json",
+        headers={"Cache-Control": f"public, max-age={KEYS_CACHED_S}"},
+    )
+
+
 @endpoint("GET", "/v1/me/views", access=DRIVER, raises=(CursorInvalid,))
 async def list_views(request: web.Request, query: ViewsQuery) -> Page[LookedView]:
     """List who looked at the caller's positions, why, on which screen and when; latest first.
 
     Every look was written down before the position left. `customer` is whoever holds the link of
-    a delivery. One line stands for all looks of five minutes.
+    a delivery. One line stands for all looks of five minutes. Lines are kept for 365 days.
     """
+    at = now(request)
     async with transaction(request, readonly=True) as conn:
         found, following = await service.views(
             conn,
             request.app[VAULT],
             request[COMPANY],
             me(request),
-            since=query.since or now(request) - SHOWN_FOR,
+            since=query.since or at - SHOWN_FOR,
             cursor=query.cursor,
             limit=query.limit,
+            now=at,
         )
     return Page[LookedView](items=[_view(one) for one in found], next_cursor=following)
 
@@ -68,4 +152,4 @@ def _view(one: Looked) -> LookedView:
     )
 
 
-ENDPOINTS: Final = (list_views,)
+ENDPOINTS: Final = (list_signing_keys, list_views)

@@ -234,7 +234,14 @@ async def gather(
     elif begin < until:
         try:
             track = await tracking.gather(
-                conn, vault, company_id, head.driver_id, begin, until, purpose=ReadPurpose.PLAN_FACT
+                conn,
+                vault,
+                company_id,
+                head.driver_id,
+                begin,
+                until,
+                purpose=ReadPurpose.PLAN_FACT,
+                now=now,
             )
         except GateMissing:  # erased just now
             availability = Availability.NO_DRIVER

@@ -192,10 +192,12 @@ async def get_plan_fact(request: web.Request, route_id: UUID) -> web.StreamRespo
 
 def _drawn(found: Gathered) -> Drawn:
     report = service.compared(found)
-    shows_positions = report.availability is Availability.FULL and found.track is not None
+    gate = None if found.track is None else found.track.gate
+    refused = gate if report.availability is Availability.NOT_SHARED else None
     return Drawn(
         body=rendered(report).model_dump_json().encode(),
-        gate=found.track.gate if shows_positions and found.track is not None else None,
+        gate=gate if report.availability is Availability.FULL else None,
+        refused=None if refused is None else refused.driver_id,
     )
 
 

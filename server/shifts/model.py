@@ -75,11 +75,13 @@ def shift_state(shift: Shift | None, now: datetime) -> ShiftState:
 def recording_until(gate: Gate, shift: Shift | None, now: datetime) -> datetime | None:
     """Return until when positions may be recorded if nothing else happens; None: not now.
 
-    On shift it is the shift's end, with the scope ``always`` the end of the consents; a pause
-    holds in both.
+    On shift it is the shift's end, with the scope ``always`` the end of the consents; what the
+    driver, their phone or a block stopped holds in both.
     """
     state = shift_state(shift, now)
     if not gate.account_active or not gate.is_consented or state is ShiftState.PAUSED:
+        return None
+    if gate.stopped:
         return None
     if gate.always:
         return gate.consented_until

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from server.accounts import service as accounts
 from server.gate import service as gate
-from server.gate.model import Gate
+from server.gate.model import Gate, Purpose
 from server.kit.db import Connection
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
@@ -41,6 +41,8 @@ _LEDGERED: Final[Mapping[ShiftEnd, ActorKind]] = {
     ShiftEnd.FORGOTTEN: ActorKind.SYSTEM,
 }
 """Ends that are told and written down as such; the others are by the act that caused them."""
+_RECORDING: Final[Mapping[bool, str]] = {True: "goes_on", False: "stopped"}
+"""How a notice says whether the end of a shift ended the recording."""
 
 
 async def shift(conn: Connection, company_id: UUID, driver_id: UUID) -> Shift | None:
@@ -64,9 +66,10 @@ async def start(conn: Connection, company_id: UUID, driver_id: UUID, *, now: dat
     GateMissing, ShiftActRefused, ConsentNeeded, AccountNotActive
     """
     found = await gate.lock(conn, company_id, driver_id)
+    now = await gate.moment(conn, company_id, driver_id, now)
     running = await _running(conn, company_id, driver_id, now)
     next_shift(shift_state(running, now), ShiftAct.START)
-    _refuse_unless_consented(found)
+    _refuse_unless_consented(found, now)
     company = await accounts.company(conn, company_id)
     started = Shift(
         driver_id=driver_id,
@@ -76,6 +79,7 @@ async def start(conn: Connection, company_id: UUID, driver_id: UUID, *, now: dat
         paused_at=None,
     )
     await store.insert(conn, company_id, started)
+    await gate.set_stopped(conn, company_id, driver_id, stopped=False)
     await fit_window(conn, company_id, driver_id, now=now)
     return started
 
@@ -90,11 +94,13 @@ async def pause(
     GateMissing, ShiftActRefused
     """
     await gate.lock(conn, company_id, driver_id)
+    now = await gate.moment(conn, company_id, driver_id, now)
     running = await _running(conn, company_id, driver_id, now)
     before = shift_state(running, now)
     after = next_shift(before, ShiftAct.PAUSE)
     if running is not None and after is not before:
         await store.set_paused(conn, company_id, running, now)
+        await gate.set_stopped(conn, company_id, driver_id, stopped=True)
         await gate.close_window(conn, company_id, driver_id, at=now)
     return await shift(conn, company_id, driver_id)
 
@@ -109,11 +115,13 @@ async def resume(
     GateMissing, ShiftActRefused, ConsentNeeded, AccountNotActive
     """
     found = await gate.lock(conn, company_id, driver_id)
+    now = await gate.moment(conn, company_id, driver_id, now)
     running = await _running(conn, company_id, driver_id, now)
     next_shift(shift_state(running, now), ShiftAct.RESUME)
-    _refuse_unless_consented(found)
+    _refuse_unless_consented(found, now)
     if running is not None:
         await store.set_paused(conn, company_id, running, None)
+        await gate.set_stopped(conn, company_id, driver_id, stopped=False)
         await fit_window(conn, company_id, driver_id, now=now)
     return await shift(conn, company_id, driver_id)
 
@@ -137,11 +145,14 @@ async def end(
     GateMissing
     """
     found = await gate.lock(conn, company_id, driver_id)
+    now = await gate.moment(conn, company_id, driver_id, now)
     running = await shift(conn, company_id, driver_id)
     if running is not None:
         await _end(conn, company_id, running, by=by, now=now, member_id=member_id)
     if by in STOPPING_ENDS or not found.always:
         await gate.close_window(conn, company_id, driver_id, at=now)
+    if by in {ShiftEnd.BLOCK, ShiftEnd.ERASURE}:  # others stopped it: only the driver goes on
+        await gate.set_stopped(conn, company_id, driver_id, stopped=True)
 
 
 async def end_forgotten(conn: Connection, company_id: UUID, now: datetime) -> list[UUID]:
@@ -243,7 +254,11 @@ async def _end(
             company_id,
             running.driver_id,
             NoticeKind.SHIFT_ENDED_BY_OTHER,
-            {"by_role": ended_by.value, "ended_at": rfc3339(ended_at)},
+            {
+                "by_role": ended_by.value,
+                "ended_at": rfc3339(ended_at),
+                "recording": _RECORDING[await _is_recorded(conn, company_id, running, now)],
+            },
             now=now,
         )
         await ledger.append(
@@ -257,8 +272,14 @@ async def _end(
         )
 
 
-def _refuse_unless_consented(found: Gate) -> None:
+async def _is_recorded(conn: Connection, company_id: UUID, ended: Shift, now: datetime) -> bool:
+    """Tell whether a window stayed open: with the scope ``always``, unless the driver paused."""
+    found = await gate.windows(conn, company_id, ended.driver_id, since=now, until=now)
+    return any(one.contains(now) for one in found)
+
+
+def _refuse_unless_consented(found: Gate, now: datetime) -> None:
     if not found.account_active:
         raise AccountNotActive
-    if not found.is_consented:
+    if all(found.since(purpose, now) is None for purpose in Purpose):
         raise ConsentNeeded

@@ -8,6 +8,7 @@ at pass each rule, in one and the same window: docs/explanation/acceptance.md.
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -81,7 +82,10 @@ class Terms:
     """Whether whole tracks are kept, or only the newest position."""
     coverage: Coverage = EVERYTHING
     until_us: int | None = None
-    """When the consents run out by themselves; from then on nothing is let through."""
+    """When one of the consents runs out by itself: from then on these are not the terms."""
+
+    def ran_out(self, now_us: int) -> bool:
+        return self.until_us is not None and now_us >= self.until_us
 
     def window_holds(self, first_us: int, last_us: int) -> bool:
         """Tell whether one window holds both times."""
@@ -106,25 +110,27 @@ class SortedOut:
     """In the upload, of the only position kept; None where whole tracks are kept."""
 
 
-def keeps_track(gate: Gate) -> bool:
-    """Tell whether whole tracks are kept, not only the newest position."""
-    return gate.plan_fact_since is not None
+def terms_of(gate: Gate, windows: Windows, *, buffer_max_s: int, now: datetime) -> Terms | None:
+    """Return what the gate lets through, until a consent runs out; None if nothing.
 
-
-def terms_of(gate: Gate, windows: Windows, *, buffer_max_s: int) -> Terms | None:
-    """Return what the gate lets through; None if nothing."""
-    purpose = Purpose.PLAN_FACT if keeps_track(gate) else Purpose.DISPATCH_TRACKING
-    since = gate.since(purpose)
+    With ``plan_fact`` whole tracks are kept, without it only the newest position.
+    """
+    purpose, since = Purpose.PLAN_FACT, gate.since(Purpose.PLAN_FACT, now)
+    if since is None:
+        purpose = Purpose.DISPATCH_TRACKING
+        since = gate.since(purpose, now)
     if since is None or not gate.is_open:
         return None
+    until = gate.until(purpose)
+    ends = (one.end if until is None else min(one.end, until) for one in windows)
     return Terms(
         since_us=to_us(since),
         opened_us=tuple(to_us(one.opened_at) for one in windows),
-        end_us=tuple(to_us(one.end) for one in windows),
+        end_us=tuple(to_us(end) for end in ends),
         buffer_us_max=buffer_max_s * SECOND_US,
-        keeps_track=keeps_track(gate),
+        keeps_track=purpose is Purpose.PLAN_FACT,
         coverage=coverage_of(gate.reach),
-        until_us=None if gate.consented_until is None else to_us(gate.consented_until),
+        until_us=None if until is None else to_us(until),
     )
 
 
@@ -140,7 +146,7 @@ def sort_out(
 
     The stored times stay the phone's: with the offset they only have to fit in as well.
     """
-    if terms.until_us is not None and now_us >= terms.until_us:
+    if terms.ran_out(now_us):
         return refuse_all(positions, RefusalReason.NO_CONSENT)
     time_us = positions.time_ms * MILLISECOND_US
     first, last = int(time_us.min()), int(time_us.max())

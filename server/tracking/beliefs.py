@@ -64,6 +64,11 @@ class Belief:
     """What is let through; None if nothing is."""
     until: float
 
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether it has to be read again, whatever the gate's counters say."""
+        ran_out = self.terms is not None and self.terms.ran_out(to_us(now))
+        return ran_out or self.notice.is_over(now)
+
     def collects(self, now: datetime) -> bool:
         """Tell whether the app should be recording at ``now``."""
         if not self.notice.holds(now):
@@ -153,15 +158,15 @@ class Beliefs:
         return belief
 
     async def confirm(self, token: Token, belief: Belief, now: datetime) -> Belief:
-        """Return the belief if the gate has not changed since, nor another notice is in force.
+        """Return the belief if the gate has not changed since, and its terms are still in force.
 
-        Else a new one.
+        Else a new one: another notice may be in force, or a consent have run out.
 
         Raises
         ------
         NotAuthenticated
         """
-        if belief.notice.is_over(now):
+        if belief.is_over(now):
             return await self.load(token, now)
         try:
             async with (
@@ -207,17 +212,18 @@ class Beliefs:
             device_id=device.device_id,
             device_number=device.number,
             gate=gate,
-            consent=await _consent_of(conn, gate),
+            consent=await _consent_of(conn, gate, now),
             notice=await devices.notice_standing(conn, company_id, device.device_id, now),
-            terms=terms_of(gate, windows, buffer_max_s=company.buffer_max_s),
+            terms=terms_of(gate, windows, buffer_max_s=company.buffer_max_s, now=now),
             until=self._monotonic() + BELIEVED_S_MAX,
         )
 
 
-async def _consent_of(conn: Connection, gate: Gate) -> ConsentAnswer:
+async def _consent_of(conn: Connection, gate: Gate, now: datetime) -> ConsentAnswer:
     purposes = (gate.dispatch_since, gate.plan_fact_since)
-    if gate.location_since is not None and any(purposes):
-        return ConsentAnswer.GIVEN
+    if gate.is_consented:
+        until = gate.consented_until
+        return ConsentAnswer.GIVEN if until is None or now < until else ConsentAnswer.WITHDRAWN
     states = await consent.states(conn, gate.company_id, [gate.driver_id])
     cells = states[gate.driver_id].consents
     # What is missing was taken back in some way, or else it was never given.

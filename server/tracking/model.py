@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from server.gate.model import Source, Windows
+from server.gate.model import CLOCK_AHEAD_MAX, Source, Windows
 from server.kit.errors import Invalid, Unavailable
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -25,7 +25,7 @@ MILLISECOND: Final = timedelta(milliseconds=1)
 DAY_MS: Final = 86_400_000
 
 UPLOAD_POSITIONS_MAX: Final = 10_000
-FUTURE_MAX_S: Final = 30
+FUTURE_MAX_S: Final = int(CLOCK_AHEAD_MAX.total_seconds())
 CLOCK_OFFSET_MAX_S: Final = 120
 TRANSIT_S_MAX: Final = 5
 """How long an upload may travel between ``sent_at`` and its receipt for its times to be certain."""

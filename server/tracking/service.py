@@ -84,6 +84,7 @@ async def gather(
     until: datetime,
     *,
     purpose: ReadPurpose,
+    now: datetime,
 ) -> SealedTrack:
     """Read the driver's positions of ``[since, until)``, as far as the purpose covers them.
 
@@ -107,11 +108,11 @@ async def gather(
         fenced=purpose is not ReadPurpose.SUBJECT_ACCESS,
         availability=Availability.NO_POSITIONS,
     )
-    given = gate.since(Purpose(purpose.value)) if found.fenced else None
+    given = gate.since(Purpose(purpose.value), now) if found.fenced else None
     if found.fenced and given is None:
         return replace(found, availability=Availability.NOT_SHARED)
     if given is not None:
-        apart = await store.set_apart_before(conn, company_id, driver_id)
+        apart = (await store.set_apart_before(conn, company_id, [driver_id])).get(driver_id)
         # No grant reaches back that far; only what the driver shows again later could.
         given = given if apart is None else max(given, apart)
         since = max(since, given)
@@ -157,6 +158,7 @@ async def track(
     until: datetime,
     *,
     purpose: ReadPurpose,
+    now: datetime,
 ) -> Track:
     """Gather and open in one go, for a caller with time and a connection of its own.
 
@@ -164,7 +166,7 @@ async def track(
     ------
     GateMissing, TrackSpanInvalid, TrackTooLong
     """
-    found = await gather(conn, vault, company_id, driver_id, since, until, purpose=purpose)
+    found = await gather(conn, vault, company_id, driver_id, since, until, purpose=purpose, now=now)
     return await asyncio.to_thread(opened, found)
 
 
@@ -227,7 +229,7 @@ async def latest_positions(
     since = [
         (gate, given)
         for gate in watched
-        if (given := gate.since(Purpose.DISPATCH_TRACKING)) is not None
+        if (given := gate.since(Purpose.DISPATCH_TRACKING, now)) is not None
     ]
     return await latest_since(conn, vault, company_id, since, now=now)
 
@@ -249,6 +251,8 @@ async def latest_since(
     since = {gate.driver_id: max(given, oldest) for gate, given in watched}
     if not since:
         return {}
+    apart = await store.set_apart_before(conn, company_id, list(since))
+    since |= {driver_id: max(since[driver_id], before) for driver_id, before in apart.items()}
     found = await store.newest(conn, company_id, list(since), list(since.values()))
     keys = await vault.keys(company_id, (one.key_id for one in found))
     return {

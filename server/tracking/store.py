@@ -219,14 +219,20 @@ async def set_apart(conn: Connection, company_id: UUID, driver_id: UUID, before:
     return int(count)
 
 
-async def set_apart_before(conn: Connection, company_id: UUID, driver_id: UUID) -> datetime | None:
-    """Return the time before which the company sees nothing of the driver any more."""
-    before: datetime | None = await conn.fetchval(
-        "SELECT max(before) FROM set_apart WHERE company_id = $1 AND driver_id = $2",
+async def set_apart_before(
+    conn: Connection, company_id: UUID, driver_ids: Sequence[UUID]
+) -> dict[UUID, datetime]:
+    """Return by driver the time before which the company sees nothing of them any more."""
+    rows = await conn.fetch(
+        """
+        SELECT driver_id, max(before) AS before FROM set_apart
+         WHERE company_id = $1 AND driver_id = ANY($2::uuid[])
+         GROUP BY driver_id
+        """,
         company_id,
-        driver_id,
+        driver_ids,
     )
-    return before
+    return {row["driver_id"]: row["before"] for row in rows}
 
 
 class SealedChunk(NamedTuple):

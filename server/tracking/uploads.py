@@ -10,7 +10,7 @@ from server.gate.model import GateBusy
 from server.kit.db import Pool
 from server.kit.tokens import Token
 from server.tracking import codec
-from server.tracking.acceptance import SortedOut, keeps_track, month_starts, refuse_all, sort_out
+from server.tracking.acceptance import SortedOut, month_starts, refuse_all, sort_out
 from server.tracking.beliefs import Belief, Beliefs, ParsedTokens
 from server.tracking.committer import Committer
 from server.tracking.model import (
@@ -125,7 +125,7 @@ class Uploads:
     async def _sealed(
         self, belief: Belief, upload: Upload, kept: Positions, now: datetime
     ) -> Deposit:
-        only_latest = not keeps_track(belief.gate)
+        only_latest = belief.terms is None or not belief.terms.keeps_track
         try:
             rows = (
                 await self._latest(belief, kept)

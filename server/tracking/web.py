@@ -21,6 +21,7 @@ from server.kit.wire import rfc3339
 from server.ledger import model as ledger
 from server.tracking import committer, render, service
 from server.tracking.model import (
+    Availability,
     ReadPurpose,
     TrackSpanInvalid,
     TrackTooLong,
@@ -118,6 +119,7 @@ async def read_track(
                 query.since,
                 query.until,
                 purpose=purpose,
+                now=now(request),
             )
         # The connection is back by here: uploads and withdrawals wait for no reader.
         return await asyncio.to_thread(_drawn, found, driver_id, query, purpose)
@@ -125,7 +127,9 @@ async def read_track(
     seen = None
     if purpose is not ReadPurpose.SUBJECT_ACCESS:
         recorded = ledger.ReadPurpose(purpose.value)
-        seen = handover.viewing(request, viewer(request), recorded, ledger.Screen.TRACK)
+        # A file for other programs goes out of our sight: the driver is told that it was one.
+        screen = ledger.Screen.TRACK if query.format == "json" else ledger.Screen.EXPORT
+        seen = handover.viewing(request, viewer(request), recorded, screen)
     return await handover.answer(request, seen, draw)
 
 
@@ -145,6 +149,7 @@ def _drawn(
         body=write(track, head),
         content_type=content_type,
         gate=found.gate if found.fenced and len(track) else None,
+        refused=driver_id if track.availability is Availability.NOT_SHARED else None,
     )
 
 

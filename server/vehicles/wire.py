@@ -3,12 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from server.kit.wire import Text, Wire
+from server.kit.wire import ProfileText, Wire
 
 
 class NewVehicle(Wire):
-    name: Annotated[str, Text(80)]
-    plate: Annotated[str, Text(16)]
+    name: Annotated[str, ProfileText(80)]
+    plate: Annotated[str, ProfileText(16)]
 
 
 class VehicleView(Wire):

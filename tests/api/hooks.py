@@ -14,17 +14,21 @@ from schemathesis.core.failures import Failure
 from schemathesis.openapi.checks import RejectedPositiveData
 
 from server.accounts.model import Locale
+from server.demo.company import BUSINESS_NUMBER
 from server.kit.wire import INSTANT_PATTERN, SAFE_TEXT_PATTERN
 from server.policies.model import Document
+from tests.api.people import AGREED_AT
 from tests.consents import DEVICE_NOTICE_BODY, NOTICE_BODY
 from tests.kit.schemathesis_hooks import said
 
 AnyCase: TypeAlias = schemathesis.Case[Any]
-# Places that no schema can name: lists that must be of one length.
-UNSAYABLE: Final = frozenset({"length"})
+# Places that no schema can name: lists that must be of one length, numbers with a check digit.
+UNSAYABLE: Final = frozenset({"length", "national_id"})
 _OWN_DAYS: Final = (r"20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])", "2000-01-01")
 _LOGINS: Final = {"phone": "+7701{:07}", "login": "+7701{:07}", "email": "m{}@fuzz.kz"}
 _LOGIN_CHARS_MAX: Final = 40
+OTHER_NUMBER: Final = "210987654321"
+FAR_AHEAD: Final = "2090-01-01T00:00:00Z"
 SPAN: Final = {"from": "2026-11-22T11:30:00Z", "to": "2026-11-22T13:00:00Z"}
 
 things: dict[str, list[str]] = {}
@@ -90,17 +94,23 @@ def _together(value: dict[str, Any]) -> dict[str, Any]:
     """Replace members that only mean something with each other."""
     match value:
         case {"login": str(login), "password": str()} if log_in and len(login) % 2:
-            return {**value, **log_in}
+            together = {**value, **log_in}
         case {"code": str(code), "password": str()} if invitation and _is_safe(code):
-            return {**value, **invitation}
+            together = {**value, **invitation}
         case {"edition": int(edition), "sha256": str(digest)} if edition > 0 and _is_digest(digest):
-            return _notice_in_force(value)
+            together = _notice_in_force(value)
+        case {"bin": str(), "privacy_contact": str(), "effective_at": str(at)} if _are_times(at):
+            ahead = {"bin": OTHER_NUMBER, "effective_at": FAR_AHEAD}
+            together = {**value, **ahead} if _is_bin(value["bin"]) else value
+        case {"bin": str(number), "privacy_contact": _, **others} if not others and _is_bin(number):
+            together = {**value, "bin": BUSINESS_NUMBER}  # another one is another company
         case {"expires_at": str(at), **others} if not others and _are_times(at):
-            return {}  # a link lasts as long as its delivery: hardly a time drawn at random does
+            together = {}  # a link lasts as long as its delivery: hardly a random time does
         case {"from": str(since), "to": str(until)} if _are_times(since, until):
-            return {**value, **SPAN} if crc32(since.encode()) % 4 else value
+            together = {**value, **SPAN} if crc32(since.encode()) % 4 else value
         case _:
-            return value
+            together = value
+    return together
 
 
 def _notice_in_force(value: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +125,8 @@ def _notice_in_force(value: dict[str, Any]) -> dict[str, Any]:
 def _alone(value: str, name: str, number: int, ids: Mapping[str, list[str]]) -> str:
     if number % 8 == 0:
         return value
+    if name == "told_at" and _are_times(value):
+        return AGREED_AT  # of the others most are still to come
     if name in ids and _is_uuid(value):
         return ids[name][number % len(ids[name])]
     if name in _LOGINS and _is_safe(value) and value not in log_in.values():
@@ -128,6 +140,10 @@ def _are_times(*texts: str) -> bool:
 
 def _is_safe(text: str) -> bool:
     return 1 <= len(text) <= _LOGIN_CHARS_MAX and re.fullmatch(SAFE_TEXT_PATTERN, text) is not None
+
+
+def _is_bin(text: str) -> bool:
+    return re.fullmatch("[0-9]{12}", text) is not None and crc32(text.encode()) % 8 != 0
 
 
 def _is_digest(text: str) -> bool:

@@ -22,7 +22,20 @@ NOBODY: Final = "nobody"
 DEVICE: Final = "device"
 # From the one who may least to the one who may most.
 CALLERS: Final = (NOBODY, DEVICE, *(role.value for role in reversed(tuple(Role))))
-INVITED_PHONES: Final = ("+77010000198", "+77010000199")
+INVITED_PHONES: Final = ("+77010000196", "+77010000197", "+77010000198", "+77010000199")
+QUESTION: Final = {
+    "document": "driver_notice",
+    "edition": 1,
+    "language": "ru",
+    "question": "Who sees where I am?",
+}
+NEXT_CONTROLLER: Final = {
+    "name": "Turan Logistics",
+    "bin": "210987654321",
+    "privacy_contact": "privacy@turan.example",
+}
+AGREED_AT: Final = "2020-01-01T00:00:00Z"
+CHANGE_AHEAD: Final = timedelta(days=31)
 STOPS: Final = ({"name": "Depot", "lat": 53.41, "lon": -2.97},)
 
 
@@ -75,15 +88,13 @@ async def people_of(served: Demo, company: DemoCompany) -> People:
     link = await dispatcher.post(f"/v1/routes/{route['route_id']}/stops/{stop_id}/links", {})
     leaving = await served.api.log_in(leaver.phone, leaver.password)
     erasure = await leaving.post("/v1/erasure-requests", {"driver_id": leaver.driver_id})
-    coming, invited = [
-        await dispatcher.post("/v1/drivers", {"name": "Invited", "phone": phone, "locale": "ru"})
-        for phone in INVITED_PHONES
-    ]
+    coming, invited, *minors = await _invited(served, dispatcher)
     devices = await driver.get("/v1/me/devices")
     made = {
         scope: await main_user.post("/v1/api-tokens", {"name": scope.value, "scopes": [scope]})
         for scope in Scope
     }
+    questions = [await driver.post("/v1/me/clarifications", QUESTION) for _ in range(3)]
     records = await driver.get("/v1/me/consents/records")
     noticed = await driver.get("/v1/me/notices")
     session = await driver.get("/v1/session")
@@ -106,11 +117,17 @@ async def people_of(served: Demo, company: DemoCompany) -> People:
             "token": link["url_token"],
             "request_id": erasure["request_id"],
             "record_id": records["items"][0]["record_id"],
+            "change_id": await _announced(served, main_user),
+            "clarification_id": questions[0]["clarification_id"],
+            "withdrawn_clarification_id": questions[1]["clarification_id"],
+            "answered_clarification_id": questions[2]["clarification_id"],
             "notice_id": noticed["items"][0]["notice_id"],
             "member_id": first.driver_id,
             "news_id": str(uuid7()),
             "code": coming["invitation"]["code"],
             "invited_driver_id": invited["driver"]["driver_id"],
+            "minor_driver_id": minors[0]["driver"]["driver_id"],
+            "entrusted_driver_id": minors[1]["driver"]["driver_id"],
             "spare_driver_id": other.driver_id,
             "lasting_driver_id": company.drivers[2].driver_id,
         },
@@ -120,6 +137,29 @@ async def people_of(served: Demo, company: DemoCompany) -> People:
 async def _log_in(served: Demo, login: str, password: str) -> str:
     asked = {"login": login, "password": password, "transport": "bearer"}
     return str((await served.api.post("/v1/session", asked))["token"])
+
+
+async def _invited(served: Demo, dispatcher: Api) -> list[Any]:
+    """Invite drivers; the last two may be minors, and of the very last a guardian agreed."""
+    added = [
+        await dispatcher.post("/v1/drivers", {"name": "Invited", "phone": phone, "locale": "ru"})
+        for phone in INVITED_PHONES
+    ]
+    minors = [f"/v1/drivers/{one['driver']['driver_id']}" for one in added[2:]]
+    for path in minors:
+        await dispatcher.put(f"{path}/birth-year", {"birth_year": served.clock().year - 17})
+    agreement = {"relation": "parent", "how": "in_person", "told_at": AGREED_AT}
+    await dispatcher.post(
+        f"{minors[-1]}/guardian-consent", {"guardian_name": "Mother", **agreement}
+    )
+    return added
+
+
+async def _announced(served: Demo, main_user: Api) -> str:
+    """Announce another controller; return the change's id."""
+    effective_at = rfc3339(served.clock() + CHANGE_AHEAD)
+    announced = {**NEXT_CONTROLLER, "effective_at": effective_at}
+    return str((await main_user.post("/v1/controller-changes", announced))["change_id"])
 
 
 async def _on_shift(served: Demo, driver: Api, device_token: str) -> None:

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from copy import deepcopy
 from pathlib import Path
@@ -25,13 +26,16 @@ from tests.running import Demo, demo
 LOG_OUT: Final = "close_session"
 """Tried with a session of its own: everything after it would only be a 401."""
 # Tried first and one by one, each from the state that the one before leaves behind.
-IN_ORDER: Final = (
-    *("pause_shift", "resume_shift", "end_shift", "start_shift"),
-    *("withdraw_consent", "decide_consent", "ask_for_erasure"),
-)
+IN_ORDER: Final[Mapping[str, tuple[str, ...]]] = {
+    Role.DRIVER: (
+        *("pause_shift", "resume_shift", "end_shift", "start_shift"),
+        *("withdraw_consent", "decide_consent", "ask_for_erasure"),
+    ),
+    Role.MAIN_USER: ("cancel_controller_change", "announce_controller_change"),
+}
 KNOWN: Final = (
     *("driver_id", "vehicle_id", "route_id", "stop_id", "link_id", "request_id"),
-    *("record_id", "notice_id"),
+    *("record_id", "notice_id", "change_id"),
 )
 LAST: Final = "dispute_attestation"
 """It takes back what all the others need."""
@@ -58,11 +62,18 @@ def introduce(served: Demo, people: People, caller: str) -> None:
     hooks.in_paths.clear()
     hooks.in_paths["read_tracked"] = {"token": things["token"]}
     if caller == Role.DRIVER:
+        withdrawn = {"clarification_id": things["withdrawn_clarification_id"]}
+        hooks.in_paths["withdraw_clarification"] = withdrawn
         hooks.in_paths["acknowledge_device_notice"] = {"device_id": things["device_id"]}
     else:
         hooks.things["driver_id"].append(things["spare_driver_id"])
         lasting = {"driver_id": things["lasting_driver_id"]}
         hooks.in_paths.update(dict.fromkeys(BLOCKING, lasting))
+        answered = {"clarification_id": things["answered_clarification_id"]}
+        hooks.in_paths["answer_clarification"] = answered
+        alone, entrusted = things["minor_driver_id"], things["entrusted_driver_id"]
+        hooks.in_paths["record_guardian_consent"] = {"driver_id": alone}
+        hooks.in_paths["revoke_guardian_consent"] = {"driver_id": entrusted}
         hooks.in_paths["invite_driver_again"] = {"driver_id": things["invited_driver_id"]}
         hooks.in_paths["create_link"] = {name: things[name] for name in ("route_id", "stop_id")}
     hooks.invitation["code"] = people.things["code"]
@@ -73,9 +84,7 @@ def introduce(served: Demo, people: People, caller: str) -> None:
 async def try_all(served: Demo, people: People, caller: str, effort: Effort) -> Outcome:
     """Try what the caller tries: first what depends on an order, logging out at last."""
     names = operations_of(caller, effort)
-    first: list[list[str]] = [
-        [name] for name in IN_ORDER if name in names and caller == Role.DRIVER
-    ]
+    first = [[name] for name in IN_ORDER.get(caller, ()) if name in names]
     rest = [name for name in names if [name] not in first and name not in {LAST, LOG_OUT}]
     outcome = Outcome()
     groups = [*first, rest, *([[LAST]] if LAST in names else [])]

@@ -26,7 +26,7 @@ from tests.consents import body as given
 from tests.endpoints import ACCOUNTS, ATTESTATIONS, CONSENT
 from tests.http import Clock, bearer, serve
 from tests.tracking.conftest import positions
-from tests.world import CONSENTED, NOW, World, acknowledge, add_member, open_session
+from tests.world import CONSENTED, NOW, World, acknowledge, add_member, begin_erasing, open_session
 
 TOLD_AT = CONSENTED - timedelta(hours=1)
 ATTESTED = {
@@ -319,6 +319,7 @@ async def test_only_the_driver_disputes(client: ClientSession, world: World) -> 
 async def test_erasing_the_driver_erases_it_all(client: ClientSession, world: World) -> None:
     await attest(world)
     await call(client, "POST", "/v1/me/attestation/dispute", await world.driver_session())
+    await begin_erasing(world, world.driver.member_id)
 
     async with db.tenant(world.pool, world.company_id) as conn:
         erased = await service.erase(conn, world.company_id, world.driver.member_id)

@@ -10,6 +10,7 @@ from server.consent.model import Consent, ConsentAct, ConsentItem, Consents
 from server.gate import service as gate
 from server.gate.model import Gate, GateItem, Windows
 from server.kit import db
+from server.policies.model import NOTICE_PERIOD, ChangeClass, Document, Edition, Purpose
 from server.shifts import service as shifts
 from server.shifts.model import Shift, ShiftEnd
 from tests.consents import answer
@@ -53,6 +54,19 @@ async def act(world: World, driver: Driver, name: str, now: datetime = NOW) -> S
             return await shifts.pause(conn, company_id, driver_id, now=now)
         await shifts.end(conn, company_id, driver_id, by=ShiftEnd.DRIVER, now=now)
     return None
+
+
+def adding(item: ConsentItem) -> Edition:
+    """Return an edition of the driver notice that adds a purpose and is in force now."""
+    return Edition(
+        document=Document.DRIVER_NOTICE,
+        edition=2,
+        change_class=ChangeClass.ADDS_PURPOSE,
+        adds_purpose=Purpose(item.value),
+        published_at=NOW - NOTICE_PERIOD,
+        noticed_at=NOW - NOTICE_PERIOD,
+        effective_at=NOW,
+    )
 
 
 async def consents(world: World, driver: Driver) -> Consents:

@@ -11,13 +11,12 @@ from server.consent.model import ConsentItem
 from server.kit.wire import rfc3339
 from server.log_in.web import logging_in
 from server.policies.model import Document
-from server.policies.web import ENDPOINTS as POLICIES
 from server.tracking import web as tracking
 from tests.conftest import Databases
 from tests.consent.acts import call
 from tests.consent.people import new_driver
 from tests.consents import body
-from tests.endpoints import ACCOUNTS, CONSENT
+from tests.endpoints import ACCOUNTS, CONSENT, POLICIES
 from tests.http import Clock, serve
 from tests.policies.acts import accept, current
 from tests.tracking.conftest import positions
@@ -103,3 +102,50 @@ async def test_without_any_one_of_the_others_a_shift_is_worked_all_the_same(
 
     assert status == 200
     assert (await upload(client, driver, clock))["accepted"] == 3
+
+
+def without_state(view: dict[str, Any]) -> dict[str, Any]:
+    """Return what the staff see of a driver, but for who it is and for the answers themselves."""
+    others = {k: v for k, v in view.items() if k not in {"driver_id", "consents"}}
+    return {**others, "consents": sorted(view["consents"])}
+
+
+@pytest.mark.proves("relog-driver-manager-apps:1.6")
+@pytest.mark.parametrize("role", ["dispatcher", "main_user"])
+async def test_saying_no_takes_no_reason_and_leaves_none_for_the_staff(
+    world: World, client: ClientSession, role: str
+) -> None:
+    declining = await new_driver(world, name="Saule Probkina")
+    never_asked = await new_driver(world, name="Saule Probkina")
+    token, staff = await world.driver_session(declining), await world.session(role)
+    for item in ConsentItem:
+        for name in ("reason", "comment", "why"):
+            with_reason = body(item, "declined", **{name: "I do not want to"})
+            assert (await call(client, token, "POST", "/v1/me/consents", with_reason))[0] == 422
+        declined = await call(client, token, "POST", "/v1/me/consents", body(item, "declined"))
+        assert declined[0] == 201
+
+    seen = {}
+    for driver in (declining, never_asked):
+        _, seen[driver] = await call(client, staff, "GET", f"/v1/drivers/{driver.member_id}")
+    _, page = await call(client, staff, "GET", "/v1/drivers")
+
+    # Nothing is there that is not there of somebody who was never asked, nor is anything worse.
+    assert without_state(seen[declining]) == without_state(seen[never_asked])
+    assert seen[declining] in page["items"]
+    assert seen[declining]["state"] == "active"
+    assert set(seen[declining]["consents"].values()) == {"declined"}
+
+
+async def test_saying_no_tells_the_company_nothing_by_a_notice(
+    world: World, client: ClientSession
+) -> None:
+    await world.session("main_user")
+    driver = await new_driver(world)
+    token = await world.driver_session(driver)
+    before = await world.owner.fetchval("SELECT count(*) FROM notice")
+
+    for item in ConsentItem:
+        await call(client, token, "POST", "/v1/me/consents", body(item, "declined"))
+
+    assert await world.owner.fetchval("SELECT count(*) FROM notice") == before

@@ -8,11 +8,10 @@ import pytest
 from aiohttp import ClientSession
 
 from server.consent.model import ConsentItem
-from server.policies.web import ENDPOINTS as POLICIES
 from tests.consent.acts import call, read_gate
 from tests.consent.people import new_driver
 from tests.consents import NOTICE_BODY, body
-from tests.endpoints import ACCOUNTS
+from tests.endpoints import ACCOUNTS, POLICIES
 from tests.endpoints import CONSENT as ENDPOINTS
 from tests.http import serve
 from tests.world import World

@@ -5,10 +5,12 @@ import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import asyncpg
 import pytest
 from aiohttp import ClientSession
 
@@ -24,7 +26,7 @@ from tests.consent.people import ALL, new_driver
 from tests.consents import body
 from tests.endpoints import CONSENT as ENDPOINTS
 from tests.http import bearer, serve
-from tests.stage import stage
+from tests.stage import Stage, stage
 from tests.world import NOW, World
 
 DRIVERS: Final = 24
@@ -148,6 +150,7 @@ async def test_a_withdrawal_while_postgresql_restarts_is_true_or_a_503() -> None
         drivers = [await new_driver(world, *ALL, on_shift=True) for _ in range(DRIVERS)]
         tokens = [await world.driver_session(one) for one in drivers]
         victim = await at.owner.fetchval("SELECT pg_backend_pid()")
+        witness = await asyncpg.connect(at.main)
         async with serve(world, ENDPOINTS) as client:
             asked = [
                 asyncio.create_task(withdrawn_after(client, token, APART_S * number))
@@ -157,6 +160,7 @@ async def test_a_withdrawal_while_postgresql_restarts_is_true_or_a_503() -> None
             # One process that dies takes all of PostgreSQL with it: it starts anew and recovers.
             os.kill(victim, signal.SIGKILL)
             answers = await asyncio.gather(*asked)
+            await restarted(at, witness)
 
             assert set(answers) == {200, 503}
             for driver, token, status in zip(drivers, tokens, answers, strict=True):
@@ -166,6 +170,19 @@ async def test_a_withdrawal_while_postgresql_restarts_is_true_or_a_503() -> None
                 assert found == "withdrawn" or status == 503
                 assert (await call(client, token, "POST", WITHDRAW))[0] == 200
                 assert not (await read_gate(world, driver)).is_consented
+
+
+async def restarted(at: Stage, witness: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Wait until every connection of before was ended, and new ones are let in."""
+    async with asyncio.timeout(60):
+        while not witness.is_closed():
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await witness.execute("SELECT")
+            await asyncio.sleep(0.05)
+        while True:
+            with suppress(asyncpg.PostgresError, OSError):
+                return await (await asyncpg.connect(at.main)).close()
+            await asyncio.sleep(0.05)
 
 
 async def withdrawn_after(client: ClientSession, token: str, delay_s: float) -> int:

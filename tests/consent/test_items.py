@@ -25,11 +25,20 @@ from server.gate.model import Source
 from server.kit import db
 from server.ledger.model import SYSTEM
 from server.notices import service as notices
-from server.notices.kinds import Channel
 from server.policies import service as policies
 from server.policies.model import Document
 from server.shifts.model import AccountNotActive
-from tests.consent.acts import MINUTE, act, consents, decide, give, read_gate, shift_ends, withdraw
+from tests.consent.acts import (
+    MINUTE,
+    act,
+    adding,
+    consents,
+    decide,
+    give,
+    read_gate,
+    shift_ends,
+    withdraw,
+)
 from tests.consent.people import ALL, new_driver
 from tests.consents import NOTICE
 from tests.world import CONSENTED, NOW, Driver, World
@@ -55,7 +64,7 @@ async def history(world: World, driver: Driver, item: ConsentItem) -> list[tuple
 async def supersede(world: World, driver: Driver, item: ConsentItem) -> Consent | None:
     company_id, driver_id = world.company_id, driver.member_id
     async with gate.stopping(world.pool, company_id, driver_id, now=NOW) as conn:
-        return await service.supersede(conn, company_id, driver_id, item, NOW)
+        return await service.supersede(conn, company_id, driver_id, adding(item), now=NOW)
 
 
 async def everything_given(world: World) -> Driver:
@@ -263,10 +272,8 @@ async def test_withdrawing_marketing_opts_out_of_every_channel(world: World) -> 
     company_id, driver_id = world.company_id, driver.member_id
     await give(world, driver, ConsentItem.MARKETING)
     async with db.tenant(world.pool, company_id) as conn:
-        wanted = {Channel.EMAIL: True, Channel.SMS: True}
-        await notices.set_preference(
-            conn, company_id, driver_id, marketing=wanted, service={}, now=NOW
-        )
+        given = await notices.preference(conn, company_id, driver_id)
+    assert all(given.wanted.values())
 
     await withdraw(world, driver, ConsentItem.MARKETING, NOW + MINUTE)
 

@@ -131,11 +131,13 @@ async def test_a_receipt_outlives_the_erasure_of_the_person(world: World) -> Non
 
 
 def change(*way: Any, to: Any) -> Callable[[Receipt], None]:
+    """Put ``to``, or what it makes of what stood there, in one place of a receipt."""
+
     def apply(receipt: Receipt) -> None:
         inside: Any = receipt
         for step in way[:-1]:
             inside = inside[step]
-        inside[way[-1]] = to
+        inside[way[-1]] = to(inside[way[-1]]) if callable(to) else to
 
     return apply
 
@@ -203,6 +205,28 @@ async def test_another_key_is_told_only_to_who_brings_the_trusted_one(
     assert "another key" in found[0]
     assert "signature does not match" in found[1]
     assert faults(forged) == ()  # why the command says which key it was
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        change("proof", "signature", to=str.upper),
+        change("proof", "signature", to=lambda text: f"{text[:2]} {text[2:]}"),
+        change("ledger", "index", to=float),
+        change("ledger", "entry", "index", to=float),
+        change("ledger", "entry", "recorded_at", to="0001-01-01T00:00:00+14:00"),
+        change("ledger", "index", to=10**30),
+        change("record", "record_id", to=float("inf")),
+        change("subject", "name", to="\ud800"),
+    ],
+    ids=["capitals", "blank", "index", "entry", "year 1", "huge", "infinite", "surrogate"],
+)
+async def test_what_reads_the_same_but_is_other_bytes_is_refused(
+    world: World, receipt: Receipt, changed: Callable[[Receipt], None]
+) -> None:
+    changed(receipt)
+
+    assert faults(receipt, public_key(world)) != ()
 
 
 async def test_a_record_cannot_be_exchanged_even_by_who_has_the_key(receipt: Receipt) -> None:

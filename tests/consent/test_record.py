@@ -26,10 +26,10 @@ from server.consent.model import (
 from server.gate import service as gate
 from server.kit import db
 from server.ledger.model import SYSTEM
-from tests.consent.acts import MINUTE, decide, give, withdraw
+from tests.consent.acts import MINUTE, adding, decide, give, withdraw
 from tests.consent.people import new_driver
 from tests.consents import BIN, CONTACT, NOTICE
-from tests.world import NOW, Driver, World
+from tests.world import NOW, Driver, World, begin_erasing
 
 VALIDATOR: Final = jsonschema_rs.Draft202012Validator(dict(record.schema()))
 # ISO/IEC TS 27560:2023, 6.3: what every record has to hold, under the standard's own names.
@@ -108,7 +108,8 @@ async def every_state(world: World) -> dict[str, Consent]:
     found.append(await decide(world, driver, ConsentItem.MARKETING, ConsentAct.DECLINE))
     found.append(await give(world, driver, ConsentItem.LOCATION))
     async with gate.stopping(world.pool, company_id, driver_id, now=NOW) as conn:
-        superseded = await service.supersede(conn, company_id, driver_id, "location", NOW)
+        edition = adding(ConsentItem.LOCATION)
+        superseded = await service.supersede(conn, company_id, driver_id, edition, now=NOW)
     assert superseded is not None
     found.append(superseded)
     await give(world, driver, ConsentItem.LOCATION)
@@ -151,6 +152,7 @@ async def test_a_record_says_what_was_agreed_to_and_names_nobody(world: World) -
         "edition": NOTICE.edition,
         "language": "en",
         "sha256": NOTICE.sha256,
+        "clarified": {"answered": [], "open": 0},
     }
     purpose = document["pii_processing"]["purposes"][0]
     assert purpose["location_terms"]["background"] is False
@@ -304,6 +306,7 @@ async def test_of_an_erased_driver_only_commitments_are_left(world: World) -> No
     await give(world, driver, ConsentItem.LOCATION)
     await withdraw(world, driver, ConsentItem.LOCATION)
     written = await records(world, driver)
+    await begin_erasing(world, driver.member_id)
 
     async with db.tenant(world.pool, world.company_id) as conn:
         await service.erase(conn, world.company_id, driver.member_id)

@@ -18,7 +18,7 @@ from server.consent.model import (
     ConsentState,
 )
 from server.gate import service as gate
-from server.gate.model import GateItem
+from server.gate.model import CLOCK_AHEAD_MAX, GateItem
 from server.kit import db
 from server.kit.ids import uuid7
 from server.shifts.model import AccountNotActive, ShiftState
@@ -38,7 +38,7 @@ from tests.consent.acts import (
     withdraw,
 )
 from tests.consent.people import ALL, new_driver
-from tests.world import NOW, SHIFT_STARTED, World
+from tests.world import NOW, SHIFT_STARTED, World, begin_erasing
 
 
 async def test_nothing_is_given_until_the_driver_gives_it(world: World) -> None:
@@ -171,7 +171,8 @@ async def test_a_clock_that_is_behind_does_not_reach_behind_the_withdrawal(world
     again = await decide(world, driver, LOCATION, ConsentAct.GIVE, NOW - MINUTE)
 
     assert again.recorded_at == NOW
-    assert (await read_gate(world, driver)).location_since == NOW
+    # Nor to what a phone whose clock is fast sent in before it.
+    assert (await read_gate(world, driver)).location_since == NOW + CLOCK_AHEAD_MAX
 
 
 async def test_the_whole_history_of_a_consent_is_kept(world: World) -> None:
@@ -284,9 +285,21 @@ async def test_states_of_many_drivers_come_at_once(world: World) -> None:
     assert found[silent.member_id].shift_state(NOW) is ShiftState.OFF
 
 
+async def test_the_history_of_a_living_driver_is_deleted_by_nobody(world: World) -> None:
+    driver = await new_driver(world, *ALL)
+    await withdraw(world, driver, LOCATION, NOW)
+
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await conn.execute("DELETE FROM consent_record WHERE state = 'withdrawn'")
+        await service.erase(conn, world.company_id, driver.member_id)
+
+    assert await records(world, driver) == 4
+
+
 async def test_erasing_one_driver_leaves_the_others(world: World) -> None:
     erased = await new_driver(world, *ALL, on_shift=True)
     other = await new_driver(world, *ALL, on_shift=True)
+    await begin_erasing(world, erased.member_id)
 
     async with db.tenant(world.pool, world.company_id) as conn:
         assert await service.erase(conn, world.company_id, erased.member_id) == 4

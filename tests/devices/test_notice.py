@@ -21,7 +21,7 @@ from tests.conftest import Databases
 from tests.endpoints import ACCOUNTS
 from tests.http import Clock, bearer, serve
 from tests.tracking.conftest import positions
-from tests.world import NOW, Driver, World, acknowledge, add_driver
+from tests.world import NOW, Driver, World, acknowledge, add_driver, begin_erasing
 
 OLD = policies.shipped(Document.DEVICE_NOTICE)
 NEW = {language: f"{text}\nAnd one thing more.\n" for language, text in OLD.items()}
@@ -263,6 +263,7 @@ async def test_a_company_without_a_device_notice_takes_nothing(
 
 
 async def test_erasing_forgets_what_the_devices_showed(world: World) -> None:
+    await begin_erasing(world, world.driver.member_id)
     async with db.tenant(world.pool, world.company_id) as conn:
         erased = await service.erase(conn, world.company_id, world.driver.member_id)
 

@@ -7,25 +7,37 @@ from uuid import UUID
 from server.accounts.model import Locale
 from server.attestations import service as attestations
 from server.attestations.model import How, Told
+from server.clarifications import service as clarifications
+from server.clarifications.model import Question
+from server.controllers import service as controllers
+from server.controllers import store as controllers_store
+from server.controllers.model import NewController
 from server.devices import service as devices
 from server.devices.model import Permission
 from server.gate import service as gate
 from server.gate import store as gate_store
+from server.guardians import service as guardians
+from server.guardians.model import Agreed, Agreement, Relation
 from server.kit import db
 from server.kit.ids import uuid7
 from server.ledger.model import Actor, ActorKind, ReadPurpose, Screen
 from server.ledger.reads import Reads
 from server.links import service as links
 from server.notices import service as notices
-from server.notices.delivery import Deliverer
-from server.notices.kinds import Channel, NoticeKind
+from server.notices.kinds import NoticeKind
 from server.policies import service as policies
-from server.policies.model import Document, sha256_of
+from server.policies.model import NOTICE_PERIOD, Acceptance, Document, sha256_of
+from server.rights.service import tell_of_alert
 from server.routes import service as routes
 from server.routes.model import Stop
-from server.vault.model import Category
+from server.vault.model import Category, SealedText
+from tests.notices.stage import deliverer_over
 from tests.world import CONSENTED, NOW, World, add_member
 
+QUESTION: Final = "Who at my daughter's school sees where I park?"
+GUARDIAN: Final = "Marzhan Qamqorshina"
+PAPER: Final = "Her letter in the red binder"
+ANSWER: Final = "Nobody there does, and nobody at your clinic."
 TRACK: Final = "43.2389490,76.8897090"
 """What the sealed chunk holds."""
 
@@ -57,6 +69,70 @@ async def attest_and_dispute(world: World, driver_id: UUID) -> None:
         )
     async with gate.stopping(world.pool, company_id, driver_id, now=CONSENTED) as conn:
         await attestations.dispute(conn, company_id, driver_id, now=CONSENTED)
+
+
+async def entrust(world: World, driver_id: UUID) -> tuple[SealedText, SealedText]:
+    """Say that the driver may be a minor and that a guardian agreed; return the guardian's texts.
+
+    After the driver's own consents: a year that is stated this way voids none.
+    """
+    key, boss = (world.company_id, driver_id), await main_user(world)
+    by = Actor(kind=ActorKind.MAIN_USER, member_id=boss)
+    year = await guardians.seal_birth_year(world.vault, *key, NOW.year - 18, now=NOW)
+    agreement = Agreement(
+        guardian_name=GUARDIAN,
+        relation=Relation.PARENT,
+        how=Agreed.IN_WRITING,
+        told_at=CONSENTED,
+        document_reference=PAPER,
+    )
+    new = await guardians.seal_agreement(world.vault, *key, agreement, now=NOW)
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await guardians.state_birth_year(conn, *key, year, by=by, by_member=boss, now=NOW)
+        await guardians.record(conn, *key, new, year.age, by=by, by_member=boss, now=NOW)
+    assert new.document_sealed is not None
+    row_id = new.guardian_id
+    return (
+        SealedText(sealed=new.name_sealed, row_id=row_id, schema=guardians.NAME_SCHEMA),
+        SealedText(sealed=new.document_sealed, row_id=row_id, schema=guardians.DOCUMENT_SCHEMA),
+    )
+
+
+async def clarify(world: World, driver_id: UUID) -> tuple[SealedText, SealedText]:
+    """Let the driver ask about a policy and staff answer; return both texts as they are kept."""
+    company_id, boss = world.company_id, await main_user(world)
+    question = Question(
+        document=Document.DRIVER_NOTICE, edition=1, language=Locale.KK, text=QUESTION
+    )
+    async with db.tenant(world.pool, company_id) as conn:
+        asked = await clarifications.ask(
+            conn,
+            world.vault,
+            company_id,
+            question,
+            by=Actor(kind=ActorKind.DRIVER, member_id=driver_id),
+            by_member=driver_id,
+            now=CONSENTED,
+        )
+        answered = await clarifications.answer(
+            conn,
+            world.vault,
+            company_id,
+            asked.clarification.clarification_id,
+            ANSWER,
+            by=Actor(kind=ActorKind.MAIN_USER, member_id=boss),
+            by_member=boss,
+            now=CONSENTED,
+        )
+    kept = answered.clarification
+    assert kept.answer_sealed is not None
+    row_id = kept.clarification_id
+    return (
+        SealedText(
+            sealed=kept.question_sealed, row_id=row_id, schema=clarifications.QUESTION_SCHEMA
+        ),
+        SealedText(sealed=kept.answer_sealed, row_id=row_id, schema=clarifications.ANSWER_SCHEMA),
+    )
 
 
 async def track(world: World, driver_id: UUID) -> tuple[UUID, bytes]:
@@ -115,7 +191,7 @@ async def deliver(world: World, driver_id: UUID) -> None:
             by=by,
             now=NOW,
         )
-    reads = Reads(world.pool)
+    reads = Reads(world.pool, tell_of_alert)
     for viewer in (by, Actor(kind=ActorKind.DRIVER, member_id=driver_id)):
         await reads.record(
             company_id, viewer, ReadPurpose.PLAN_FACT, Screen.TRACK, [driver_id], NOW
@@ -141,22 +217,45 @@ async def leave_the_rest(world: World, driver_id: UUID, device_id: UUID) -> None
         await devices.set_permission(
             conn, company_id, driver_id, device_id, Permission.GRANTED, now=NOW
         )
-        await notices.set_preference(
-            conn, company_id, driver_id, marketing={Channel.EMAIL: True}, service={}, now=NOW
-        )
+        await notices.start_marketing(conn, company_id, driver_id, now=NOW)
         await policies.accept(
             conn,
             company_id,
-            driver_id,
-            Document.PRIVACY_NOTICE,
-            1,
-            Locale.KK,
-            sha256_of(policies.shipped(Document.PRIVACY_NOTICE)[Locale.KK]),
+            Acceptance(
+                member_id=driver_id,
+                document=Document.PRIVACY_NOTICE,
+                edition=1,
+                language=Locale.KK,
+                sha256=sha256_of(policies.shipped(Document.PRIVACY_NOTICE)[Locale.KK]),
+                accepted_at=NOW,
+            ),
             actor=Actor(kind=ActorKind.DRIVER, member_id=driver_id),
-            now=NOW,
         )
-    await Deliverer(world.pool, world.vault, {}).deliver_due(company_id, NOW)
+    await change_controller(world, driver_id)
+    await deliverer_over(world, {}).deliver_due(company_id, NOW)
     await tell_the_main_user(world, driver_id)
+
+
+async def change_controller(world: World, driver_id: UUID) -> None:
+    """Let the driver agree to another controller, and leave what the job leaves of them."""
+    company_id = world.company_id
+    by = Actor(kind=ActorKind.MAIN_USER, member_id=await main_user(world))
+    async with db.tenant(world.pool, company_id) as conn:
+        change = await controllers_store.open_change(conn, company_id)
+        if change is None:
+            change = await controllers.announce(
+                conn,
+                company_id,
+                NewController(name="Turan", bin="210987654321", privacy_contact="Turan"),
+                effective_at=NOW + NOTICE_PERIOD,
+                by=by,
+                now=NOW,
+            )
+        await controllers.tell(conn, company_id, change, now=NOW)
+        await controllers.agree(conn, company_id, driver_id, change.change_id, now=NOW)
+        await controllers_store.insert_move(
+            conn, company_id, driver_id, change, kept=[], lapsed=[], at=change.effective_at
+        )
 
 
 async def tell_the_main_user(world: World, driver_id: UUID) -> None:

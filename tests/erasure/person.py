@@ -23,7 +23,7 @@ from server.vault.model import SealedText
 from server.vault.service import Vault
 from tests import consents
 from tests.erasure import life
-from tests.erasure.life import TRACK
+from tests.erasure.life import ANSWER, GUARDIAN, PAPER, QUESTION, TRACK
 from tests.world import CONSENTED, SHIFT_STARTED, World, acknowledge
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ async def add_person(world: World, number: int = 1) -> Person:
         await gate.set_account_active(conn, company_id, driver_id, active=True)
         await accounts.set_state(conn, company_id, driver_id, MemberState.ACTIVE)
     await life.attest_and_dispute(world, driver_id)
+    clarified = await life.clarify(world, driver_id)
     async with db.tenant(world.pool, company_id) as conn:
         session = await credentials.open_session(
             conn, company_id, driver_id, Role.DRIVER, lasts=timedelta(days=1), now=CONSENTED
@@ -80,6 +81,7 @@ async def add_person(world: World, number: int = 1) -> Person:
         await acknowledge(conn, company_id, driver_id, device.device_id)
         await consents.give(conn, company_id, driver_id, *ALL, now=CONSENTED)
         await shifts.start(conn, company_id, driver_id, now=SHIFT_STARTED)
+    entrusted = await life.entrust(world, driver_id)
     upload_id, blob = await life.track(world, driver_id)
     await life.deliver(world, driver_id)
     await life.leave_the_rest(world, driver_id, device.device_id)
@@ -95,7 +97,7 @@ async def add_person(world: World, number: int = 1) -> Person:
         pseudonym=await _pseudonym(world, driver_id),
         session=session.token,
         device_token=device_token,
-        canaries=(name, phone, email, *TRACK.split(",")),
+        canaries=(name, phone, email, QUESTION, ANSWER, GUARDIAN, PAPER, *TRACK.split(",")),
         digests=(*digests, *await _proofs(world, driver_id)),
         sealed=(
             SealedText(sealed=row["name_sealed"], row_id=driver_id, schema="member.name"),
@@ -103,6 +105,8 @@ async def add_person(world: World, number: int = 1) -> Person:
             SealedText(sealed=row["email_sealed"], row_id=driver_id, schema="member.email"),
             SealedText(sealed=device.name_sealed, row_id=device.device_id, schema="device.name"),
             SealedText(sealed=blob, row_id=upload_id, schema="chunk"),
+            *clarified,
+            *entrusted,
         ),
         notices=await _notices(world, driver_id),
     )

@@ -11,8 +11,12 @@ THINGS: Final = frozenset(
     {
         "company_id",
         "api_token_id",
+        "change_id",
+        "clarification_id",
+        "clarifications_answered",
         "closing_id",
         "device_id",
+        "guardian_id",
         "key_id",
         "link_id",
         "notice_id",
@@ -20,6 +24,7 @@ THINGS: Final = frozenset(
         "request_id",
         "route_id",
         "shift_id",
+        "statement_id",
         "stop_id",
         "upload_id",
         "vehicle_id",
@@ -28,6 +33,7 @@ THINGS: Final = frozenset(
 )
 PSEUDONYMS: Final = frozenset(
     {
+        ("viewer_alert", "viewer_id"),
         ("ledger_entry", "actor_id"),
         ("ledger_entry", "subject_id"),
         ("ledger_subject", "pseudonym"),
@@ -36,8 +42,16 @@ PSEUDONYMS: Final = frozenset(
     }
 )
 """The ledger's own names for members. What ties them to anybody is a row of ``ledger_subject``."""
-STAFF: Final = frozenset({("attestation", "attested_by")})
-"""Only drivers are erased, and no driver attests."""
+STAFF: Final = frozenset(
+    {
+        ("attestation", "attested_by"),
+        ("birth_year", "stated_by"),
+        ("clarification", "answered_by"),
+        ("guardian_consent", "recorded_by"),
+        ("guardian_consent", "revoked_by"),
+    }
+)
+"""Only drivers are erased, and no driver attests, states, records or answers."""
 REQUEST: Final = ("erasure_request", "driver_id")
 """Stays: with the person gone it points to nobody."""
 

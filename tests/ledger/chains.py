@@ -13,6 +13,7 @@ from server.kit.ids import uuid7
 from server.ledger import reads, service
 from server.ledger.model import Act, Actor, ActorKind, Place, ReadPurpose, Screen
 from server.ledger.verify import Verdict, verify
+from server.rights.service import tell_of_alert
 from server.vault.model import LedgerWitness
 from server.vault.service import Vault
 from tests.world import NOW, Driver, World, add_member
@@ -128,7 +129,7 @@ async def build(world: World, entries: int = ENTRIES) -> Chain:
     driver_id = await enrolled(world)
     other_id = await enrolled(world)
     dispatcher_id = await enrolled(world, "dispatcher")
-    looking = reads.Reads(world.pool)
+    looking = reads.Reads(world.pool, tell_of_alert)
     viewer = Actor(kind=ActorKind.DISPATCHER, member_id=dispatcher_id)
     at = NOW
     for number in range(1, entries + 1):

@@ -8,6 +8,7 @@ import pytest
 from server.kit.db import Pool
 from server.ledger.model import Actor, ActorKind
 from server.ledger.reads import Reads
+from server.rights.service import tell_of_alert
 from server.vault.service import Vault
 from tests.ledger.chains import Owner, bare_world, enrolled
 from tests.world import World
@@ -21,7 +22,7 @@ async def world(vault: Vault, app_pool: Pool, owner: Owner) -> World:
 
 @pytest.fixture
 async def looking(world: World) -> AsyncIterator[Reads]:
-    opened = Reads(world.pool)
+    opened = Reads(world.pool, tell_of_alert)
     yield opened
     await opened.close()
 

@@ -315,8 +315,52 @@ async def turn_read(owner: Owner, chain: Chain, rng: random.Random) -> Expected:
     return bad(index, Reason.READS)
 
 
+async def misdate(owner: Owner, chain: Chain, rng: random.Random) -> Expected:
+    """Let an entry be of a time that Python does not know, or that nobody writes."""
+    index = rng.randint(1, chain.last)
+    await owner.execute(
+        "UPDATE ledger_entry SET recorded_at = $3::text::timestamptz"
+        " WHERE company_id = $1 AND index = $2",
+        chain.company_id,
+        index,
+        rng.choice(("0044-03-15 12:00 BC", "infinity", "-infinity", "9999-12-31", "200000-01-01")),
+    )
+    return bad(index, Reason.CHANGED)
+
+
+async def change_and_push(owner: Owner, chain: Chain, rng: random.Random) -> Expected:
+    """Change one entry, and push the last beyond the numbers that canonical JSON knows."""
+    index = rng.randint(1, chain.last - 1)
+    for statement, value, place in (
+        (
+            "UPDATE ledger_entry SET index = $3 WHERE company_id = $1 AND index = $2",
+            2**53 + 1 + rng.randrange(1000),
+            chain.last,
+        ),
+        ("UPDATE ledger_entry SET act = $3 WHERE company_id = $1 AND index = $2", "x", index),
+    ):
+        await owner.execute(statement, chain.company_id, place, value)
+    return bad(index, Reason.CHANGED)
+
+
+async def misclose(owner: Owner, chain: Chain, rng: random.Random) -> Expected:
+    """Let reads say that another entry closed them."""
+    other = rng.choice([one for one in range(1, chain.last + 1) if one not in CLOSED_AT])
+    await owner.execute(
+        "UPDATE location_read_bucket SET ledger_index = $3"
+        " WHERE company_id = $1 AND ledger_index = $2",
+        chain.company_id,
+        rng.choice(CLOSED_AT),
+        other,
+    )
+    return bad(other, Reason.READS)
+
+
 KINDS: Final[dict[str, Tamper]] = {
     "flip a byte of an entry": flip,
+    "an impossible time": misdate,
+    "change one and push another far": change_and_push,
+    "closed by another entry": misclose,
     "move an entry": flip_position,
     "drop": drop,
     "swap": swap,

@@ -15,6 +15,7 @@ from server.ledger import read_store
 from server.ledger.model import Actor, ActorKind, ClosedBucket, ReadPurpose, ReadRow, Screen
 from server.ledger.reads import Reads, close_read_buckets
 from server.ledger.verify import Reason, Verdict, verify
+from server.rights.service import tell_of_alert
 from tests.ledger.chains import enrolled
 from tests.world import NOW, World
 
@@ -257,7 +258,9 @@ async def closed_while_adding(
 
     The job is given what it needs: another look's row was committed before.
     """
-    await Reads(world.pool).record(world.company_id, viewer, PURPOSE, SCREEN, drivers[:1], NOW)
+    await Reads(world.pool, tell_of_alert).record(
+        world.company_id, viewer, PURPOSE, SCREEN, drivers[:1], NOW
+    )
     insert_rows = read_store.insert_rows
     closings: list[asyncio.Task[int]] = []
     waited: list[bool] = []
@@ -271,7 +274,9 @@ async def closed_while_adding(
         await insert_rows(conn, company_id, bucket_at, rows)
 
     monkeypatch.setattr(read_store, "insert_rows", slowly)
-    await Reads(world.pool).record(world.company_id, viewer, PURPOSE, SCREEN, drivers, NOW)
+    await Reads(world.pool, tell_of_alert).record(
+        world.company_id, viewer, PURPOSE, SCREEN, drivers, NOW
+    )
     assert await closings[0] == 1
     return waited[0], await verify(world.owner, world.company_id, public_keys={})
 

@@ -22,7 +22,7 @@ from server.vault.model import Category, SubjectErased
 from server.vault.service import open_vault
 from tests.conftest import Databases
 from tests.ledger.chains import CHECKPOINTS, append_some, bare_company, build, enrolled
-from tests.world import NOW, World, add_member
+from tests.world import NOW, World, add_member, begin_erasing
 
 DETAIL = {"item": "location", "notice": "driver_notice"}
 
@@ -130,6 +130,7 @@ async def test_after_an_erasure_entries_point_to_nobody_and_open_for_nobody(
     member_id = await enrolled(world)
     index = await withdraw(world, member_id)
     before = await entry_at(world, index)
+    await begin_erasing(world, member_id)
 
     async with db.tenant(world.pool, world.company_id) as conn:
         erased = await service.erase(conn, world.company_id, member_id)

@@ -8,7 +8,8 @@ from server.kit.ids import uuid7
 from server.ledger import service
 from server.ledger.model import Actor, ActorKind, ReadPurpose, Screen
 from server.ledger.reads import Reads, View, views_of
-from tests.world import NOW, World
+from server.rights.service import tell_of_alert
+from tests.world import NOW, World, begin_erasing
 
 MINUTE = timedelta(minutes=1)
 PURPOSE = ReadPurpose.DISPATCH_TRACKING
@@ -29,7 +30,7 @@ async def test_a_driver_sees_who_looked_and_nobody_elses(
     world: World, looking: Reads, dispatcher: Actor, drivers: list[UUID]
 ) -> None:
     await looking.record(world.company_id, dispatcher, PURPOSE, SCREEN, drivers[:2], NOW)
-    await Reads(world.pool).record(
+    await Reads(world.pool, tell_of_alert).record(
         world.company_id, dispatcher, PURPOSE, SCREEN, drivers[:1], NOW + MINUTE
     )
 
@@ -68,6 +69,7 @@ async def test_an_erased_viewer_stays_seen_but_nameless(
     world: World, looking: Reads, dispatcher: Actor, drivers: list[UUID]
 ) -> None:
     await looking.record(world.company_id, dispatcher, PURPOSE, SCREEN, drivers, NOW)
+    await begin_erasing(world, dispatcher.member_id or uuid7())
     async with db.tenant(world.pool, world.company_id) as conn:
         await service.erase(conn, world.company_id, dispatcher.member_id or uuid7())
 

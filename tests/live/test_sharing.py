@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from server.gate import service as gate
-from server.gate.model import GateItem
+from server.gate.model import CLOCK_AHEAD_MAX, GateItem
 from server.kit.db import Connection, Pool
 from server.live.web import HUB
 from tests import consents
@@ -69,7 +69,7 @@ async def test_who_agrees_again_is_shown_under_a_later_epoch(
         before = len(shown.events)
         await asyncio.sleep(0.2)
         hidden = [event for event in shown.events[before:] if event.name == "pos"]
-        clock.at += timedelta(seconds=5)
+        clock.at += CLOCK_AHEAD_MAX
         await upload(client, world.driver, clock.at, lat=LAT + 1)
         again = await shown.wait_for("pos", lat=LAT + 1)
 

@@ -24,6 +24,8 @@ class Mailbox:
     data: str | None = "250 OK"
     on_data: Callable[[], object] = lambda: None
     delay_s: float = 0.0
+    rcpt_delay_s: float = 0.0
+    """Before the message itself comes in."""
     got: list[Envelope] = field(default_factory=list)
     on_its_way: asyncio.Event = field(default_factory=asyncio.Event)
     """A whole message has come in, and the server has not answered for it yet."""
@@ -41,6 +43,7 @@ class Mailbox:
     async def handle_RCPT(  # noqa: N802 - the library's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: object
     ) -> str:
+        await asyncio.sleep(self.rcpt_delay_s)
         if self.rcpt.startswith("250"):
             envelope.rcpt_tos.append(address)
         return self.rcpt

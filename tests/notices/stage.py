@@ -1,18 +1,24 @@
 """Members who can be told things, and what stands in the outbox."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from server.accounts import service as accounts
 from server.accounts.model import Locale, NewMember
+from server.consent.acts import message_consents
 from server.credentials.model import Role
+from server.gate import service as gate
 from server.kit import db
+from server.kit.outgoing import Destination
 from server.notices import service
 from server.notices.delivery import Deliverer
-from server.notices.kinds import Channel, NoticeKind
-from server.notices.model import DeliveryEvent
-from server.notices.ports import SmtpServer, ports_of
+from server.notices.kinds import MARKETING_CHANNELS, Channel, NoticeKind
+from server.notices.model import DeliveryEvent, MessageConsent
+from server.notices.ports import Port, SmtpServer, ports_of
+from tests import consents
+from tests.http import Clock
 from tests.world import NOW, World, open_session
 
 NAME = "Санжар Қайратұлы"
@@ -38,6 +44,9 @@ async def add_reader(
     new = NewMember(name=name, role=role, locale=locale, phone=phone, email=email)
     async with db.tenant(world.pool, world.company_id) as conn:
         profile, _ = await accounts.add_member(conn, world.vault, world.company_id, new, now=NOW)
+        if role is Role.DRIVER:
+            ids = (world.company_id, profile.member_id)
+            await gate.set_account_active(conn, *ids, active=True)
     await world.owner.execute(
         "UPDATE member SET state = 'active' WHERE company_id = $1 AND member_id = $2",
         world.company_id,
@@ -70,13 +79,40 @@ async def tell_news(world: World, member_id: UUID) -> UUID:
     )
 
 
-async def want(world: World, member_id: UUID, **marketing: bool) -> None:
-    """Switch marketing on or off, by channel."""
+async def agree(world: World, driver_id: UUID, *items: str, now: datetime = NOW) -> None:
+    """Give consents as the driver."""
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await consents.give(conn, world.company_id, driver_id, *items, now=now)
+
+
+async def take_back(world: World, driver_id: UUID, *items: str, now: datetime = NOW) -> None:
+    """Withdraw consents as the driver, until it is answered."""
+    async with gate.stopping(world.pool, world.company_id, driver_id, now=now) as conn:
+        await consents.withdraw(conn, world.company_id, driver_id, *items, now=now)
+    await service.drain(world.pool, world.company_id, driver_id)
+
+
+async def want(world: World, driver_id: UUID, **marketing: bool) -> None:
+    """Switch a driver's marketing on or off, by channel, until it is answered.
+
+    With the consent to it, if it is not given: then nothing but what is named is on.
+    """
     wish = {Channel(name): wanted for name, wanted in marketing.items()}
     async with db.tenant(world.pool, world.company_id) as conn:
+        given = await message_consents(conn, world.company_id, driver_id, NOW)
+        if MessageConsent.MARKETING not in given:
+            await consents.give(conn, world.company_id, driver_id, "marketing", now=NOW)
+            wish = dict.fromkeys(MARKETING_CHANNELS, False) | wish
         await service.set_preference(
-            conn, world.company_id, member_id, marketing=wish, service={}, now=NOW
+            conn,
+            world.company_id,
+            driver_id,
+            by=Role.DRIVER,
+            marketing=wish,
+            service={},
+            now=NOW,
         )
+    await service.drain(world.pool, world.company_id, driver_id)
 
 
 async def events(world: World, notice_id: UUID) -> list[DeliveryEvent]:
@@ -93,5 +129,17 @@ async def happened(world: World, notice_id: UUID, channel: Channel) -> list[str]
     ]
 
 
-def deliverer(world: World, server: SmtpServer | None) -> Deliverer:
-    return Deliverer(world.pool, world.vault, ports_of(server, None, None))
+def deliverer(
+    world: World, server: SmtpServer | None, push: str | None = None, clock: Clock | None = None
+) -> Deliverer:
+    """Return a sender over these ways out; ``push`` is the adapter's address."""
+    destination = None if push is None else Destination(url=push, token=None)
+    return deliverer_over(world, ports_of(server, None, destination), clock)
+
+
+def deliverer_over(
+    world: World, ports: Mapping[Channel, Port], clock: Clock | None = None
+) -> Deliverer:
+    return Deliverer(
+        world.pool, world.vault, ports, consents=message_consents, clock=clock or Clock()
+    )

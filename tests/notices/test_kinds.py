@@ -31,7 +31,7 @@ def example(value: Value) -> str:
             return ",".join(sorted(WORDS[value.words or ""]))
         case Form.CODE:
             return "2026-11"
-        case Form.PROSE:
+        case Form.ORGANISATION | Form.PROSE:
             return "Новые рейсы"
 
 

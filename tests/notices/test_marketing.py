@@ -1,14 +1,32 @@
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from time import monotonic
 from uuid import UUID
 
 import pytest
 
+from server.consent.model import VALID_FOR
+from server.credentials.model import Role
 from server.kit import db
-from server.notices import service, store
+from server.kit.ids import uuid7
+from server.notices import delivery_store, service, store
+from server.notices.delivery import Deliverer
 from server.notices.kinds import MARKETING_CHANNELS, Channel
+from server.notices.model import MarketingConsentNeeded
+from tests.notices.http_port import Adapter, adapter_server
 from tests.notices.mail import Mailbox, smtp_server
-from tests.notices.stage import Reader, add_reader, deliverer, happened, tell, tell_news, want
+from tests.notices.stage import (
+    Reader,
+    add_reader,
+    agree,
+    deliverer,
+    happened,
+    take_back,
+    tell,
+    tell_news,
+    want,
+)
 from tests.world import NOW, World
 
 ROUNDS = 25
@@ -17,6 +35,12 @@ ROUNDS = 25
 @pytest.fixture
 async def reader(world: World) -> Reader:
     return await add_reader(world)
+
+
+async def wanted(world: World, reader: Reader) -> list[Channel]:
+    async with db.tenant(world.pool, world.company_id, readonly=True) as conn:
+        found = await service.preference(conn, world.company_id, reader.member_id)
+    return [channel for channel, wanted in found.wanted.items() if wanted]
 
 
 @pytest.mark.proves("relog-service:3.1", "relog-service:3.4", "cargotechservice:2.1.2")
@@ -34,7 +58,7 @@ async def test_marketing_is_off_until_it_is_asked_for(world: World, reader: Read
         other = await service.preference(conn, world.company_id, world.driver.member_id)
     assert other.wanted == dict.fromkeys(MARKETING_CHANNELS, False)
     assert other.changed_at is None
-    assert await happened(world, unasked, Channel.EMAIL) == ["withheld"]
+    assert await happened(world, unasked, Channel.EMAIL) == ["queued", "withheld: not_consented"]
     assert await happened(world, asked, Channel.EMAIL) == ["queued", "handed_over"]
     assert len(mailbox.got) == 1
 
@@ -44,20 +68,136 @@ async def test_an_opt_out_on_one_channel_leaves_the_others(world: World, reader:
     await want(world, reader.member_id, email=True, sms=True)
     await want(world, reader.member_id, sms=False)
 
-    async with db.tenant(world.pool, world.company_id, readonly=True) as conn:
-        found = await service.preference(conn, world.company_id, reader.member_id)
-
-    assert found.wanted == {Channel.EMAIL: True, Channel.SMS: False, Channel.PUSH: False}
+    assert await wanted(world, reader) == [Channel.EMAIL]
 
 
-async def test_withdrawing_the_consent_opts_out_everywhere(world: World, reader: Reader) -> None:
-    await want(world, reader.member_id, email=True, sms=True, push=True)
+# ---- a driver's consent and what they choose under it are one truth
 
+
+async def test_giving_the_consent_switches_on_what_ending_it_switches_off(
+    world: World, reader: Reader
+) -> None:
+    assert await wanted(world, reader) == []
+
+    await agree(world, reader.member_id, "marketing")
+    assert await wanted(world, reader) == list(MARKETING_CHANNELS)
+
+    await take_back(world, reader.member_id, "marketing")
+    assert await wanted(world, reader) == []
+
+
+async def test_without_the_consent_a_driver_can_wish_for_nothing(
+    world: World, reader: Reader
+) -> None:
+    with pytest.raises(MarketingConsentNeeded):
+        await wish(world, reader, email=True)
+
+    assert await wish(world, reader, email=False) == []
+    assert await news_go_to(world) == 0
+
+
+async def test_who_is_no_driver_needs_no_consent_cell(world: World) -> None:
+    staff = await add_reader(world, role=Role.DISPATCHER, email="dana@company.example", phone=None)
+
+    assert await wish(world, staff, by=Role.DISPATCHER, email=True) == [Channel.EMAIL]
+    assert await news_go_to(world) == 1
+
+
+async def wish(
+    world: World, reader: Reader, *, by: Role = Role.DRIVER, **marketing: bool
+) -> list[Channel]:
+    named = {Channel(name): wanted for name, wanted in marketing.items()}
     async with db.tenant(world.pool, world.company_id) as conn:
-        await service.stop_marketing(conn, world.company_id, reader.member_id, now=NOW)
-        found = await service.preference(conn, world.company_id, reader.member_id)
+        await service.set_preference(
+            conn,
+            world.company_id,
+            reader.member_id,
+            by=by,
+            marketing=named,
+            service={},
+            now=NOW,
+        )
+    return await wanted(world, reader)
 
-    assert not any(found.wanted.values())
+
+async def news_go_to(world: World, news_id: UUID | None = None) -> int:
+    async with db.tenant(world.pool, world.company_id) as conn:
+        return await service.queue_marketing(
+            conn,
+            world.company_id,
+            news_id=news_id or uuid7(),
+            headline="Скидка",
+            message="Всё для шин.",
+            now=NOW,
+        )
+
+
+async def test_a_consent_that_ran_out_holds_back_what_was_queued(
+    world: World, reader: Reader
+) -> None:
+    notice_id = await prepared_news(world, reader)
+    mailbox = Mailbox()
+
+    async with smtp_server(mailbox) as server:  # the job that ends consents has not come yet
+        sender = deliverer(world, server)
+        await sender.deliver_due(world.company_id, NOW + VALID_FOR)
+
+    assert mailbox.got == []
+    assert (await happened(world, notice_id, Channel.EMAIL))[-1] == "withheld: not_consented"
+
+
+# ---- messages on the phone
+
+
+@asynccontextmanager
+async def phone(world: World) -> AsyncGenerator[tuple[Adapter, Deliverer]]:
+    adapter = Adapter()
+    async with adapter_server(adapter) as url:
+        yield adapter, deliverer(world, None, push=url)
+
+
+async def test_the_phone_is_told_only_while_its_consent_is_given(
+    world: World, reader: Reader
+) -> None:
+    async with phone(world) as (adapter, sender):
+        never = await tell(world, reader.member_id)
+        await sender.deliver(world.company_id, never, NOW)
+        await agree(world, reader.member_id, "notifications")
+        given = await tell(world, reader.member_id)
+        await sender.deliver(world.company_id, given, NOW)
+        await take_back(world, reader.member_id, "notifications")
+        withdrawn = await tell(world, reader.member_id)
+        await sender.deliver(world.company_id, withdrawn, NOW)
+
+    assert [one["message_id"] for one in adapter.got] == [f"{given}.push"]
+    for notice_id in (never, withdrawn):
+        assert await happened(world, notice_id, Channel.PUSH) == [
+            "queued",
+            "withheld: not_consented",
+        ]
+        assert await happened(world, notice_id, Channel.IN_APP) == ["handed_over"]
+
+
+async def test_staff_are_not_asked_before_their_phone_is_told(world: World) -> None:
+    staff = await add_reader(world, role=Role.DISPATCHER, email=None, phone=None)
+
+    async with phone(world) as (adapter, sender):
+        await sender.deliver(world.company_id, await tell(world, staff.member_id), NOW)
+
+    assert len(adapter.got) == 1
+
+
+async def test_news_on_the_phone_need_both_consents(world: World, reader: Reader) -> None:
+    await agree(world, reader.member_id, "marketing")
+
+    async with phone(world) as (adapter, sender):
+        one = await tell_news(world, reader.member_id)
+        await sender.deliver(world.company_id, one, NOW)
+        await agree(world, reader.member_id, "notifications")
+        both = await tell_news(world, reader.member_id)
+        await sender.deliver(world.company_id, both, NOW)
+
+    assert [got["message_id"] for got in adapter.got] == [f"{both}.push"]
 
 
 @pytest.mark.proves("relog-driver-manager-apps:4.2.3", "gocargo:how-we-use-2-notices")
@@ -70,6 +210,9 @@ async def test_service_notices_go_out_whatever_is_wanted(world: World, reader: R
         await deliverer(world, server).deliver(world.company_id, notice_id, NOW)
 
     assert len(mailbox.got) == 1
+
+
+# ---- an opt-out against a message that is being sent
 
 
 async def prepared_news(world: World, reader: Reader) -> UUID:
@@ -106,7 +249,10 @@ async def late_messages(world: World, reader: Reader) -> int:
     for number in range(ROUNDS):
         notice_id = await prepared_news(world, reader)
         arrived: list[float] = []
-        mailbox = Mailbox(on_data=lambda arrived=arrived: arrived.append(monotonic()))  # type: ignore[misc]  # bound now
+        mailbox = Mailbox(
+            rcpt_delay_s=0.03,
+            on_data=lambda arrived=arrived: arrived.append(monotonic()),  # type: ignore[misc]  # bound now
+        )
         async with smtp_server(mailbox) as server:
             sender = deliverer(world, server)
 
@@ -131,29 +277,35 @@ async def test_no_marketing_arrives_after_the_opt_out_was_answered(
     assert await late_messages(world, reader) == 0
 
 
-async def test_control_without_reading_again_marketing_arrives_after_the_opt_out(
+async def test_control_if_a_message_is_not_held_while_on_its_way_it_arrives_after_the_opt_out(
     world: World, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def as_it_was_when_queued(*_: object) -> bool:
+    async def held_by_nobody(*_: object) -> bool:
         return True
 
-    monkeypatch.setattr(store, "lock_marketing", as_it_was_when_queued)
+    monkeypatch.setattr(delivery_store, "hold_on_its_way", held_by_nobody)
 
     assert await late_messages(world, reader) > 0
 
 
-async def test_control_reading_again_without_a_lock_is_not_enough(
+async def test_control_asking_before_the_message_is_held_is_not_enough(
     world: World, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notice_id = await prepared_news(world, reader)
     mailbox = Mailbox()
+    held = delivery_store.hold_on_its_way
 
-    async def only_read(conn: db.Connection, company: UUID, who: UUID, where: Channel) -> bool:
-        wanted = (await store.preferences(conn, company, who))[where][0]
-        await want(world, who, email=False)  # under the lock it would wait until all was over
-        return wanted
+    async def asked_before(conn: db.Connection, company_id: UUID, member_id: UUID) -> bool:
+        before = await store.wants_marketing(conn, company_id, member_id, Channel.EMAIL)
 
-    monkeypatch.setattr(store, "lock_marketing", only_read)
+        async def as_it_was(*_: object) -> bool:
+            return before
+
+        monkeypatch.setattr(store, "wants_marketing", as_it_was)
+        await want(world, member_id, email=False)  # answered before anything is held
+        return await held(conn, company_id, member_id)
+
+    monkeypatch.setattr(delivery_store, "hold_on_its_way", asked_before)
     async with smtp_server(mailbox) as server:
         await deliverer(world, server).deliver(world.company_id, notice_id, NOW)
 
@@ -180,7 +332,7 @@ async def test_an_opt_out_waits_for_the_message_that_is_on_its_way(
     assert await happened(world, notice_id, Channel.EMAIL) == ["queued", "handed_over"]
 
 
-async def test_an_opt_out_waits_for_one_message_at_most(world: World, reader: Reader) -> None:
+async def test_no_message_is_begun_while_an_opt_out_waits(world: World, reader: Reader) -> None:
     first, *others = [await prepared_news(world, reader) for _ in range(4)]
     mailbox = Mailbox(delay_s=0.4)
 
@@ -188,15 +340,27 @@ async def test_an_opt_out_waits_for_one_message_at_most(world: World, reader: Re
         sender = deliverer(world, server)
         sending = asyncio.create_task(sender.deliver(world.company_id, first, NOW))
         await mailbox.until_on_its_way()
-        more = [asyncio.create_task(sender.deliver(world.company_id, one, NOW)) for one in others]
-        await want(world, reader.member_id, email=False)
-        await asyncio.gather(sending, *more)
+        opting_out = asyncio.create_task(want(world, reader.member_id, email=False))
+        await until_somebody_waits(world)
+        for one in others:
+            await sender.deliver(world.company_id, one, NOW)
+        began_meanwhile = [await happened(world, one, Channel.EMAIL) for one in others]
+        assert not opting_out.done()
+        await asyncio.gather(sending, opting_out)
         await sender.deliver_due(world.company_id, NOW)
 
-    # Had the others stood in front of the opt-out, they would have gone first.
+    assert began_meanwhile == [["queued"]] * 3
     assert len(mailbox.got) == 1
     for one in others:
         assert (await happened(world, one, Channel.EMAIL))[-1] == "withheld: not_wanted"
+
+
+async def until_somebody_waits(world: World) -> None:
+    async with asyncio.timeout(5):
+        while not await world.owner.fetchval(  # noqa: ASYNC110 - the database tells nobody
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        ):
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.proves("relog-service:3.1")
@@ -205,18 +369,7 @@ async def test_news_are_queued_for_whoever_asked_and_once(world: World, reader: 
     await want(world, reader.member_id, sms=True)
     news_id = reader.member_id
 
-    async def queue() -> int:
-        async with db.tenant(world.pool, world.company_id) as conn:
-            return await service.queue_marketing(
-                conn,
-                world.company_id,
-                news_id=news_id,
-                headline="Скидка",
-                message="Всё для шин.",
-                now=NOW,
-            )
-
-    assert await queue() == 1
-    assert await queue() == 1
-    rows = await world.owner.fetch("SELECT member_id FROM notice")
+    assert await news_go_to(world, news_id) == 1
+    assert await news_go_to(world, news_id) == 1
+    rows = await world.owner.fetch("SELECT member_id FROM notice WHERE kind = 'marketing_news'")
     assert [row["member_id"] for row in rows] == [reader.member_id]

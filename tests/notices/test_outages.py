@@ -5,12 +5,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from server.notices.delivery import Deliverer
 from server.notices.kinds import Channel
 from server.notices.model import ATTEMPTS_MAX, BACK_OFF
 from server.notices.ports import Port, SmtpServer
 from tests.notices.mail import SENDER, Mailbox, smtp_server
-from tests.notices.stage import EMAIL, add_reader, deliverer, events, happened, tell
+from tests.notices.stage import EMAIL, add_reader, deliverer, deliverer_over, events, happened, tell
 from tests.notices.test_ports import free_port
 from tests.world import NOW, World
 
@@ -116,7 +115,7 @@ async def test_a_fault_of_our_own_is_counted_and_not_tried_for_ever(
     notice_id = await tell(world, reader.member_id)
     ports: Mapping[Channel, Port] = {Channel.EMAIL: Broken()}
 
-    await Deliverer(world.pool, world.vault, ports).deliver(world.company_id, notice_id, NOW)
+    await deliverer_over(world, ports).deliver(world.company_id, notice_id, NOW)
 
     assert (await happened(world, notice_id, Channel.EMAIL))[-1] == "attempt_failed: broken"
     assert EMAIL not in "".join(capfd.readouterr())

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from server.notices.web import ENDPOINTS
 from tests.http import Clock, bearer, serve
 from tests.kit.schema_walk import unbounded
 from tests.notices.mail import Mailbox, smtp_server
-from tests.notices.stage import EMAIL, NAME, Reader, add_reader, deliverer, tell
+from tests.notices.stage import EMAIL, NAME, Reader, add_reader, agree, deliverer, tell
 from tests.world import NOW, World
 
 
@@ -113,6 +114,7 @@ async def test_what_was_seen_is_recorded_once_and_in_the_ledger(
     notice_id = await tell(world, driver.member_id)
     path = f"/v1/me/notices/{notice_id}/seen"
 
+    await get(client, driver, "/v1/me/notices")
     assert await status_of(client, driver, "POST", path) == 204
     assert await status_of(client, driver, "POST", path) == 204
 
@@ -122,7 +124,47 @@ async def test_what_was_seen_is_recorded_once_and_in_the_ledger(
     async with world.pool.acquire() as conn, conn.transaction():
         await conn.execute(f"SET LOCAL app.company_id = '{world.company_id}'")
         written = await ledger.entries_about(conn, world.company_id, driver.member_id, limit=9)
-    assert [one.act for one in written] == ["notice_acknowledged"]
+    assert [one.act for one in written] == ["notice_sent", "notice_acknowledged"]
+
+
+async def language_kept(world: World, client: ClientSession, reader: Reader) -> tuple[str, str]:
+    """Show a notice, then change the reader's language; return what was shown and what is kept."""
+    await tell(world, reader.member_id)
+    (shown,) = (await get(client, reader, "/v1/me/notices"))["items"]
+    await world.owner.execute(
+        "UPDATE member SET locale = 'ru' WHERE member_id = $1", reader.member_id
+    )
+    async with smtp_server(mailbox := Mailbox()) as server:
+        await deliverer(world, server).deliver_due(world.company_id, NOW)
+    (kept,) = (await get(client, reader, "/v1/me/notices"))["items"]
+    assert mailbox.messages()[0]["Content-Language"] == kept["language"]
+    return shown["language"], kept["language"]
+
+
+async def test_what_was_shown_before_it_was_sent_is_kept_and_sent_as_shown(
+    world: World, client: ClientSession, driver: Reader
+) -> None:
+    assert await language_kept(world, client, driver) == ("en", "en")
+
+
+async def test_readers_who_look_while_the_sender_writes_are_shown_what_is_kept(
+    world: World, client: ClientSession, driver: Reader
+) -> None:
+    for _ in range(5):
+        await tell(world, driver.member_id)
+
+    async with smtp_server(Mailbox()) as server:
+        sender = deliverer(world, server)
+        pages = await asyncio.gather(
+            *(get(client, driver, "/v1/me/notices") for _ in range(4)),
+            sender.deliver_due(world.company_id, NOW),
+        )
+
+    assert all(one["language"] == "en" for page in pages[:4] for one in page["items"])
+    sent = await world.owner.fetchval(
+        "SELECT count(*) FROM ledger_entry WHERE act = 'notice_sent' AND facts LIKE '%in_app%'"
+    )
+    assert sent == 5
 
 
 async def test_nobody_sees_or_answers_for_what_another_was_told(
@@ -156,10 +198,11 @@ async def test_marketing_is_not_among_the_notices_in_the_app(
     "kargo.az:choice-subscriptions", "gocargo:how-we-use-1-newsletters", "cargotechservice:2.1.2"
 )
 async def test_marketing_is_off_at_first_and_switched_channel_by_channel(
-    client: ClientSession, driver: Reader
+    world: World, client: ClientSession, driver: Reader
 ) -> None:
     first = await get(client, driver, "/v1/me/notice-preferences")
-    status, changed = await wish(client, driver, {"marketing": {"email": True}})
+    await agree(world, driver.member_id, "marketing")
+    status, changed = await wish(client, driver, {"marketing": {"sms": False, "push": False}})
     again = await wish(client, driver, {"marketing": {"sms": False, "email": None}})
 
     always = {"in_app": True, "email": True, "sms": True, "push": True}
@@ -180,17 +223,28 @@ async def test_marketing_is_off_at_first_and_switched_channel_by_channel(
 @pytest.mark.proves("gocargo:how-we-use-2-notices")
 @pytest.mark.parametrize("channel", ["in_app", "email", "sms", "push"])
 async def test_service_notices_cannot_be_switched_off(
-    client: ClientSession, driver: Reader, channel: str
+    world: World, client: ClientSession, driver: Reader, channel: str
 ) -> None:
-    body = {"service": {channel: False}, "marketing": {"email": True}}
+    await agree(world, driver.member_id, "marketing")
+    body = {"service": {channel: False}, "marketing": {"email": False}}
 
     status, problem = await wish(client, driver, body)
 
     assert status == 409
     assert problem["code"] == "service-notice-not-refusable"
     found = await get(client, driver, "/v1/me/notice-preferences")
-    assert found["marketing"]["email"] is False
+    assert found["marketing"]["email"] is True
     assert (await wish(client, driver, {"service": {channel: True}}))[0] == 200
+
+
+async def test_a_driver_who_did_not_consent_is_told_to_do_that_first(
+    client: ClientSession, driver: Reader, dispatcher: Reader
+) -> None:
+    status, problem = await wish(client, driver, {"marketing": {"email": True}})
+
+    assert (status, problem["code"]) == (409, "marketing-consent-needed")
+    assert (await wish(client, driver, {"marketing": {"email": False}}))[0] == 200
+    assert (await wish(client, dispatcher, {"marketing": {"email": True}}))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -266,7 +320,7 @@ async def test_news_go_to_who_asked_once_however_often_they_are_sent(
     main_user = await add_reader(
         world, role=Role.MAIN_USER, email="main@company.example", phone=None
     )
-    await wish(client, driver, {"marketing": {"email": True}})
+    await agree(world, driver.member_id, "marketing")
     body = {"news_id": str(uuid7()), "headline": "Winter tyres", "message": "Ten per cent off."}
     mailbox = Mailbox()
 

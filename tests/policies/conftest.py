@@ -10,8 +10,9 @@ from server.kit import db
 from server.kit.db import Pool
 from server.kit.ids import uuid7
 from server.policies import service
-from server.policies.web import ENDPOINTS, page_routes
+from server.policies.web import page_routes
 from server.vault.service import Vault
+from tests.endpoints import POLICIES
 from tests.http import Clock, serve
 from tests.policies.acts import bare_company
 from tests.world import CONSENTED, Driver, World, add_member
@@ -47,5 +48,5 @@ async def client(world: World, clock: Clock) -> AsyncIterator[ClientSession]:
     def with_pages(app: web.Application) -> None:
         app.router.add_routes(page_routes())
 
-    async with serve(world, ENDPOINTS, clock=clock, prepare=with_pages) as opened:
+    async with serve(world, POLICIES, clock=clock, prepare=with_pages) as opened:
         yield opened

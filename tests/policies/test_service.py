@@ -11,9 +11,9 @@ from server.gate.model import GateMissing
 from server.kit import db
 from server.kit.ids import uuid7
 from server.ledger.model import Actor, ActorKind
-from server.notices.delivery import Deliverer
 from server.policies import service
 from server.policies.model import (
+    Acceptance,
     ChangeClass,
     Document,
     DocumentMissing,
@@ -24,8 +24,9 @@ from server.policies.model import (
     Purpose,
     Shown,
 )
+from tests.notices.stage import deliverer_over
 from tests.policies.acts import bare_company, entries, publish, told
-from tests.world import CONSENTED, NOW, World, add_member
+from tests.world import CONSENTED, NOW, World, add_member, begin_erasing
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
@@ -104,11 +105,36 @@ async def test_everybody_is_told_of_an_edition_when_it_is_published(shipped: Wor
 
 
 @pytest.mark.proves("relog-service:8.1")
+async def test_who_joins_before_an_edition_is_in_force_is_told_of_it_once(shipped: World) -> None:
+    made = await publish(shipped)
+    ids = (shipped.vault, shipped.pool, shipped.company_id)
+    joined = await add_member(*ids, role="driver")
+    before = await told(shipped)
+
+    for at in (NOW + MINUTE, NOW + 2 * MINUTE):
+        await tell_newcomers(shipped, at)
+    late = await add_member(*ids, role="driver")
+    await tell_newcomers(shipped, made.effective_at)
+
+    news = await told(shipped)
+    for one in before:
+        news.remove(one)
+    # Of what is in force already they are asked as they join: that is no news.
+    assert news == [(joined, "driver_notice:2")]
+    assert late not in {member_id for member_id, _ in news}
+
+
+async def tell_newcomers(world: World, now: datetime) -> None:
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await service.tell_newcomers(conn, world.company_id, now)
+
+
+@pytest.mark.proves("relog-service:8.1")
 async def test_every_member_has_evidence_of_delivery_before_an_edition_is_in_force(
     shipped: World,
 ) -> None:
     made = await publish(shipped)
-    deliverer = Deliverer(shipped.pool, shipped.vault, {})
+    deliverer = deliverer_over(shipped, {})
 
     for row in await shipped.owner.fetch("SELECT notice_id FROM notice"):
         await deliverer.deliver(shipped.company_id, row["notice_id"], NOW + MINUTE)
@@ -221,13 +247,15 @@ async def accept(world: World, shown: Shown, now: datetime = NOW) -> None:
         await service.accept(
             conn,
             world.company_id,
-            member_id,
-            shown.edition.document,
-            shown.edition.edition,
-            shown.language,
-            shown.sha256,
+            Acceptance(
+                member_id=member_id,
+                document=shown.edition.document,
+                edition=shown.edition.edition,
+                language=shown.language,
+                sha256=shown.sha256,
+                accepted_at=now,
+            ),
             actor=Actor(kind=ActorKind.DRIVER, member_id=member_id),
-            now=now,
         )
 
 
@@ -257,6 +285,8 @@ async def test_an_acceptance_stands_in_the_ledger_once(shipped: World) -> None:
             "edition": 1,
             "language": "ru",
             "sha256": shown.sha256,
+            "clarifications_answered": 0,
+            "clarifications_open": 0,
             "by": "driver",
             "about": shipped.driver.member_id,
         }
@@ -267,10 +297,12 @@ async def test_erasing_a_member_deletes_their_acceptances_alone(shipped: World) 
     await accept(shipped, await in_force(shipped))
     other = uuid7()
     await shipped.owner.execute(
-        "INSERT INTO policy_acceptance SELECT company_id, $1, document, edition, language, sha256,"
+        "INSERT INTO policy_acceptance (company_id, member_id, document, edition, language, sha256,"
+        " accepted_at) SELECT company_id, $1, document, edition, language, sha256,"
         " accepted_at FROM policy_acceptance",
         other,
     )
+    await begin_erasing(shipped, shipped.driver.member_id)
 
     async with db.tenant(shipped.pool, shipped.company_id) as conn:
         deleted = await service.erase(conn, shipped.company_id, shipped.driver.member_id)

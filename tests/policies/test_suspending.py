@@ -24,9 +24,8 @@ async def test_the_added_purpose_alone_is_suspended_when_the_edition_is_in_force
     world = await World.make(vault=vault, pool=app_pool, owner=owner)
 
     async def supersede(company_id: UUID, driver_id: UUID, edition: Edition, now: datetime) -> None:
-        assert edition.adds_purpose is not None
         async with gate.stopping(world.pool, company_id, driver_id, now=now) as conn:
-            await consent.supersede(conn, company_id, driver_id, edition.adds_purpose.value, now)
+            await consent.supersede(conn, company_id, driver_id, edition, now=now)
 
     async def states() -> dict[str, str]:
         async with db.tenant(world.pool, world.company_id, readonly=True) as conn:

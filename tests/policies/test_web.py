@@ -71,6 +71,7 @@ async def test_a_missing_translation_falls_back_to_russian_says_so_and_is_record
             "language": "ru",
             "sha256": shown["sha256"],
             "accepted_at": "2026-11-22T13:00:00Z",
+            "clarified": {"answered": [], "open": 0},
         },
     )
 

@@ -3,8 +3,10 @@
 Workers (threads with an event loop, a pool and a hub of their own) tick as fast as they can while
 drivers move without pause, stop sharing, and share again. Each frame is stamped when the kernel
 has it, each stop when it is answered; a position stamped after the first stop that ended its epoch
-is late. Workers stall at random between reading the gates and writing, as any process may. The
-control runs the same without the barrier and must find late frames, or the proof proves nothing.
+is late. Workers stall at random between reading the gates and writing, as any process may.
+
+The control has no barrier. Before each stop a frame is held up in that very place, until the stop
+was answered: it must find late frames every time, or the proof proves nothing.
 
 ``SIZE=smoke python -m tests.races.frames`` for a short run.
 """
@@ -22,7 +24,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
@@ -36,8 +38,7 @@ from server.kit import db, tokens
 from server.kit.db import Connection, Pool
 from server.kit.sending import Connection as Screen
 from server.live.hub import Barrier, Hub
-from server.live.model import Sight, sharing_of
-from server.live.web import EventStream
+from server.live.model import sharing_of
 from server.shifts import service as shifts
 from server.tracking import committer
 from server.tracking.model import Positions, Upload, UploadsBusy, to_ms
@@ -47,13 +48,13 @@ from server.vault.service import Vault, open_vault
 from tests import consents
 from tests.looks import looking
 from tests.proofs import Report, Row, size
+from tests.races.held_frames import Hold, HoldingStream, StallingStream
 from tests.stage import stage
 from tests.world import NOW, Driver, add_company, add_driver
 
 COMPANIES: Final = 2
 DRIVERS: Final = 4
 WORKERS: Final = 2
-STALL_S_MAX: Final = 0.012
 SEEN_S_MAX: Final = 10.0
 ROUNDS: Final = {"smoke": 200, "full": 4_000}
 CONTROL_ROUNDS: Final = 200
@@ -117,9 +118,9 @@ class Tap:
         self._history = history
         self._under_way: list[bytes] = []
 
-    def send(self, chunk: bytes) -> None:
+    def send(self, chunk: bytes, *, until: float | None = None) -> None:
         self._under_way.append(chunk)
-        self._screen.send(chunk)
+        self._screen.send(chunk, until=until)
         self.unsent_bytes()
 
     def unsent_bytes(self) -> int:
@@ -149,15 +150,6 @@ def _positions_of(frame: bytes) -> list[tuple[UUID, int]]:
     return found
 
 
-class StallingStream(EventStream):
-    """The thread stands still between reading the gates and writing the frame."""
-
-    def moves(self, moves: Sequence[Sight], *, now: datetime) -> bytes:
-        encoded = super().moves(moves, now=now)
-        sleep(random.uniform(0, STALL_S_MAX))  # noqa: S311 - no secret
-        return encoded
-
-
 @asynccontextmanager
 async def no_barrier(pool: Pool, company_id: UUID) -> AsyncIterator[Connection]:
     """Read the gates in the very same way, but hold nothing."""
@@ -174,13 +166,15 @@ async def _worker(
     companies: Sequence[UUID],
     history: History,
     barrier: Barrier,
+    hold: Hold | None,
     stop: threading.Event,
 ) -> None:
+    encoder = StallingStream() if hold is None else HoldingStream(hold)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(db.pool(place.main, role=db.ROLE_APP, size_max=4))
         keys = await stack.enter_async_context(db.pool(place.keys, role=db.ROLE_KEYS, size_max=2))
         vault = await open_vault(keys, load(place.kek), NOW)
-        hub = Hub(pool, vault, clock, StallingStream(heartbeat_s=15.0), tick_s=0.0, barrier=barrier)
+        hub = Hub(pool, vault, clock, encoder, tick_s=0.0, barrier=barrier)
         channels = [
             await stack.enter_async_context(hub.joined(company_id)) for company_id in companies
         ]
@@ -220,10 +214,11 @@ async def _drained_screen() -> AsyncIterator[Screen]:
 class Race:
     """Drivers that move, stop sharing and share again, all at once."""
 
-    def __init__(self, pool: Pool, uploads: Uploads, history: History) -> None:
+    def __init__(self, pool: Pool, uploads: Uploads, history: History, hold: Hold | None) -> None:
         self._pool = pool
         self._uploads = uploads
         self._history = history
+        self._hold = hold
 
     async def driver(self, company_id: UUID, driver: Driver, *, rounds: int) -> None:
         await self._shared(company_id, driver, GateItem.LOCATION, GateItem.PLAN_FACT)
@@ -262,7 +257,10 @@ class Race:
         async with asyncio.timeout(SEEN_S_MAX):
             while not self._history.seen_since(driver_id, epoch):  # noqa: ASYNC110 - other threads
                 await asyncio.sleep(0.001)
-        await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - no secret
+        if self._hold is None:
+            await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - no secret
+        else:
+            await self._hold.a_frame_of(driver_id)
         began = monotonic()
         async with gate.stopping(self._pool, company_id, driver_id, now=clock()) as conn:
             if withdraws:
@@ -274,6 +272,8 @@ class Race:
         answered = monotonic()
         self._history.stops[driver_id].append((after, answered))
         self._history.took_s.append(answered - began)
+        if self._hold is not None:
+            self._hold.let_go(driver_id)
         await asyncio.sleep(random.uniform(0, 0.01))  # noqa: S311 - no secret
         if withdraws:
             await self._shared(company_id, driver, GateItem.DISPATCH_TRACKING)
@@ -287,6 +287,7 @@ async def race(
 ) -> Outcome:
     """Run so many stops in all; ``run`` runs a worker's coroutine on the loop to prove."""
     history, stop = History(), threading.Event()
+    hold = Hold() if barrier is no_barrier else None
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(db.pool(place.main, role=db.ROLE_APP))
         keys = await stack.enter_async_context(db.pool(place.keys, role=db.ROLE_KEYS, size_max=4))
@@ -298,11 +299,11 @@ async def race(
         companies = sorted({company_id for company_id, _ in drivers})
         workers = [
             asyncio.create_task(
-                asyncio.to_thread(run, _worker(place, companies, history, barrier, stop))
+                asyncio.to_thread(run, _worker(place, companies, history, barrier, hold, stop))
             )
             for _ in range(WORKERS)
         ]
-        racing = Race(pool, Uploads(pool, vault, stores), history)
+        racing = Race(pool, Uploads(pool, vault, stores), history, hold)
         try:
             async with asyncio.TaskGroup() as group:
                 for company_id, driver in drivers:

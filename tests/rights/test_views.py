@@ -1,6 +1,9 @@
+import base64
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from aiohttp import ClientSession
@@ -9,9 +12,11 @@ from server.credentials import service as credentials
 from server.credentials.model import Scope
 from server.kit import db
 from server.kit.wire import rfc3339
+from server.rights.model import place_after
 from tests.conftest import Databases
 from tests.http import Clock, bearer
 from tests.links.deliveries import FAR_LAT, FAR_LON, Delivery, delivery, serve_links
+from tests.told import last_entry, told
 from tests.world import NOW, World, add_driver, add_member, open_session
 
 MINUTE = timedelta(minutes=1)
@@ -135,7 +140,40 @@ async def test_the_list_comes_in_pages_and_begins_where_it_is_asked_to(
     assert await views(link, f"?from={rfc3339(NOW + 5 * MINUTE)}") == whole[:4]
 
 
-@pytest.mark.parametrize("cursor", ["x", "AAAA", "W10", "WzEsMiwzLDQsNV0", "%D0%B0"])
+def forged(**changes: object) -> str:
+    """Return a cursor of the form that is given out."""
+    place = {
+        "bucket_at": "2026-11-22T12:00:00+00:00",
+        "viewer_kind": "dispatcher",
+        "viewer_id": str(UUID(int=0)),
+        "purpose": "plan_fact",
+        "screen": "track",
+    }
+    text = json.dumps(list((place | changes).values()))
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def test_the_form_of_a_forged_cursor_is_right() -> None:
+    assert place_after(forged()) is not None
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "AAAA",
+        "W10",
+        "WzEsMiwzLDQsNV0",
+        "%D0%B0",
+        forged(bucket_at="0001-01-01T00:00:00+14:00"),
+        forged(bucket_at="9999-12-31T23:59:59-14:00"),
+        forged(viewer_kind="a\u0000b"),
+        forged(viewer_kind="\ud800"),
+        forged(viewer_kind=5),
+        forged(purpose={"a": 1}),
+        forged(screen="nowhere"),
+    ],
+)
 async def test_a_cursor_that_was_not_given_out_is_refused(
     client: ClientSession, world: World, cursor: str
 ) -> None:
@@ -170,3 +208,63 @@ async def test_an_answer_without_a_position_is_no_look(client: ClientSession, wo
     await link.get(track_of(link), link.person)
 
     assert await views(link) == []
+
+
+@pytest.mark.parametrize(
+    ("file_format", "screen"), [("json", "track"), ("geojson", "export"), ("gpx", "export")]
+)
+async def test_a_track_that_was_taken_as_a_file_says_so(
+    client: ClientSession, world: World, file_format: str, screen: str
+) -> None:
+    link = await delivery(client, world)
+    await link.drive(FAR_LAT, FAR_LON)
+
+    async with client.get(
+        f"{track_of(link)}&format={file_format}", headers=bearer(link.staff)
+    ) as answer:
+        assert answer.status == 200
+
+    assert [one["screen"] for one in await views(link)] == [screen]
+
+
+async def test_a_look_of_more_than_a_year_ago_is_not_told_even_if_it_is_still_there(
+    client: ClientSession, world: World, clock: Clock
+) -> None:
+    link = await delivery(client, world)
+    await link.drive(FAR_LAT, FAR_LON)
+    await link.get(track_of(link))
+    # The person logs in anew: a session does not last a year.
+    await world.owner.execute("UPDATE session SET expires_at = expires_at + interval '2 years'")
+    since = f"?from={rfc3339(NOW - timedelta(days=1))}"
+    lines = []
+    for days in (0, 364, 366):
+        clock.at = NOW + timedelta(days=days)
+        lines.append(len(await views(link, since)))
+
+    assert lines == [1, 1, 0]
+    assert await world.owner.fetchval("SELECT count(*) FROM location_read") == 1
+
+
+@pytest.mark.proves("relog-driver-manager-apps:1.8-6.1")
+async def test_a_dispatcher_who_goes_through_the_drivers_is_reported_to_the_main_user(
+    client: ClientSession, world: World
+) -> None:
+    main_user = await add_member(world.vault, world.pool, world.company_id, role="main_user")
+    await world.owner.execute("UPDATE company SET bulk_read_drivers_max = 1")
+    first = await delivery(client, world)
+    await first.drive(FAR_LAT, FAR_LON)
+    await first.get(track_of(first))
+    assert await told(world, main_user) == []
+
+    other = await add_driver(world.vault, world.pool, world.company_id, name="Other Driverov")
+    second = await delivery(client, world, driver=other)
+    await second.drive(FAR_LAT, FAR_LON)
+    await second.get(track_of(second), first.staff)
+
+    ((kind, values),) = await told(world, main_user)
+    assert (kind, values["by_role"], values["count"]) == ("bulk_read", "dispatcher", "2")
+    assert await last_entry(world) == (
+        "bulk_read_alert",
+        "dispatcher",
+        {"drivers": 2, "purpose": "plan_fact", "screen": "track"},
+    )

@@ -9,6 +9,8 @@ from server.accounts import service as accounts
 from server.accounts.model import BlockReason
 from server.consent import service as consent
 from server.consent.model import VALID_FOR, ConsentItem, LocationScope, LocationTerms
+from server.devices import service as devices
+from server.devices.model import Permission
 from server.gate import service as gate
 from server.kit import db
 from server.ledger.model import Actor, ActorKind
@@ -129,7 +131,7 @@ async def test_nobody_but_the_driver_opens_it_again_after_a_block(world: World) 
     async with gate.stopping(world.pool, company_id, driver_id, now=NOW) as conn:
         await consent.block(conn, company_id, driver_id, BlockReason.OTHER, by=by, now=NOW)
     async with db.tenant(world.pool, company_id) as conn:
-        await accounts.unblock(conn, company_id, driver_id)
+        await accounts.unblock(conn, company_id, driver_id, now=NOW)
     assert (await read_gate(world, driver)).is_open
     assert await open_now(world, driver, NOW + MINUTE) is None
 
@@ -188,3 +190,26 @@ async def test_from_on_shift_to_always_the_window_outlasts_the_shift(world: Worl
     assert await open_now(world, driver, NOW + timedelta(days=3)) == FOR_GOOD
     assert (await read_gate(world, driver)).epoch == epoch + 1
     assert [one.end for one in await windows(world, driver)] == [NOW, FOR_GOOD]
+
+
+@pytest.mark.parametrize("stopped_by", ["pause", "block", "denied"])
+async def test_no_answer_to_a_question_goes_on_recording_after_a_stop(
+    world: World, stopped_by: str
+) -> None:
+    driver = await always_on(world, purposes=(ConsentItem.DISPATCH_TRACKING,))
+    ids = (world.company_id, driver.member_id)
+    if stopped_by == "pause":
+        await act(world, driver, "start", NOW)
+        await act(world, driver, "pause", NOW)
+        await end(world, driver, ShiftEnd.DRIVER, NOW)
+    elif stopped_by == "block":
+        await end(world, driver, ShiftEnd.BLOCK, NOW)
+    else:
+        async with gate.stopping(world.pool, *ids, now=NOW) as conn:
+            await devices.set_permission(conn, *ids, driver.device_id, Permission.DENIED, now=NOW)
+
+    await give(world, driver, ConsentItem.PLAN_FACT, NOW + MINUTE)
+
+    assert await open_now(world, driver, NOW + 2 * MINUTE) is None
+    await act(world, driver, "start", NOW + 3 * MINUTE)
+    assert await open_now(world, driver, NOW + 4 * MINUTE) == FOR_GOOD

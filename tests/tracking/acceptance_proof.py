@@ -146,6 +146,7 @@ def belief_of(rules: Rules) -> Belief:
             gate,
             tuple(Window(opened_at=moment(start), end=moment(end)) for start, end in rules.windows),
             buffer_max_s=rules.buffer_max // SECOND,
+            now=EPOCH,
         ),
         until=0,
     )

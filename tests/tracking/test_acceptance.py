@@ -307,7 +307,7 @@ def gate_of(**changes: object) -> Gate:
 def test_terms_begin_with_the_last_consent_that_the_purpose_needs(
     changes: dict[str, object], since_h: float | None
 ) -> None:
-    found = terms_of(gate_of(**changes), (), buffer_max_s=60)
+    found = terms_of(gate_of(**changes), (), buffer_max_s=60, now=NOW)
 
     assert (None if found is None else found.since_us) == (
         None if since_h is None else to_us(NOW) - us(since_h)
@@ -321,7 +321,7 @@ def test_nothing_of_the_millisecond_in_which_a_window_or_consent_began_slips_in_
     inside = in_windows(np.array([NOW_MS, NOW_MS + 1]), opened_ms, end_ms)
 
     assert inside.tolist() == [False, True]
-    found = terms_of(gate_of(plan_fact_since=began), (), buffer_max_s=60)
+    found = terms_of(gate_of(plan_fact_since=began), (), buffer_max_s=60, now=began)
     assert found is not None
     assert found.since_us == to_us(began)
 

@@ -49,6 +49,7 @@ async def track(api: Api, driver: Driver, purpose: ReadPurpose) -> Track:
             NOW - timedelta(days=1),
             NOW + timedelta(days=1),
             purpose=purpose,
+            now=NOW,
         )
 
 

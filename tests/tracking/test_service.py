@@ -34,6 +34,7 @@ async def track(
             since,
             until,
             purpose=purpose,
+            now=NOW,
         )
 
 

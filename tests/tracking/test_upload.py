@@ -49,6 +49,7 @@ async def stored_times(api: Api, driver: Driver | None = None) -> list[str]:
             NOW - timedelta(days=5),
             NOW + timedelta(days=5),
             purpose=ReadPurpose.SUBJECT_ACCESS,
+            now=NOW,
         )
     return [rfc3339(datetime.fromtimestamp(s, tz=NOW.tzinfo)) for s in track.time_s]
 

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+
+from server.vault.service import Vault
+from tests.conftest import Databases
+from tests.races.frames import Place
+from tests.races.reader_driver import HIDES, WAYS, Stop
+from tests.races.reader_server import Variant
+from tests.races.readers import Meets, mixed, race
+
+
+@pytest.fixture
+def place(databases: Databases, vault: Vault, kek_file: Path) -> Place:  # noqa: ARG001 - made the key
+    return Place(main=databases.main, keys=databases.keys, kek=kek_file)
+
+
+async def test_after_a_stop_no_way_leads_to_the_position_but_the_drivers_own(place: Place) -> None:
+    stops = mixed(len(Stop))
+
+    found = await race(place, Variant.FENCE, stops)
+
+    assert found.stops.total() == found.own == len(stops)
+    assert found.seen.keys() == WAYS
+    assert found.late_at == {}
+
+
+@pytest.mark.parametrize(
+    ("variant", "meets"),
+    [(Variant.NO_BARRIER, Meets.JUDGED), (Variant.REMEMBERS, Meets.READ)],
+)
+async def test_control_without_the_fence_every_way_is_late(
+    place: Place, variant: Variant, meets: Meets
+) -> None:
+    whole = [(stop, meets) for stop in Stop if HIDES[stop] == WAYS]
+
+    found = await race(place, variant, whole)
+
+    assert found.late.keys() == WAYS
