@@ -256,6 +256,8 @@ async def test_erasing_leaves_no_row_here_and_all_rows_elsewhere(world: World) -
             ended = await credentials.end_sessions_and_devices(
                 conn, world.company_id, driver_id, now=NOW
             )
+            await service.set_state(conn, world.company_id, driver_id, MemberState.GRACE)
+            await service.set_state(conn, world.company_id, driver_id, MemberState.ERASING)
             erased = await service.erase(conn, world.company_id, driver_id)
             again = await service.erase(conn, world.company_id, driver_id)
             hashes_after = await service.login_hashes(conn, world.company_id, driver_id)
@@ -282,6 +284,8 @@ async def test_a_returning_driver_is_a_new_member(world: World) -> None:
         async with db.tenant(world.pool, world.company_id) as conn:
             driver_id = UUID(first["driver"]["driver_id"])
             await credentials.end_sessions_and_devices(conn, world.company_id, driver_id, now=NOW)
+            await service.set_state(conn, world.company_id, driver_id, MemberState.GRACE)
+            await service.set_state(conn, world.company_id, driver_id, MemberState.ERASING)
             await service.erase(conn, world.company_id, driver_id)
         second = await join(client, staff, phone=PHONE)
 
