@@ -34,6 +34,7 @@ from server.policies import service as policies
 from server.policies.model import Edition
 from server.settings import Settings
 from server.shifts import service as shifts
+from server.tracking import compaction
 from server.tracking import service as tracking
 
 log = structlog.get_logger(__name__)
@@ -72,6 +73,7 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
         **{name: partial(_in_transaction, pool, work) for name, work in transactions.items()},
         "apply_editions": partial(_apply_editions, pool),
         "change_controllers": partial(transfer.run_due, pool),
+        "compact_tracks": partial(compaction.compact_due, opened.dsn, pool, vault),
         "deliver_notices": deliverer.deliver_due,
         "destroy_live_keys": vault.destroy_live,
         "enrol_in_ledger": partial(ledger.enrol_missing, pool, vault),

@@ -14,5 +14,5 @@ async def test_the_bench_runs_and_says_every_figure(tmp_path: Path) -> None:
 
     path = report.publish(tmp_path)
 
-    assert len(report.rows) == 44
-    assert path.read_text().count('"figure"') == 44
+    assert len(report.rows) == 48
+    assert path.read_text().count('"figure"') == 48

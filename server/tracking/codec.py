@@ -63,7 +63,7 @@ _FIRST: Final = np.dtype("<i8")
 # Integer steps per unit: 1e-7 deg, 0.1 m, 0.01 m/s, 0.1 deg, 0.1 m, 1 %.
 SCALE: Final[Floats] = np.array([1e7, 1e7, 10, 100, 10, 10, 1.0])[:, None]
 
-_compressor = zstandard.ZstdCompressor(level=1, write_content_size=False, write_checksum=False)
+LEVEL: Final = 1
 _of_thread = threading.local()
 
 
@@ -76,11 +76,8 @@ class Unpacked(NamedTuple):
     device_number: int
 
 
-def pack(positions: Positions, device_number: int) -> bytes:
-    """Return the positions of one device, oldest first, as plain bytes.
-
-    One thread at a time: the compressor is shared.
-    """
+def pack(positions: Positions, device_number: int, *, level: int = LEVEL) -> bytes:
+    """Return the positions of one device, oldest first, as plain bytes; ``level`` is zstd's."""
     unknown = np.isnan(positions.values[ACCURACY_M:])
     scaled = positions.values * SCALE
     np.rint(scaled, out=scaled)
@@ -89,7 +86,8 @@ def pack(positions: Positions, device_number: int) -> bytes:
         scaled[ACCURACY_M:][unknown] = 0
     if len(positions) <= ROWS_MAX:
         return _pack_rows(positions, scaled, unknown, device_number)
-    return _pack_columns(positions, scaled, unknown if some_unknown else None, device_number)
+    holes = unknown if some_unknown else None
+    return _pack_columns(positions, scaled, holes, device_number, level)
 
 
 def _pack_rows(positions: Positions, scaled: Floats, unknown: Flags, device_number: int) -> bytes:
@@ -105,7 +103,7 @@ def _pack_rows(positions: Positions, scaled: Floats, unknown: Flags, device_numb
 
 
 def _pack_columns(
-    positions: Positions, scaled: Floats, unknown: Flags | None, device_number: int
+    positions: Positions, scaled: Floats, unknown: Flags | None, device_number: int, level: int
 ) -> bytes:
     count = len(positions)
     matrix = np.empty((_COLUMNS, count), np.int64)
@@ -129,7 +127,7 @@ def _pack_columns(
     header = _HEADER.pack(
         _LAYOUT_COLUMNS, device_number, columns_unknown, width, count, int(matrix[0, 0])
     )
-    return header + bitmaps + _compressor.compress(plain)
+    return header + bitmaps + _compressor(level).compress(plain)
 
 
 def unpack(packed: bytes) -> Unpacked:
@@ -180,6 +178,17 @@ def _unpack_columns(packed: bytes, columns_unknown: int, width: int, count: int)
 def _signed(zigzag: "np.ndarray[tuple[int, ...], np.dtype[np.unsignedinteger]]") -> Ints:
     wide = zigzag.astype(np.uint64)
     return (wide >> np.uint64(1)).view(np.int64) ^ -(wide & np.uint64(1)).view(np.int64)
+
+
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    made: dict[int, zstandard.ZstdCompressor] | None = getattr(_of_thread, "compressors", None)
+    if made is None:
+        made = _of_thread.compressors = {}
+    if level not in made:
+        made[level] = zstandard.ZstdCompressor(
+            level=level, write_content_size=False, write_checksum=False
+        )
+    return made[level]
 
 
 def _decompressor() -> zstandard.ZstdDecompressor:

@@ -14,7 +14,7 @@ from server.gate import service as gates
 from server.gate.model import Gate, GateMissing, Purpose, Windows
 from server.kit.db import Connection
 from server.tracking import codec, store
-from server.tracking.codec import BlobUnreadable
+from server.tracking.codec import BlobUnreadable, Unpacked
 from server.tracking.model import (
     ACCURACY_M,
     FUTURE_MAX_S,
@@ -26,6 +26,9 @@ from server.tracking.model import (
     TRACK_POSITIONS_MAX,
     TRACK_SPAN_DAYS_MAX,
     Availability,
+    Bytes,
+    Floats,
+    Ints,
     LatestPosition,
     Positions,
     ReadPurpose,
@@ -185,6 +188,11 @@ def _open_track(
             log.warning("chunk_unreadable")
     if not opened:
         return _nothing(Availability.NO_POSITIONS, windows)
+    return replace(merged(opened), windows=windows)
+
+
+def merged(opened: Sequence[Unpacked]) -> Track:
+    """Return the positions of at least one chunk: oldest first, each device and time once."""
     time_ms = np.concatenate([one.positions.time_ms for one in opened])
     values = np.concatenate([one.positions.values for one in opened], axis=1)
     flags = np.concatenate([one.positions.flags for one in opened])
@@ -192,18 +200,24 @@ def _open_track(
         np.array([one.device_number for one in opened], np.uint8),
         [len(one.positions) for one in opened],
     )
+    if np.all(time_ms[1:] > time_ms[:-1]):  # as merged hours of one device come
+        return _whole(time_ms, values, flags, device)
     # What a phone sent again in another batch: the same device, the same time.
     order = np.lexsort((device, time_ms))
     fresh = np.ones(order.size, np.bool_)
     fresh[1:] = (np.diff(time_ms[order]) != 0) | (np.diff(device[order].astype(np.int64)) != 0)
     chosen = order[fresh]
+    return _whole(time_ms[chosen], values[:, chosen], flags[chosen], device[chosen])
+
+
+def _whole(time_ms: Ints, values: Floats, flags: Bytes, device: Bytes) -> Track:
     return Track(
-        time_ms=time_ms[chosen],
-        values=values[:, chosen],
-        flags=flags[chosen],
-        device=device[chosen],
+        time_ms=time_ms,
+        values=values,
+        flags=flags,
+        device=device,
         availability=Availability.FULL,
-        windows=windows,
+        windows=(),
     )
 
 

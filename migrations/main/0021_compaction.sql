@@ -1,0 +1,7 @@
+-- The committer may exchange an hour's chunks for one: it deletes what it names, and still reads
+-- no blob.
+-- Locks: chunk, briefly, for the policy. Reversal: forward-only.
+SET LOCAL lock_timeout = '2s';
+
+CREATE POLICY committer_exchanges ON chunk FOR DELETE TO jolda_committer USING (true);
+GRANT DELETE ON chunk TO jolda_committer;
