@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import asyncpg
 
 MOVES_EVERY_S: Final = 0.05
+TRACK_SPAN: Final = timedelta(minutes=10)
+"""By the fast clock: short enough that a track comes in one piece."""
+ROUTE_LASTS: Final = timedelta(hours=23)
 FIRST_LAT: Final = 61.2381234
 """No second of a time, and no driver's is another's: what reads 61.238 is the first one's."""
 ITEMS: Final = ("location", "dispatch_tracking", "plan_fact", "customer_link")
@@ -200,11 +203,12 @@ class ReadDriver:
             return self.mark.search(await answer.read()) is not None
 
     def _track(self) -> str:
-        since, to = self._clock() - timedelta(seconds=10), self._clock() + timedelta(hours=1)
+        since, to = self._clock() - TRACK_SPAN, self._clock() + timedelta(hours=1)
         member_id = self._made.member_id
         return f"/v1/drivers/{member_id}/track?from={rfc3339(since)}&to={rfc3339(to)}"
 
     def _plan(self) -> dict[str, Any]:
+        arrival = rfc3339(self._clock() + ROUTE_LASTS)
         return {
             "name": "North",
             "date": NOW.date().isoformat(),
@@ -212,7 +216,7 @@ class ReadDriver:
             "planned_start": rfc3339(self._clock() - timedelta(minutes=1)),
             "stops": [
                 {"name": "a", "lat": self._lat + 0.5, "lon": 10.0},
-                {"name": "b", "lat": self._lat + 0.6, "lon": 10.0},
+                {"name": "b", "lat": self._lat + 0.6, "lon": 10.0, "planned_arrival": arrival},
             ],
         }
 

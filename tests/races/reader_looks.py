@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 STREAM: Final = "stream"
 """The only way that never ends by itself."""
-PAUSE_S: Final = 0.005
+PAUSE_S: Final = 0.02
 
 
 class Look(asyncio.Protocol):

@@ -46,9 +46,10 @@ from server.vault.kek import load
 from server.vault.service import Vault, open_vault
 from tests.endpoints import CONSENT
 from tests.http import Clock, serve
+from tests.races.frames import SPEED
 from tests.world import NOW, Driver, World
 
-POOL_MAX: Final = 24
+POOL_MAX: Final = 32
 """More than the answers that can stand still at once with a connection in their hand."""
 STALL_S_MAX: Final = 0.25
 """A server that is held up for a moment: within its lease."""
@@ -77,14 +78,17 @@ class Point(StrEnum):
 
 
 class RunningClock(Clock):
-    """Runs from NOW on, alike in every process: they share the machine's monotonic clock."""
+    """Runs from NOW on, alike in every process: they share the machine's monotonic clock.
+
+    It runs fast: a consent given again counts half a minute after it was withdrawn.
+    """
 
     def __init__(self, began_s: float) -> None:
         super().__init__()
         self.began_s = began_s
 
     def __call__(self) -> datetime:
-        return NOW + timedelta(seconds=monotonic() - self.began_s)
+        return NOW + SPEED * timedelta(seconds=monotonic() - self.began_s)
 
 
 class Standing:
