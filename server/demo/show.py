@@ -112,7 +112,11 @@ async def _drive_until(
     try:
         while not stopping.done():
             save(clock())
-            await asyncio.wait({driving, stopping}, timeout=CLOCK_SAVED_EVERY_S)
+            await asyncio.wait(
+                {driving, stopping},
+                timeout=CLOCK_SAVED_EVERY_S,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
             if driving.done() and driving.exception() is not None:
                 await driving
     finally:
