@@ -3,5 +3,7 @@
 -- Locks: chunk, briefly, for the policy. Reversal: forward-only.
 SET LOCAL lock_timeout = '2s';
 
-CREATE POLICY committer_exchanges ON chunk FOR DELETE TO jolda_committer USING (true);
+-- Of the one company that its transaction names: uploads name none, and delete nothing.
+CREATE POLICY committer_exchanges ON chunk FOR DELETE TO jolda_committer
+    USING (company_id = current_company());
 GRANT DELETE ON chunk TO jolda_committer;

@@ -114,6 +114,7 @@ async def _exchange(
     new: Sequence[ChunkRow],
 ) -> None:
     async with conn.transaction():
+        await db.enter(conn, gate.company_id)
         gone = await compaction_store.exchange(
             conn,
             statement,

@@ -358,7 +358,6 @@ async def test_the_committers_role_can_read_no_blob_and_change_no_gate(
 
     for forbidden in (
         "SELECT blob FROM chunk",
-        "DELETE FROM chunk",
         "UPDATE gate SET location_since = now()",
         "UPDATE gate SET lock_only = true",
         "UPDATE chunk SET count = 2",
@@ -367,6 +366,19 @@ async def test_the_committers_role_can_read_no_blob_and_change_no_gate(
         async with committer_pool.acquire() as conn:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await conn.execute(forbidden)
+
+
+async def test_the_committers_role_deletes_only_of_the_company_it_named(
+    world: World, committer: Committer, committer_pool: Pool
+) -> None:
+    await committer.store(deposit(await gate_of(world)))
+
+    async with committer_pool.acquire() as conn:
+        assert await conn.execute("DELETE FROM chunk") == "DELETE 0"
+    async with db.tenant(committer_pool, uuid7()) as conn:
+        assert await conn.execute("DELETE FROM chunk") == "DELETE 0"
+    async with db.tenant(committer_pool, world.company_id) as conn:
+        assert await conn.execute("DELETE FROM chunk") == "DELETE 1"
 
 
 async def test_the_applications_role_stores_no_position(world: World) -> None:

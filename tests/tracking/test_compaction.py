@@ -151,6 +151,7 @@ async def exchange(api: Api, committer: db.Connection, statement: str) -> None:
         )
     keys = await world.vault.keys(world.company_id, (one.key_id for one in old))
     [key] = keys.values()
+    await db.enter(committer, world.company_id)
     await compaction_store.exchange(
         committer,
         statement,
