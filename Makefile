@@ -40,7 +40,7 @@ race: ## Proof: no position is stored after any act that stops recording (SIZE=s
 
 acceptance: ## Proof: no position is kept that may not be (SIZE=smoke for a short one)
 	@.ci/install dev
-	@exec $(PYTHON) -m tests.tracking.acceptance_proof
+	@exec $(PYTHON) -m tests.uploads.acceptance_proof
 
 frames: ## Proof: no frame with a position leaves after a stop (SIZE=smoke for a short one)
 	@.ci/install dev

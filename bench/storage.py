@@ -14,10 +14,12 @@ from server.gate import service as gates
 from server.gate.model import Gate
 from server.kit import db
 from server.kit.db import Connection
-from server.tracking import codec, service, store
+from server.tracking import codec, service
 from server.tracking.compaction import compact
 from server.tracking.compaction_store import LooseHour
-from server.tracking.model import ChunkRow, Deposit, Positions, ReadPurpose, from_ms
+from server.tracking.model import ChunkRow, Positions, ReadPurpose, from_ms
+from server.uploads import store
+from server.uploads.model import Deposit
 from server.vault.model import Category
 from tests.proofs import Report, Row, at_least, at_most
 from tests.stage import Stage

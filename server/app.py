@@ -41,7 +41,8 @@ from server.routes.web import ENDPOINTS as ROUTES
 from server.settings import Settings
 from server.shifts.web import ENDPOINTS as SHIFTS
 from server.tracking.web import ENDPOINTS as TRACKING
-from server.tracking.web import uploading
+from server.uploads.web import ENDPOINTS as UPLOADS
+from server.uploads.web import uploading
 from server.vehicles.web import ENDPOINTS as VEHICLES
 
 TITLE: Final = "Jolda"
@@ -62,6 +63,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *INVITATIONS,
     *ATTESTATIONS,
     *TRACKING,
+    *UPLOADS,
     *ROUTES,
     *live.ENDPOINTS,
     *links.ENDPOINTS,

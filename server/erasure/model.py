@@ -57,6 +57,7 @@ class Step(StrEnum):
     ERASE_LINKS = "erase_links"
     ERASE_ATTESTATIONS = "erase_attestations"
     ERASE_ROUTES = "erase_routes"
+    ERASE_UPLOADS = "erase_uploads"
     ERASE_TRACKING = "erase_tracking"
     ERASE_DEVICES = "erase_devices"
     ERASE_CONTROLLERS = "erase_controllers"

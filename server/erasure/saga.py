@@ -41,6 +41,7 @@ from server.notices import service as notices
 from server.policies import service as policies
 from server.routes import service as routes
 from server.tracking import service as tracking
+from server.uploads import service as uploads
 from server.vault.service import Vault
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,7 @@ ERASERS: Final[tuple[tuple[Step, Work], ...]] = (
     (Step.ERASE_LINKS, links.erase),
     (Step.ERASE_ATTESTATIONS, attestations.erase),
     (Step.ERASE_ROUTES, routes.erase),
+    (Step.ERASE_UPLOADS, uploads.erase),
     (Step.ERASE_TRACKING, tracking.erase),
     (Step.ERASE_DEVICES, devices.erase),
     (Step.ERASE_CONTROLLERS, controllers.erase),

@@ -9,6 +9,10 @@ from uuid import UUID
 
 from server.kit.errors import NotFound, Unavailable
 
+LOCK: Final = "FOR SHARE OF g"
+LOCK_OR_SKIP: Final = "FOR SHARE OF g SKIP LOCKED"
+"""What a statement that stores or moves positions holds the gate ``g`` with, until it commits."""
+
 
 class Purpose(StrEnum):
     """What a driver's positions may be used for; each is a consent of its own."""

@@ -103,6 +103,11 @@ async def enter(conn: Connection, company_id: UUID) -> None:
     await conn.execute(f"SET LOCAL app.company_id = '{UUID(str(company_id))}'")
 
 
+async def one_snapshot(conn: Connection) -> None:
+    """Let everything the transaction reads be of one moment. Before its first query."""
+    await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
 async def refuse_unsafe(conn: Connection, *, allow_unsafe: bool) -> None:
     """Refuse a server too old, a replica, or one that may forget an acknowledged commit.
 

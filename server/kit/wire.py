@@ -153,6 +153,10 @@ Instant: TypeAlias = Annotated[
 
 Latitude: TypeAlias = Annotated[float, Field(ge=-90, le=90)]
 Longitude: TypeAlias = Annotated[float, Field(ge=-180, le=180)]
+AccuracyM: TypeAlias = Annotated[float, Field(ge=0, le=100_000)]
+SpeedMps: TypeAlias = Annotated[float, Field(ge=0, le=600)]
+HeadingDeg: TypeAlias = Annotated[float, Field(ge=0, le=360)]
+AltitudeM: TypeAlias = Annotated[float, Field(ge=-1_000, le=100_000)]
 
 Item = TypeVar("Item")
 

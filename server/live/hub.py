@@ -27,7 +27,7 @@ from server.kit.sending import flushed
 from server.live import service
 from server.live.channel import Channel, Encoder, Frame, Seat, Watcher
 from server.live.model import LiveUnavailable, WatchersFull, changes, picture_of
-from server.tracking.committer import HINT_CHANNEL
+from server.uploads.committer import HINT_CHANNEL
 from server.vault.service import Vault
 
 log = structlog.get_logger(__name__)

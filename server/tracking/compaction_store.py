@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from server.gate.model import LOCK_OR_SKIP
 from server.kit.db import Connection
 from server.tracking.model import ChunkRow
-from server.tracking.store import LOCK_OR_SKIP
 
 
 class LooseHour(NamedTuple):

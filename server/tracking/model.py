@@ -1,9 +1,9 @@
-"""Positions as values: what is accepted, what is refused and why, what is read back."""
+"""Positions as values: as they are stored, and as they are read back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.gate.model import CLOCK_AHEAD_MAX, Source, Windows
-from server.kit.errors import Invalid, Unavailable
+from server.kit.errors import Invalid
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -24,11 +24,7 @@ MICROSECOND: Final = timedelta(microseconds=1)
 MILLISECOND: Final = timedelta(milliseconds=1)
 DAY_MS: Final = 86_400_000
 
-UPLOAD_POSITIONS_MAX: Final = 10_000
 FUTURE_MAX_S: Final = int(CLOCK_AHEAD_MAX.total_seconds())
-CLOCK_OFFSET_MAX_S: Final = 120
-TRANSIT_S_MAX: Final = 5
-"""How long an upload may travel between ``sent_at`` and its receipt for its times to be certain."""
 LATEST_KEPT_S: Final = 15 * 60
 GAP_S: Final = 120
 TRACK_SPAN_DAYS_MAX: Final = 31
@@ -43,37 +39,6 @@ MOCK_KNOWN: Final = 0b0000_1000
 MOCK: Final = 0b0001_0000
 
 
-class RefusalReason(StrEnum):
-    """Why a position was not kept. docs/reference/refusals.md explains each."""
-
-    NO_CONSENT = "no_consent"
-    ACCOUNT_INACTIVE = "account_inactive"
-    CLOCK_WRONG = "clock_wrong"
-    IN_FUTURE = "in_future"
-    TOO_OLD = "too_old"
-    BEFORE_CONSENT = "before_consent"
-    OUTSIDE_WINDOW = "outside_window"
-    SOURCE_NOT_COVERED = "source_not_covered"
-    BACKGROUND_NOT_COVERED = "background_not_covered"
-    NOT_KEPT = "not_kept"
-
-
-class AppState(IntEnum):
-    """What the app was to its user when it recorded. It decides, and is not kept."""
-
-    UNKNOWN = 0
-    FOREGROUND = 1
-    BACKGROUND = 2
-
-
-class ConsentAnswer(StrEnum):
-    """What a phone is told about the driver's consent."""
-
-    GIVEN = "given"
-    WITHDRAWN = "withdrawn"
-    NOT_GIVEN = "not_given"
-
-
 class ReadPurpose(StrEnum):
     """What a location is read for. The person's own access is never fenced."""
 
@@ -86,14 +51,6 @@ class Availability(StrEnum):
     FULL = "full"
     NO_POSITIONS = "no_positions"
     NOT_SHARED = "not_shared"
-
-
-class UploadsBusy(Unavailable):
-    """Nothing of the upload was acknowledged; the same upload may be sent again."""
-
-    slug = "uploads-busy"
-    title = "Positions cannot be stored just now"
-    retry_after_s = 1.0
 
 
 class TrackSpanInvalid(Invalid):
@@ -149,39 +106,6 @@ class Positions:
         return self.take(np.argsort(self.time_ms, kind="stable"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Upload:
-    """One request with positions, in whatever format it came."""
-
-    positions: Positions
-    batch_id: str | None = None
-    """The client's own name for the batch; the same batch again is counted as a duplicate."""
-    sent_at: datetime | None = None
-    """The phone's clock when it sent; None where the format does not tell."""
-    app_state: Bytes | None = None
-    """Of each position an :class:`AppState`; None where the upload does not tell."""
-
-
-class Refusal(NamedTuple):
-    place: int
-    """The position's index in the upload."""
-    reason: RefusalReason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadAnswer:
-    """What became of one upload."""
-
-    accepted: int
-    duplicate: int
-    refused: tuple[Refusal, ...]
-    consent: ConsentAnswer
-    collect: bool
-    """Whether the app should go on recording."""
-    purge: bool
-    """Whether the app should drop what it has not sent."""
-
-
 class ChunkRow(NamedTuple):
     """One row to store: the sealed positions of one upload and one month. Made per upload."""
 
@@ -192,30 +116,6 @@ class ChunkRow(NamedTuple):
     """How many positions."""
     key_id: UUID
     blob: bytes
-
-
-class Deposit(NamedTuple):
-    """An upload, filtered and sealed under a belief that the storing statement checks."""
-
-    company_id: UUID
-    driver_id: UUID
-    epoch: int
-    rev: int
-    credential_epoch: int
-    key_epoch: int
-    only_latest: bool
-    """Keep nothing but the newest position: there is no consent to plan_fact."""
-    stored_at: datetime
-    rows: tuple[ChunkRow, ...]
-
-
-class Receipt(NamedTuple):
-    """What the storing statement said of one deposit."""
-
-    allowed: bool
-    """Whether the gate was open and the belief true; if not, nothing was stored."""
-    new: tuple[bool, ...]
-    """Of each row, whether it was not there yet (``only_latest``: whether it is the newest)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

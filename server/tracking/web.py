@@ -1,90 +1,64 @@
-"""Endpoints of positions: upload, and a driver's track."""
+"""The endpoint that reads where a driver went."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import Annotated, Final, Literal, TypeAlias
 from uuid import UUID
 
 from aiohttp import web
+from pydantic import Field
 
-from server.credentials.access import CALLER, DEVICE, VAULT, everyone
-from server.credentials.model import NotAuthenticated, Scope
+from server.credentials.access import CALLER, VAULT, everyone
+from server.credentials.model import Scope
 from server.credentials.viewers import viewer
-from server.devices.model import NoticeRequired
 from server.gate import handover
 from server.gate.handover import Drawn, ReadsBusy
-from server.gate.model import GateBusy, GateMissing
+from server.gate.model import GateMissing
 from server.kit.api import Endpoint, Media, endpoint
-from server.kit.body import JsonKeyTwice, read_json
-from server.kit.web import COMPANY, POOL, now, transaction
-from server.kit.wire import rfc3339
+from server.kit.web import COMPANY, now, transaction
+from server.kit.wire import (
+    AccuracyM,
+    AltitudeM,
+    HeadingDeg,
+    Instant,
+    Latitude,
+    Longitude,
+    SpeedMps,
+    Wire,
+    rfc3339,
+)
 from server.ledger import model as ledger
-from server.tracking import committer, render, service
-from server.tracking.model import (
-    Availability,
-    ReadPurpose,
-    TrackSpanInvalid,
-    TrackTooLong,
-    UploadAnswer,
-    UploadsBusy,
-)
-from server.tracking.uploads import Uploads
-from server.tracking.wire import (
-    RefusalView,
-    TrackQuery,
-    TrackView,
-    UploadBody,
-    UploadView,
-    parse_upload,
-)
+from server.tracking import render, service
+from server.tracking.model import Availability, ReadPurpose, TrackSpanInvalid, TrackTooLong
 
-UPLOADS: web.AppKey[Uploads] = web.AppKey("UPLOADS")
-
-UPLOAD_BYTES_MAX: Final = 2 * 1024 * 1024
-PARSE_ASIDE_BYTES_MIN: Final = 64 * 1024
-"""From so many bytes on a body is parsed in a thread: the other uploads must not wait for it."""
+_Source: TypeAlias = Literal["gps", "wifi", "cell", "fused", "beacon"]
 
 
-@endpoint(
-    "POST",
-    "/v1/positions",
-    access=DEVICE,
-    raw_body=UploadBody,
-    body_bytes_max=UPLOAD_BYTES_MAX,
-    raises=(NotAuthenticated, NoticeRequired, GateBusy, UploadsBusy, JsonKeyTwice),
-)
-async def upload_positions(request: web.Request) -> UploadView:
-    """Upload positions of a device.
-
-    The answer comes after they are flushed to disk. A position that may not be kept is refused
-    with a reason and forgotten; see docs/reference/refusals.md.
-    """
-    uploads = request.app[UPLOADS]
-    headers = request.headers.getall("Authorization", [])
-    scheme, _, secret = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
-    token = uploads.tokens.parsed(secret) if scheme.lower() == "bearer" else None
-    if token is None:
-        raise NotAuthenticated
-    # Before the body is read: a forged token must not cost what reading one costs.
-    await uploads.admit(token, now=now(request))
-    body = await read_json(request, bytes_max=UPLOAD_BYTES_MAX)
-    if len(body) < PARSE_ASIDE_BYTES_MIN:
-        upload = parse_upload(body)
-    else:
-        async with uploads.parsing:
-            upload = await asyncio.to_thread(parse_upload, body)
-    return _view(await uploads.take(token, upload, now=now(request)))
+class TrackQuery(Wire):
+    since: Instant = Field(alias="from")
+    until: Instant = Field(alias="to")
+    format: Literal["json", "geojson", "gpx"] = "json"
 
 
-def _view(answer: UploadAnswer) -> UploadView:
-    return UploadView(
-        accepted=answer.accepted,
-        duplicate=answer.duplicate,
-        refused=[RefusalView(index=one.place, reason=one.reason) for one in answer.refused],
-        consent=answer.consent,
-        collect=answer.collect,
-        purge=answer.purge,
-    )
+class TrackColumns(Wire):
+    recorded_at: list[Instant]
+    lat: list[Latitude]
+    lon: list[Longitude]
+    accuracy_m: list[AccuracyM | None]
+    speed_mps: list[SpeedMps | None]
+    heading_deg: list[HeadingDeg | None]
+    altitude_m: list[AltitudeM | None]
+    battery_pct: list[Annotated[float, Field(ge=0, le=100)] | None]
+    source: list[_Source | None]
+
+
+class TrackView(Wire):
+    driver_id: UUID
+    since: Instant = Field(alias="from")
+    until: Instant = Field(alias="to")
+    purpose: ReadPurpose
+    availability: Availability
+    count: int
+    columns: TrackColumns
 
 
 @endpoint(
@@ -153,18 +127,4 @@ def _drawn(
     )
 
 
-def uploading(dsn: str) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Return the ``cleanup_ctx`` entry that runs this process's committer.
-
-    Needs POOL and VAULT; sets UPLOADS. ``dsn`` is that of ``main``.
-    """
-
-    async def running(app: web.Application) -> AsyncIterator[None]:
-        async with committer.running(dsn, app[POOL]) as stores:
-            app[UPLOADS] = Uploads(app[POOL], app[VAULT], stores)
-            yield
-
-    return running
-
-
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (upload_positions, read_track)
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (read_track,)

@@ -18,14 +18,14 @@ from server.ledger.model import Actor, ActorKind
 from server.log_in.web import logging_in
 from server.policies.model import Document
 from server.shifts import service as shifts
-from server.tracking import web as tracking
+from server.uploads import web as uploads
 from tests import consents
 from tests.accounts.people import accept, new_driver
 from tests.conftest import Databases
 from tests.consents import body as given
-from tests.endpoints import ACCOUNTS, ATTESTATIONS, CONSENT
+from tests.endpoints import ACCOUNTS, ATTESTATIONS, CONSENT, TRACKING
 from tests.http import Clock, bearer, serve
-from tests.tracking.conftest import positions
+from tests.uploading import positions
 from tests.world import CONSENTED, NOW, World, acknowledge, add_member, begin_erasing, open_session
 
 TOLD_AT = CONSENTED - timedelta(hours=1)
@@ -48,7 +48,7 @@ def clock() -> Clock:
 async def client(world: World, databases: Databases, clock: Clock) -> Any:
     def prepare(app: Any) -> None:
         app.cleanup_ctx.append(logging_in)
-        app.cleanup_ctx.append(tracking.uploading(databases.main))
+        app.cleanup_ctx.append(uploads.uploading(databases.main))
 
     async with serve(
         world,
@@ -56,7 +56,7 @@ async def client(world: World, databases: Databases, clock: Clock) -> Any:
         ATTESTATIONS,
         CONSENT,
         DEVICES,
-        tracking.ENDPOINTS,
+        TRACKING,
         clock=clock,
         prepare=prepare,
     ) as opened:

@@ -11,15 +11,15 @@ from server.consent.model import ConsentItem
 from server.kit.wire import rfc3339
 from server.log_in.web import logging_in
 from server.policies.model import Document
-from server.tracking import web as tracking
+from server.uploads import web as uploads
 from tests.conftest import Databases
 from tests.consent.acts import call
 from tests.consent.people import new_driver
 from tests.consents import body
-from tests.endpoints import ACCOUNTS, CONSENT, POLICIES
+from tests.endpoints import ACCOUNTS, CONSENT, POLICIES, TRACKING
 from tests.http import Clock, serve
 from tests.policies.acts import accept, current
-from tests.tracking.conftest import positions
+from tests.uploading import positions
 from tests.world import NOW, Driver, World
 
 NEEDED: Final = (ConsentItem.LOCATION, ConsentItem.PLAN_FACT)
@@ -34,9 +34,9 @@ def clock() -> Clock:
 async def client(world: World, databases: Databases, clock: Clock) -> AsyncIterator[ClientSession]:
     def prepare(app: Any) -> None:
         app.cleanup_ctx.append(logging_in)
-        app.cleanup_ctx.append(tracking.uploading(databases.main))
+        app.cleanup_ctx.append(uploads.uploading(databases.main))
 
-    features = (ACCOUNTS, CONSENT, POLICIES, tracking.ENDPOINTS)
+    features = (ACCOUNTS, CONSENT, POLICIES, TRACKING)
     async with serve(world, *features, clock=clock, prepare=prepare) as opened:
         yield opened
 

@@ -7,10 +7,10 @@ from aiohttp import ClientSession
 
 from server.credentials.model import Role
 from server.notices.web import ENDPOINTS as NOTICES
-from server.tracking import web as tracking
+from server.uploads import web as uploads
 from tests.conftest import Databases
 from tests.controllers.acts import session
-from tests.endpoints import CONSENT, POLICIES
+from tests.endpoints import CONSENT, POLICIES, TRACKING
 from tests.http import Clock, serve
 from tests.world import World
 
@@ -27,9 +27,9 @@ async def client(world: World, databases: Databases, clock: Clock) -> AsyncItera
         CONSENT,
         POLICIES,
         NOTICES,
-        tracking.ENDPOINTS,
+        TRACKING,
         clock=clock,
-        prepare=lambda app: app.cleanup_ctx.append(tracking.uploading(databases.main)),
+        prepare=lambda app: app.cleanup_ctx.append(uploads.uploading(databases.main)),
     ) as opened:
         yield opened
 

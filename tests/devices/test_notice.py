@@ -16,11 +16,11 @@ from server.ledger.model import SYSTEM
 from server.log_in.web import logging_in
 from server.policies import service as policies
 from server.policies.model import ChangeClass, Document, Draft, sha256_of
-from server.tracking import web as tracking
+from server.uploads import web as uploads
 from tests.conftest import Databases
-from tests.endpoints import ACCOUNTS
+from tests.endpoints import ACCOUNTS, TRACKING
 from tests.http import Clock, bearer, serve
-from tests.tracking.conftest import positions
+from tests.uploading import positions
 from tests.world import NOW, Driver, World, acknowledge, add_driver, begin_erasing
 
 OLD = policies.shipped(Document.DEVICE_NOTICE)
@@ -36,11 +36,9 @@ def clock() -> Clock:
 async def client(world: World, databases: Databases, clock: Clock) -> Any:
     def prepare(app: Any) -> None:
         app.cleanup_ctx.append(logging_in)
-        app.cleanup_ctx.append(tracking.uploading(databases.main))
+        app.cleanup_ctx.append(uploads.uploading(databases.main))
 
-    async with serve(
-        world, ACCOUNTS, DEVICES, tracking.ENDPOINTS, clock=clock, prepare=prepare
-    ) as opened:
+    async with serve(world, ACCOUNTS, DEVICES, TRACKING, clock=clock, prepare=prepare) as opened:
         yield opened
 
 

@@ -12,11 +12,12 @@ from server.gate.model import GateItem
 from server.kit import db
 from server.ledger.model import Act
 from server.shifts.web import ENDPOINTS as SHIFTS
-from server.tracking import web as tracking
+from server.uploads import web as uploads
 from tests import consents
 from tests.conftest import Databases
+from tests.endpoints import TRACKING
 from tests.http import bearer, serve
-from tests.tracking.conftest import positions
+from tests.uploading import positions
 from tests.world import NOW, World
 
 
@@ -26,8 +27,8 @@ async def client(world: World, databases: Databases) -> Any:
         world,
         SHIFTS,
         DEVICES,
-        tracking.ENDPOINTS,
-        prepare=lambda app: app.cleanup_ctx.append(tracking.uploading(databases.main)),
+        TRACKING,
+        prepare=lambda app: app.cleanup_ctx.append(uploads.uploading(databases.main)),
     ) as opened:
         yield opened
 

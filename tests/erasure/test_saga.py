@@ -256,7 +256,7 @@ async def test_what_is_written_behind_the_erasers_is_erased_as_well(world: World
     request = await ask(world, person)
     with pytest.raises(Crash):
         await run(world, request, crash_at="erase_account.done")
-    before = (await read(world, request))[1][Step.ERASE_TRACKING]
+    before = (await read(world, request))[1][Step.ERASE_UPLOADS]
     await count_refusal(world, person.driver_id)
 
     with pytest.raises(NotErased, match="1 rows"):
@@ -264,7 +264,7 @@ async def test_what_is_written_behind_the_erasers_is_erased_as_well(world: World
     await run(world, request)
 
     state, done = await read(world, request)
-    assert (state, done[Step.ERASE_TRACKING]) == (State.ERASED, before + 1)
+    assert (state, done[Step.ERASE_UPLOADS]) == (State.ERASED, before + 1)
     assert await tenant_tables(world, person) == {"public.erasure_request"}
 
 
@@ -328,7 +328,7 @@ async def two_due(world: World) -> tuple[Person, Request, Request]:
     """Two erasures that are due: the first, of this person, fails once."""
     stuck, fine = await add_person(world, 1), await add_person(world, 2)
     request = await ask(world, stuck)
-    await record_without_work(world, request, Step.ERASE_TRACKING)
+    await record_without_work(world, request, Step.ERASE_UPLOADS)
     return stuck, request, await ask(world, fine)
 
 

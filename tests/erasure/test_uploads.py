@@ -9,11 +9,11 @@ from aiohttp import ClientSession
 
 from server.erasure import saga, web
 from server.kit.wire import rfc3339
-from server.tracking import web as tracking
+from server.uploads import web as uploads
 from tests.conftest import Databases
 from tests.consent.people import ALL, new_driver
 from tests.consents import body
-from tests.endpoints import CONSENT
+from tests.endpoints import CONSENT, TRACKING
 from tests.http import bearer, serve
 from tests.world import NOW, Driver, World
 
@@ -24,8 +24,8 @@ async def client(world: World, databases: Databases) -> AsyncIterator[ClientSess
         world,
         web.ENDPOINTS,
         CONSENT,
-        tracking.ENDPOINTS,
-        prepare=lambda app: app.cleanup_ctx.append(tracking.uploading(databases.main)),
+        TRACKING,
+        prepare=lambda app: app.cleanup_ctx.append(uploads.uploading(databases.main)),
     ) as client:
         yield client
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from server.log_in.web import logging_in
-from server.tracking import web as tracking
+from server.uploads import web as uploads
 from tests.conftest import Databases
-from tests.endpoints import ACCOUNTS, ATTESTATIONS, CONSENT
+from tests.endpoints import ACCOUNTS, ATTESTATIONS, CONSENT, TRACKING
 from tests.http import Clock, serve
 from tests.world import Driver, World, add_driver
 
@@ -21,9 +21,9 @@ def clock() -> Clock:
 async def client(world: World, databases: Databases, clock: Clock) -> Any:
     def prepare(app: Any) -> None:
         app.cleanup_ctx.append(logging_in)
-        app.cleanup_ctx.append(tracking.uploading(databases.main))
+        app.cleanup_ctx.append(uploads.uploading(databases.main))
 
-    endpoints = (ACCOUNTS, ATTESTATIONS, CONSENT, tracking.ENDPOINTS)
+    endpoints = (ACCOUNTS, ATTESTATIONS, CONSENT, TRACKING)
     async with serve(world, *endpoints, clock=clock, prepare=prepare) as opened:
         yield opened
 

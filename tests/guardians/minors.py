@@ -15,7 +15,7 @@ from server.kit.wire import rfc3339
 from server.ledger.model import Actor, ActorKind
 from tests.consents import body as given
 from tests.http import bearer
-from tests.tracking.conftest import positions
+from tests.uploading import positions
 from tests.world import CONSENTED, NOW, Driver, World, add_member
 
 MINOR: Final = 2008

@@ -13,10 +13,10 @@ from server.links import web as links
 from server.links.web import showing
 from server.rights import web as rights
 from server.routes import web as routes
-from server.tracking import web as tracking
+from server.uploads import web as uploads
 from tests import consents
 from tests.conftest import Databases
-from tests.endpoints import CONSENT
+from tests.endpoints import CONSENT, TRACKING
 from tests.http import Clock, bearer, serve
 from tests.world import NOW, Driver, World
 
@@ -43,14 +43,14 @@ async def serve_links(
     prepare: Callable[[web.Application], None] = lambda _app: None,
 ) -> AsyncGenerator[ClientSession]:
     def prepared(app: web.Application) -> None:
-        app.cleanup_ctx.append(tracking.uploading(databases.main))
+        app.cleanup_ctx.append(uploads.uploading(databases.main))
         app.cleanup_ctx.append(showing)
         prepare(app)
 
     async with serve(
         world,
         CONSENT,
-        tracking.ENDPOINTS,
+        TRACKING,
         routes.ENDPOINTS,
         links.ENDPOINTS,
         rights.ENDPOINTS,

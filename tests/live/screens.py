@@ -14,9 +14,9 @@ from aiohttp import ClientError, ClientResponse, ClientSession, web
 from server.gate.model import GateItem
 from server.kit.wire import rfc3339
 from server.live import web as live
-from server.tracking import web as tracking
+from server.uploads import web as uploads
 from tests import consents
-from tests.endpoints import ACCOUNTS, CONSENT
+from tests.endpoints import ACCOUNTS, CONSENT, TRACKING
 from tests.http import Clock, bearer, serve
 from tests.world import Driver, World, add_driver
 
@@ -144,14 +144,14 @@ async def serve_live(
 
     def prepare(app: web.Application) -> None:
         app.on_startup.append(is_up)
-        app.cleanup_ctx.append(tracking.uploading(dsn))
+        app.cleanup_ctx.append(uploads.uploading(dsn))
         live.install(app, tick_s=tick_s, heartbeat_s=heartbeat_s)
 
     async with serve(
         world,
         live.ENDPOINTS,
         CONSENT,
-        tracking.ENDPOINTS,
+        TRACKING,
         ACCOUNTS,
         clock=clock,
         prepare=prepare,

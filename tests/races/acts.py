@@ -30,8 +30,9 @@ from typing import Final
 import numpy as np
 from aiohttp import ClientSession, TCPConnector
 
+from server.gate.model import LOCK
 from server.kit import db
-from server.tracking import store
+from server.uploads import store
 from tests.http import bearer
 from tests.proofs import Progress, Report, Row, size
 from tests.races.acts_driver import WRITERS, Company, Driver, HoldingUp, Surroundings
@@ -102,7 +103,7 @@ def instead(or_skip: str, or_wait: str) -> Instead:
 
 
 def held_up() -> Instead:
-    return instead(*statements(store.LOCK, held_up_s=HELD_UP_S_MAX))
+    return instead(*statements(LOCK, held_up_s=HELD_UP_S_MAX))
 
 
 def unlocked() -> Instead:

@@ -18,9 +18,9 @@ from server.demo.clock import FastClock
 from server.kit import logs
 from server.kit.db import Connection, Pool
 from server.settings import Settings
-from server.tracking import store
-from server.tracking.model import Deposit
-from server.tracking.store import Stored
+from server.uploads import store
+from server.uploads.model import Deposit
+from server.uploads.store import Stored
 from tests.world import NOW
 
 POOL_MAX: Final = 8

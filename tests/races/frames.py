@@ -40,9 +40,10 @@ from server.kit.sending import Connection as Screen
 from server.live.hub import Barrier, Hub
 from server.live.model import sharing_of
 from server.shifts import service as shifts
-from server.tracking import committer
-from server.tracking.model import Positions, Upload, UploadsBusy, to_ms
-from server.tracking.uploads import Uploads
+from server.tracking.model import Positions, to_ms
+from server.uploads import committer
+from server.uploads.model import Upload, UploadsBusy
+from server.uploads.service import Uploads
 from server.vault.kek import load
 from server.vault.service import Vault, open_vault
 from tests import consents

@@ -41,10 +41,10 @@ from server.live import web as live
 from server.live.model import Crew, Sight, Sights
 from server.live.service import Glimpse
 from server.routes import web as routes
-from server.tracking import web as tracking
+from server.uploads import web as uploads
 from server.vault.kek import load
 from server.vault.service import Vault, open_vault
-from tests.endpoints import CONSENT
+from tests.endpoints import CONSENT, TRACKING
 from tests.http import Clock, serve
 from tests.races.frames import SPEED
 from tests.world import NOW, Driver, World
@@ -237,7 +237,7 @@ async def main(main_dsn: str, keys_dsn: str, kek: str, told: str, began_s: str) 
 
         def prepare(app: web.Application) -> None:
             app.middlewares.append(_noting_the_path)
-            app.cleanup_ctx.append(tracking.uploading(main_dsn))
+            app.cleanup_ctx.append(uploads.uploading(main_dsn))
             live.install(app, tick_s=TICK_S)
             app.cleanup_ctx.extend((links.showing, set_up))
 
@@ -247,7 +247,7 @@ async def main(main_dsn: str, keys_dsn: str, kek: str, told: str, began_s: str) 
             CONSENT,
             devices.ENDPOINTS,
             attestations.ENDPOINTS,
-            tracking.ENDPOINTS,
+            TRACKING,
             routes.ENDPOINTS,
             live.ENDPOINTS,
             links.ENDPOINTS,

@@ -28,13 +28,14 @@ from uuid import UUID
 import numpy as np
 
 from server.gate import service as gates
-from server.gate.model import Gate, GateBusy, GateItem
+from server.gate.model import LOCK, Gate, GateBusy, GateItem
 from server.kit import db, tokens
 from server.kit.ids import uuid7
-from server.tracking import committer, store
-from server.tracking.committer import Committer
-from server.tracking.model import ChunkRow, Deposit, Positions, Upload, UploadsBusy, to_ms
-from server.tracking.uploads import Uploads
+from server.tracking.model import ChunkRow, Positions, to_ms
+from server.uploads import committer, store
+from server.uploads.committer import Committer
+from server.uploads.model import Deposit, Upload, UploadsBusy
+from server.uploads.service import Uploads
 from tests import consents
 from tests.proofs import Progress, Report, Row, at_most, size
 from tests.stage import Stage, stage
@@ -219,7 +220,7 @@ async def latencies_ms(driver: Driver, what: str, withdrawals: int, flood: Flood
 
 async def latencies_stored_ms(at: Stage, withdrawals: int) -> list[float]:
     driver = await new_driver(at)
-    async with committers(at, store.LOCK) as stores:
+    async with committers(at, LOCK) as stores:
 
         async def flood(place: int, gate: Gate, over: asyncio.Event) -> None:
             while not over.is_set():
@@ -261,11 +262,11 @@ async def latencies_refused_ms(at: Stage, withdrawals: int) -> list[float]:
 
 async def prove(at: Stage, sizes: Sizes) -> Report:
     report = Report(name="withdrawal")
-    real = await races(at, "races", store.LOCK, tries=sizes.tries)
+    real = await races(at, "races", LOCK, tries=sizes.tries)
     held_up = await races(
         at,
         "races, statement held up",
-        store.LOCK,
+        LOCK,
         tries=sizes.held_up,
         held_up_s=HELD_UP_S_MAX,
     )

@@ -28,7 +28,7 @@ from server.ledger.model import ReadPurpose, Screen
 from server.links.web import showing
 from server.live import web as live
 from server.log_in.web import logging_in
-from server.tracking import web as tracking
+from server.uploads import web as uploads
 from tests.conftest import Databases
 from tests.http import bearer, serve
 from tests.links.deliveries import FAR_LAT, FAR_LON, Delivery, delivery
@@ -71,7 +71,7 @@ class Asked:
 @pytest.fixture
 async def client(world: World, databases: Databases) -> AsyncIterator[ClientSession]:
     def prepare(app: web.Application) -> None:
-        for running in (tracking.uploading(databases.main), showing, logging_in):
+        for running in (uploads.uploading(databases.main), showing, logging_in):
             app.cleanup_ctx.append(running)
         live.install(app, tick_s=0.05)
 

@@ -21,9 +21,9 @@ from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.wire import rfc3339
 from server.routes import web as routes
-from server.tracking import web as tracking
+from server.uploads import web as uploads
 from tests.conftest import Databases
-from tests.endpoints import CONSENT
+from tests.endpoints import CONSENT, TRACKING
 from tests.http import bearer, serve
 from tests.world import NOW, Driver, World, add_driver
 
@@ -41,9 +41,9 @@ async def client(world: World, databases: Databases) -> AsyncIterator[ClientSess
     async with serve(
         world,
         CONSENT,
-        tracking.ENDPOINTS,
+        TRACKING,
         routes.ENDPOINTS,
-        prepare=lambda app: app.cleanup_ctx.append(tracking.uploading(databases.main)),
+        prepare=lambda app: app.cleanup_ctx.append(uploads.uploading(databases.main)),
     ) as opened:
         yield opened
 

@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 
 from server.gate import service as gates
-from server.gate.model import GateItem
+from server.gate.model import LOCK_OR_SKIP, GateItem
 from server.kit import db
 from server.kit.db import ROLE_COMMITTER
 from server.tracking import compaction, compaction_store, service
 from server.tracking.compaction import HOUR, compact, compact_due
 from server.tracking.compaction_store import LooseHour
 from server.tracking.model import ReadPurpose, Track
-from server.tracking.store import LOCK_OR_SKIP
 from tests import consents
 from tests.conftest import Databases
-from tests.tracking.conftest import Api, positions
+from tests.uploading import Api, positions
 from tests.world import NOW
 
 LATER = NOW + timedelta(hours=2)

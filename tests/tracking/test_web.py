@@ -14,7 +14,7 @@ from server.gate.model import GateItem
 from server.kit import db
 from server.kit.wire import rfc3339
 from tests.http import bearer
-from tests.tracking.conftest import Api, positions
+from tests.uploading import Api, positions
 from tests.world import NOW, add_driver
 
 ONE = {"recorded_at": rfc3339(NOW), "lat": 51.1, "lon": 71.4}

@@ -14,14 +14,15 @@ from server.kit.db import ROLE_KEYS, pool
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
 from server.tracking import service
-from server.tracking import web as tracking
 from server.tracking.model import ReadPurpose
+from server.uploads import web as uploads
 from server.vault.kek import load
 from server.vault.service import open_vault
 from tests import consents
 from tests.conftest import Databases
+from tests.endpoints import TRACKING
 from tests.http import Clock, serve
-from tests.tracking.conftest import Api, positions
+from tests.uploading import Api, positions
 from tests.world import NOW, SHIFT_STARTED, Driver, World, add_driver
 
 ALL_WELL = {"refused": [], "consent": "given", "collect": True, "purge": False}
@@ -364,8 +365,8 @@ async def test_while_no_key_can_be_had_nothing_is_stored(
     # From here on the key database is away.
     async with serve(
         replace(world, vault=vault),
-        tracking.ENDPOINTS,
-        prepare=lambda app: app.cleanup_ctx.append(tracking.uploading(databases.main)),
+        TRACKING,
+        prepare=lambda app: app.cleanup_ctx.append(uploads.uploading(databases.main)),
     ) as client:
         api = Api(client=client, world=world, clock=Clock())
         status, _ = await api.post({"positions": positions(1)})

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.kit.body import JsonKeyTwice
-from server.tracking.wire import parse_upload
+from server.uploads.wire import parse_upload
 
 steps: dict[str, st.SearchStrategy[Any]] = {
     "lat": st.integers(-90 * 10**7, 90 * 10**7).map(lambda n: n / 1e7),

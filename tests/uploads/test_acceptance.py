@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.gate.model import Gate, Reach, Source, Window
-from server.tracking.acceptance import (
+from server.tracking.model import SOURCES, Positions, in_windows, to_ms, to_us, window_columns
+from server.uploads.acceptance import (
     EVERYTHING,
     Coverage,
     SortedOut,
@@ -21,16 +22,7 @@ from server.tracking.acceptance import (
     sort_out,
     terms_of,
 )
-from server.tracking.model import (
-    SOURCES,
-    AppState,
-    Positions,
-    RefusalReason,
-    in_windows,
-    to_ms,
-    to_us,
-    window_columns,
-)
+from server.uploads.model import AppState, RefusalReason
 from tests.world import NOW
 
 NOW_MS = to_ms(NOW)

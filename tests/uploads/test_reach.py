@@ -11,7 +11,7 @@ from server.gate.model import GateItem, Source
 from server.shifts import service as shifts
 from server.shifts.model import ShiftEnd
 from tests import consents
-from tests.tracking.conftest import Api, positions
+from tests.uploading import Api, positions
 from tests.world import NOW
 
 LATER = NOW + timedelta(minutes=10)

@@ -26,9 +26,9 @@ from server.gate.model import Gate, GateMissing
 from server.kit import db, tokens
 from server.kit.db import Connection, Pool
 from server.kit.tokens import Token
-from server.tracking import store
-from server.tracking.acceptance import Terms, terms_of
-from server.tracking.model import ConsentAnswer, to_us
+from server.tracking.model import to_us
+from server.uploads.acceptance import Terms, terms_of
+from server.uploads.model import ConsentAnswer
 
 BELIEFS_MAX: Final = 20_000
 BELIEVED_S_MAX: Final = 60.0
@@ -147,7 +147,7 @@ class Beliefs:
             self._refuse_unknown(place)  # here: the one before us in the queue may have found out
             try:
                 async with db.tenant(self._pool, token.company_id, readonly=True) as conn:
-                    await store.one_snapshot(conn)
+                    await db.one_snapshot(conn)
                     belief = await self._read(conn, token, now)
             except NotAuthenticated:
                 self._remember_unknown(place)

@@ -12,7 +12,7 @@ from server.tracking import codec, service
 from server.tracking.model import Availability, LatestPosition, ReadPurpose, Track
 from server.vault.model import Category
 from tests import consents
-from tests.tracking.conftest import Api, positions
+from tests.uploading import Api, positions
 from tests.world import NOW, Driver, add_driver
 
 LIVE_ONLY = (GateItem.LOCATION, GateItem.DISPATCH_TRACKING)

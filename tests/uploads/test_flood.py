@@ -17,16 +17,16 @@ from server.gate import service as gates
 from server.gate.model import GateItem
 from server.kit import db, tokens
 from server.kit.db import Connection
-from server.tracking import service, store, uploads
-from server.tracking.acceptance import count_by_reason, refuse_all
-from server.tracking.beliefs import UNKNOWN_S_MAX, Beliefs
-from server.tracking.model import Refusal, RefusalReason
-from server.tracking.refusals import RefusalCounts
-from server.tracking.web import PARSE_ASIDE_BYTES_MIN
-from server.tracking.wire import parse_upload
+from server.uploads import service, store
+from server.uploads.acceptance import count_by_reason, refuse_all
+from server.uploads.beliefs import UNKNOWN_S_MAX, Beliefs
+from server.uploads.model import Refusal, RefusalReason
+from server.uploads.service import RefusalCounts
+from server.uploads.web import PARSE_ASIDE_BYTES_MIN
+from server.uploads.wire import parse_upload
 from tests.http import bearer
-from tests.tracking.conftest import Api, positions
-from tests.tracking.test_upload import give, refusal_counts, stop
+from tests.uploading import Api, positions
+from tests.uploads.test_upload import give, refusal_counts, stop
 from tests.world import NOW, World
 
 UPLOADERS: Final = 32
@@ -175,7 +175,7 @@ def the_turns(patch: pytest.MonkeyPatch) -> None:
 
 def the_question(patch: pytest.MonkeyPatch) -> None:
     """Refuse on a belief, without asking the gate, which would tell that it is being closed."""
-    patch.setattr(uploads, "_is_unseen", lambda _sorted_out: False)
+    patch.setattr(service, "_is_unseen", lambda _sorted_out: False)
 
 
 GUARDS: Final[tuple[Remove, ...]] = (the_weak_lock, the_turns, the_question)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from server.tracking import acceptance
-from tests.tracking.acceptance_proof import SIZES, compare, hostile_lives, prove
+from server.uploads import acceptance
+from tests.uploads.acceptance_proof import SIZES, compare, hostile_lives, prove
 
 
 @pytest.mark.parametrize("seed", [3, 4])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from tests.tracking.oracle import (
+from tests.uploads.oracle import (
     ALL_SOURCES,
     MINUTE,
     SECOND,

@@ -16,21 +16,17 @@ from numpy.typing import NDArray
 
 from server.gate.model import USUAL_REACH, Gate, Purpose, Reach, Windows
 from server.tracking.model import (
-    CLOCK_OFFSET_MAX_S,
     FUTURE_MAX_S,
     LATEST_KEPT_S,
     SOURCE_BITS,
     SOURCES,
-    TRANSIT_S_MAX,
-    AppState,
     Bytes,
     Flags,
     Ints,
     Positions,
-    Refusal,
-    RefusalReason,
     to_us,
 )
+from server.uploads.model import CLOCK_OFFSET_MAX_S, TRANSIT_S_MAX, AppState, Refusal, RefusalReason
 
 # Phones tell milliseconds, gates and clocks of ours microseconds: nothing is rounded here.
 SECOND_US: Final = 1_000_000

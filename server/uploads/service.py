@@ -1,40 +1,49 @@
 """Taking positions in: believe, sort out, seal, store, answer."""
 
 import asyncio
-from datetime import datetime
-from typing import Final
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Final, TypeAlias
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import structlog
 
 from server.credentials.model import NotAuthenticated
 from server.devices.model import NoticeRequired
 from server.gate.model import GateBusy
-from server.kit.db import Pool
+from server.kit import db
+from server.kit.db import Connection, Pool
 from server.kit.tokens import Token
 from server.tracking import codec
-from server.tracking.acceptance import SortedOut, month_starts, refuse_all, sort_out
-from server.tracking.beliefs import Belief, Beliefs, ParsedTokens
-from server.tracking.committer import Committer
-from server.tracking.model import (
-    DAY_MS,
-    MICROSECOND,
-    ChunkRow,
+from server.tracking.model import DAY_MS, MICROSECOND, ChunkRow, Positions, from_ms, to_us
+from server.uploads import store
+from server.uploads.acceptance import SortedOut, count_by_reason, month_starts, refuse_all, sort_out
+from server.uploads.beliefs import Belief, Beliefs, ParsedTokens
+from server.uploads.committer import Committer
+from server.uploads.model import (
     ConsentAnswer,
     Deposit,
-    Positions,
     Receipt,
     Refusal,
     RefusalReason,
     Upload,
     UploadAnswer,
-    from_ms,
-    to_us,
 )
-from server.tracking.refusals import RefusalCounts
 from server.vault.model import Category, SubjectErased
 from server.vault.service import Vault
+
+log = structlog.get_logger(__name__)
+
+_Place: TypeAlias = tuple[UUID, UUID, date]
 
 TRIES_MAX: Final = 6
 FIRST_PAUSE_S: Final = 0.02
 """Doubled each time: 1.3 s in all, far longer than a consent takes to change."""
+
+STATEMENTS_MAX: Final = 4
+"""Of those that count refusals, at once."""
 
 PARSING_MAX: Final = 2
 """Large bodies parsed at once: each holds some 10 MB meanwhile."""
@@ -50,6 +59,40 @@ BELIEVED: Final = frozenset(
     }
 )
 """Reasons that rest on what this process believes of the gate."""
+
+
+class RefusalCounts:
+    """Counts what was refused: a driver has at most one statement in flight in this process.
+
+    What is refused meanwhile goes together in the next one.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._pending: dict[_Place, Counter[str]] = {}
+        self._turns: WeakValueDictionary[_Place, asyncio.Lock] = WeakValueDictionary()
+        self._slots = asyncio.Semaphore(STATEMENTS_MAX)
+
+    async def add(
+        self, company_id: UUID, driver_id: UUID, day: date, refused: Sequence[Refusal]
+    ) -> None:
+        """Count the refusals; return when they are stored, or failed to be (which is logged)."""
+        place = (company_id, driver_id, day)
+        counts = {reason.value: count for reason, count in count_by_reason(refused).items()}
+        self._pending.setdefault(place, Counter()).update(counts)
+        async with self._turns.setdefault(place, asyncio.Lock()):
+            if place not in self._pending:  # who had the turn before took ours along
+                return
+            async with self._slots:
+                await self._write(place, self._pending.pop(place))
+
+    async def _write(self, place: _Place, counts: Counter[str]) -> None:
+        company_id, driver_id, day = place
+        try:
+            async with db.tenant(self._pool, company_id) as conn:
+                await store.count_refusals(conn, company_id, driver_id, day, counts)
+        except Exception as error:  # noqa: BLE001 - a counter must not undo what was acknowledged
+            log.warning("refusals_not_counted", error=type(error).__name__)
 
 
 class Uploads:
@@ -245,3 +288,11 @@ def judge(belief: Belief, upload: Upload, now: datetime) -> SortedOut:
         offset_us=offset_us,
         app_state=upload.app_state,
     )
+
+
+async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
+    """Delete the counters of what was refused of the driver; return the number of rows.
+
+    The account has to be inactive by then, or more may come.
+    """
+    return await store.delete_driver(conn, company_id, member_id)

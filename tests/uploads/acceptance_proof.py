@@ -18,21 +18,15 @@ import numpy as np
 
 from server.devices.model import NoticeStanding
 from server.gate.model import Gate, Reach, Source, Window
-from server.tracking import acceptance
-from server.tracking.acceptance import terms_of
-from server.tracking.beliefs import Belief
-from server.tracking.model import (
-    CLOCK_OFFSET_MAX_S,
-    SOURCES,
-    AppState,
-    ConsentAnswer,
-    Positions,
-    Upload,
-)
-from server.tracking.uploads import judge
+from server.tracking.model import SOURCES, Positions
+from server.uploads import acceptance
+from server.uploads.acceptance import terms_of
+from server.uploads.beliefs import Belief
+from server.uploads.model import CLOCK_OFFSET_MAX_S, AppState, ConsentAnswer, Upload
+from server.uploads.service import judge
 from tests.proofs import Progress, Report, Row, at_most, size
-from tests.tracking.lives import DAY, HOUR, Case, Phone, hostile, working_days
-from tests.tracking.oracle import MINUTE, SECOND, Rules, Sent, rightly_kept, verdicts
+from tests.uploads.lives import DAY, HOUR, Case, Phone, hostile, working_days
+from tests.uploads.oracle import MINUTE, SECOND, Rules, Sent, rightly_kept, verdicts
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 REFUSED_SHARE_MAX: Final = 0.001

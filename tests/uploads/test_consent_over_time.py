@@ -16,7 +16,7 @@ from server.shifts.model import ConsentNeeded
 from server.tracking import service
 from server.tracking.model import Availability, ReadPurpose, Track
 from tests import consents
-from tests.tracking.conftest import Api, positions
+from tests.uploading import Api, positions
 from tests.world import NOW, Driver, add_driver
 
 SECOND = timedelta(seconds=1)

@@ -1,9 +1,8 @@
-"""What the endpoints of positions read and write, and the upload that a body says."""
+"""What devices send and are answered, and the upload that a body says."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, NotRequired, TypeAlias
-from uuid import UUID
 
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
@@ -12,20 +11,24 @@ from typing_extensions import TypedDict  # pydantic refuses the one of typing be
 from server.kit.api import validated
 from server.kit.body import refuse_doubled_keys
 from server.kit.problem import FieldFault, InvalidFields
-from server.kit.wire import INSTANT_PATTERN, Instant, Latitude, Longitude, Text, Wire
+from server.kit.wire import (
+    INSTANT_PATTERN,
+    AccuracyM,
+    AltitudeM,
+    HeadingDeg,
+    Instant,
+    Latitude,
+    Longitude,
+    SpeedMps,
+    Text,
+    Wire,
+)
 from server.tracking import render
-from server.tracking.model import (
-    MOCK,
-    MOCK_KNOWN,
-    SOURCES,
+from server.tracking.model import MOCK, MOCK_KNOWN, SOURCES, Bytes, Ints, Positions
+from server.uploads.model import (
     UPLOAD_POSITIONS_MAX,
     AppState,
-    Availability,
-    Bytes,
     ConsentAnswer,
-    Ints,
-    Positions,
-    ReadPurpose,
     RefusalReason,
     Upload,
 )
@@ -46,10 +49,6 @@ _Moment: TypeAlias = Annotated[
     ),
 ]
 _Milliseconds: TypeAlias = Annotated[int, Field(ge=946_684_800_000, lt=4_102_444_800_000)]
-_Accuracy: TypeAlias = Annotated[float, Field(ge=0, le=100_000)]
-_Speed: TypeAlias = Annotated[float, Field(ge=0, le=600)]
-_Heading: TypeAlias = Annotated[float, Field(ge=0, le=360)]
-_Altitude: TypeAlias = Annotated[float, Field(ge=-1_000, le=100_000)]
 _Battery: TypeAlias = Annotated[int, Field(ge=0, le=100)]
 _Source: TypeAlias = Literal["gps", "wifi", "cell", "fused", "beacon"]
 _AppState: TypeAlias = Literal["foreground", "background"]
@@ -69,10 +68,10 @@ class Position(TypedDict):
     recorded_at: _Moment
     lat: Latitude
     lon: Longitude
-    accuracy_m: NotRequired[_Accuracy | None]
-    speed_mps: NotRequired[_Speed | None]
-    heading_deg: NotRequired[_Heading | None]
-    altitude_m: NotRequired[_Altitude | None]
+    accuracy_m: NotRequired[AccuracyM | None]
+    speed_mps: NotRequired[SpeedMps | None]
+    heading_deg: NotRequired[HeadingDeg | None]
+    altitude_m: NotRequired[AltitudeM | None]
     battery_pct: NotRequired[_Battery | None]
     source: NotRequired[_Source | None]
     mock: NotRequired[bool | None]
@@ -86,10 +85,10 @@ class PositionColumns(TypedDict):
     recorded_at_ms: Annotated[list[_Milliseconds], _SIZE]
     lat: Annotated[list[Latitude], _SIZE]
     lon: Annotated[list[Longitude], _SIZE]
-    accuracy_m: NotRequired[Annotated[list[_Accuracy | None], _SIZE] | None]
-    speed_mps: NotRequired[Annotated[list[_Speed | None], _SIZE] | None]
-    heading_deg: NotRequired[Annotated[list[_Heading | None], _SIZE] | None]
-    altitude_m: NotRequired[Annotated[list[_Altitude | None], _SIZE] | None]
+    accuracy_m: NotRequired[Annotated[list[AccuracyM | None], _SIZE] | None]
+    speed_mps: NotRequired[Annotated[list[SpeedMps | None], _SIZE] | None]
+    heading_deg: NotRequired[Annotated[list[HeadingDeg | None], _SIZE] | None]
+    altitude_m: NotRequired[Annotated[list[AltitudeM | None], _SIZE] | None]
     battery_pct: NotRequired[Annotated[list[_Battery | None], _SIZE] | None]
     source: NotRequired[Annotated[list[_Source | None], _SIZE] | None]
     mock: NotRequired[Annotated[list[bool | None], _SIZE] | None]
@@ -132,34 +131,6 @@ class UploadView(Wire):
     consent: ConsentAnswer
     collect: bool = Field(description="Whether the app should go on recording.")
     purge: bool = Field(description="Whether the app should drop what it has not sent.")
-
-
-class TrackQuery(Wire):
-    since: Instant = Field(alias="from")
-    until: Instant = Field(alias="to")
-    format: Literal["json", "geojson", "gpx"] = "json"
-
-
-class TrackColumns(Wire):
-    recorded_at: list[Instant]
-    lat: list[Latitude]
-    lon: list[Longitude]
-    accuracy_m: list[_Accuracy | None]
-    speed_mps: list[_Speed | None]
-    heading_deg: list[_Heading | None]
-    altitude_m: list[_Altitude | None]
-    battery_pct: list[Annotated[float, Field(ge=0, le=100)] | None]
-    source: list[_Source | None]
-
-
-class TrackView(Wire):
-    driver_id: UUID
-    since: Instant = Field(alias="from")
-    until: Instant = Field(alias="to")
-    purpose: ReadPurpose
-    availability: Availability
-    count: int
-    columns: TrackColumns
 
 
 def parse_upload(body: bytes) -> Upload:

@@ -16,9 +16,10 @@ from server.gate.model import Gate
 from server.kit import db
 from server.kit.db import Pool
 from server.kit.ids import uuid7
-from server.tracking import committer as committers
-from server.tracking.committer import HINT_CHANNEL, Committer
-from server.tracking.model import ChunkRow, Deposit, Receipt, UploadsBusy
+from server.tracking.model import ChunkRow
+from server.uploads import committer as committers
+from server.uploads.committer import HINT_CHANNEL, Committer
+from server.uploads.model import Deposit, Receipt, UploadsBusy
 from tests.conftest import Databases
 from tests.world import NOW, World, add_driver
 

@@ -16,8 +16,8 @@ from server.gate.model import GateItem, Source
 from server.shifts import service as shifts
 from server.shifts.model import ShiftEnd
 from tests import consents
-from tests.tracking.conftest import Api
-from tests.tracking.oracle import ALL_SOURCES, MINUTE, SECOND, Fix, Rules, Sent, verdicts
+from tests.uploading import Api
+from tests.uploads.oracle import ALL_SOURCES, MINUTE, SECOND, Fix, Rules, Sent, verdicts
 from tests.world import NOW, add_driver
 
 STEPS = 45

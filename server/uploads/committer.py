@@ -18,9 +18,9 @@ import structlog
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.problem import where
-from server.tracking import store
-from server.tracking.model import Deposit, Receipt, UploadsBusy
-from server.tracking.store import Stored
+from server.uploads import store
+from server.uploads.model import Deposit, Receipt, UploadsBusy
+from server.uploads.store import Stored
 
 log = structlog.get_logger(__name__)
 
