@@ -81,7 +81,7 @@ class JsonKeyTwice(Malformed):
 
 
 async def read_json(
-    request: web.Request,
+    request: web.BaseRequest,
     *,
     bytes_max: int = BODY_BYTES_MAX,
     read_s_max: float = BODY_READ_S_MAX,
@@ -105,7 +105,7 @@ async def read_json(
     return decode_body(await _read(request, bytes_max, read_s_max), encodings, bytes_max=bytes_max)
 
 
-async def _read(request: web.Request, bytes_max: int, read_s_max: float) -> bytes:
+async def _read(request: web.BaseRequest, bytes_max: int, read_s_max: float) -> bytes:
     if (request.content_length or 0) > bytes_max:
         raise BodyTooLarge(bytes_max)
     content = request.content

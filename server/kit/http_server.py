@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from aiohttp import hdrs, http, http_parser, web
 
 from server.kit.http_connection import Connection, CountRefused, Door, Limits
+from server.kit.http_direct import DIRECT, Shortcut
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -84,7 +85,12 @@ async def listening(
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=limits.drain_s_max / 2)
         try:
             await runner.setup()
-            listener = await _listener(bound, runner, Door(limits, count_refused))
+            manager = runner.server
+            if manager is None:
+                raise RuntimeError("the application is not set up")
+            if DIRECT in app:
+                Shortcut(manager, app[DIRECT])
+            listener = await _listener(bound, manager, Door(limits, count_refused))
             try:
                 host, port = bound.getsockname()[:2]
                 address = Address(host, port)
@@ -161,11 +167,8 @@ def _explained(error: OSError, host: str, port: int) -> CannotListen:
 
 
 async def _listener(
-    bound: socket.socket, runner: web.AppRunner, door: Door
+    bound: socket.socket, manager: web.Server, door: Door
 ) -> asyncio.AbstractServer:
-    manager = runner.server
-    if manager is None:
-        raise RuntimeError("the application is not set up")
     loop = asyncio.get_running_loop()
     taken = bound.getsockname()
     try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import asyncpg
@@ -58,6 +58,22 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+
+    def observer(self, endpoint: str, method: str) -> Callable[[int, float], None]:
+        """Return what counts and times one endpoint's answers, by status and seconds."""
+        children: dict[int, tuple[Counter, Histogram]] = {}
+
+        def observe(status: int, seconds: float) -> None:
+            found = children.get(status)
+            if found is None:
+                labels = (endpoint, method, f"{status // 100}xx")
+                found = (self.requests.labels(*labels), self.seconds.labels(*labels))
+                children[status] = found
+            requests, durations = found
+            requests.inc()
+            durations.observe(seconds)
+
+        return observe
 
     def count_refused(self, reason: str) -> None:
         """Count what the listener cut off: its ``count_refused``."""

@@ -112,28 +112,36 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     """Turn whatever a handler raises into problem+json."""
     try:
         return await handler(request)
-    except errors.DomainError as error:
-        return of_error(error)
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
         return _of_http(error)
-    except web.RequestPayloadError:
-        return problem(HTTPStatus.BAD_REQUEST, "body-broken", "The body is not framed as HTTP asks")
     except Exception as error:  # noqa: BLE001 - the last line of defence; the type alone is logged
-        # Neither the message nor a traceback's values are logged: they may hold personal data.
-        if not db.is_outage(error):
-            log.error("unhandled_error", endpoint=_name(request), **where(error))  # noqa: TRY400
-            return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal error")
-        if request.transport is not None:  # else it was the caller who went away
-            log.warning("request_failed", endpoint=_name(request), **where(error))
-        return problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "unavailable",
-            "Not available just now",
-            headers={"Retry-After": "1"},
-            retry_after_s=1.0,
-        )
+        return of_exception(error, _name(request), connected=request.transport is not None)
+
+
+def of_exception(error: Exception, endpoint: str, *, connected: bool) -> web.Response:
+    """Return the problem that tells of what a handler raised; log what nobody foresaw.
+
+    ``connected`` is False where the caller went away.
+    """
+    if isinstance(error, errors.DomainError):
+        return of_error(error)
+    if isinstance(error, web.RequestPayloadError):
+        return problem(HTTPStatus.BAD_REQUEST, "body-broken", "The body is not framed as HTTP asks")
+    # Neither the message nor a traceback's values are logged: they may hold personal data.
+    if not db.is_outage(error):
+        log.error("unhandled_error", endpoint=endpoint, **where(error))
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal error")
+    if connected:
+        log.warning("request_failed", endpoint=endpoint, **where(error))
+    return problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "unavailable",
+        "Not available just now",
+        headers={"Retry-After": "1"},
+        retry_after_s=1.0,
+    )
 
 
 def where(error: BaseException) -> dict[str, str]:

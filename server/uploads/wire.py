@@ -21,7 +21,6 @@ from server.kit.wire import (
     Longitude,
     SpeedMps,
     Text,
-    Wire,
 )
 from server.tracking import render
 from server.tracking.model import MOCK, MOCK_KNOWN, SOURCES, Bytes, Ints, Positions
@@ -122,15 +121,16 @@ class RefusalView(TypedDict):
     reason: RefusalReason
 
 
-class UploadView(Wire):
+@with_config(_STRICT)
+class UploadView(TypedDict):
     """What became of the upload. Drop from the buffer whatever this answers for."""
 
     accepted: int
     duplicate: int
     refused: list[RefusalView]
     consent: ConsentAnswer
-    collect: bool = Field(description="Whether the app should go on recording.")
-    purge: bool = Field(description="Whether the app should drop what it has not sent.")
+    collect: Annotated[bool, Field(description="Whether the app should go on recording.")]
+    purge: Annotated[bool, Field(description="Whether the app should drop what it has not sent.")]
 
 
 def parse_upload(body: bytes) -> Upload:
