@@ -32,7 +32,7 @@ lint: ## Only what needs no server: format, lint, types, contracts, the web apps
 	@$(PYTHON) .venv/bin/lint-imports --no-logo
 	@.ci/install npm run --silent check
 
-race: ## Proof: no position is stored after any act that stops recording (SIZE=smoke for a short one)
+race: ## Proof: after a stop no position is stored, nor shown in any way, though servers are killed or frozen (SIZE=smoke)
 	@.ci/install dev
 	@$(PYTHON) -m tests.races.withdrawal
 	@$(PYTHON) -m tests.races.acts
@@ -46,7 +46,7 @@ frames: ## Proof: no frame with a position leaves after a stop (SIZE=smoke for a
 	@.ci/install dev
 	@exec $(PYTHON) -m tests.races.frames
 
-schemathesis: ## Asks every endpoint for what it must and must not take (SIZE=smoke for a short one)
+schemathesis: ## Asks every endpoint for what it must and must not take, in about 10 minutes (SIZE=smoke for a short one)
 	@.ci/install dev
 	@exec $(PYTHON) -m tests.api.schemathesis
 

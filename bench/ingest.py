@@ -7,7 +7,6 @@ upload, as objects and as columns. Medians of several rounds. Server, PostgreSQL
 share the machine; the processor time of each is told apart. ``SIZE=smoke`` for a short run.
 """
 
-import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,12 +18,13 @@ from bench import storage
 from bench.baseline import TABLE
 from bench.bodies import STEP_S, Shape
 from bench.load import Outcome, Plan
+from bench.measured import measured
 from bench.servers import Cost, Served, baseline, cost, jolda, loading
 from server.gate import service as gates
 from server.gate.model import GateItem
 from server.kit import db
 from tests.proofs import Progress, Report, Row, at_least, size
-from tests.stage import Stage, stage
+from tests.stage import Stage
 from tests.world import Driver, add_company, add_driver
 
 COMPANIES: Final = 4
@@ -259,19 +259,5 @@ def _say_wal(report: Report, bench: Bench, positions: int) -> None:
     )
 
 
-async def _on_a_stage(report: Report) -> None:
-    async with stage() as at:
-        await measure(at, SIZES[size()], report)
-
-
-def main() -> int:
-    report = Report(name="ingest")
-    asyncio.run(_on_a_stage(report))
-    report.publish()
-    for row in report.unmet:
-        print(f"Falls short: {row.figure}: {row.value} {row.unit} (target {row.target})")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(measured("ingest", lambda at, report: measure(at, SIZES[size()], report)))

@@ -18,28 +18,28 @@ from uuid import UUID, uuid4
 import psutil
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from bench.measured import measured
 from server.kit import db
 from server.kit.ids import uuid7
-from server.ledger import reads, service, store
+from server.ledger import service, store
 from server.ledger.model import (
-    BUCKET,
     Act,
     Actor,
     ActorKind,
     Entry,
     Place,
-    ReadPurpose,
-    Screen,
     facts_text,
     genesis,
     link,
     seal_detail,
 )
 from server.ledger.verify import verify
+from server.reads import service as reads
+from server.reads.model import BUCKET, ReadPurpose, Screen
 from server.rights.service import tell_of_alert
 from tests.ledger.chains import append_some, bare_company, bare_world, enrolled
 from tests.proofs import Report, Row, at_most, size
-from tests.stage import Stage, stage
+from tests.stage import Stage
 from tests.world import NOW, World
 
 AT_ONCE: Final = 16
@@ -268,7 +268,7 @@ async def _closing(
     over = NOW + (sizes.buckets + 1) * BUCKET
     began_s = time.perf_counter()
     async with db.tenant(world.pool, world.company_id) as conn:
-        closed = await reads.close_read_buckets(conn, world.company_id, over)
+        closed = await reads.close_buckets(conn, world.company_id, over)
     close_ms = 1e3 * (time.perf_counter() - began_s) / closed
     report.add(
         Row(
@@ -360,19 +360,5 @@ def _cpu_s(process: psutil.Process) -> float:
     return used.user + used.system
 
 
-async def _on_a_stage(report: Report) -> None:
-    async with stage() as at:
-        await measure(at, SIZES[size()], report)
-
-
-def main() -> int:
-    report = Report(name="ledger")
-    asyncio.run(_on_a_stage(report))
-    report.publish()
-    for row in report.unmet:
-        print(f"Falls short: {row.figure}: {row.value} {row.unit} (target {row.target})")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(measured("ledger", lambda at, report: measure(at, SIZES[size()], report)))

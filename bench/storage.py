@@ -17,10 +17,11 @@ from server.kit.db import Connection
 from server.tracking import codec, service
 from server.tracking.compaction import compact
 from server.tracking.compaction_store import LooseHour
-from server.tracking.model import ChunkRow, Positions, ReadPurpose, from_ms
+from server.tracking.model import ChunkRow, Positions, TrackPurpose, from_ms
 from server.uploads import store
 from server.uploads.model import Deposit
 from server.vault.model import Category
+from tests.deposits import deposit
 from tests.proofs import Report, Row, at_least, at_most
 from tests.stage import Stage
 from tests.world import add_company, add_driver
@@ -69,7 +70,10 @@ async def _weigh(
     ]
     before = await _bytes(at, "chunk")
     for turn in zip(*of_driver, strict=True):
-        deposits = [_deposit(gate, row) for gate, row in zip(drivers, turn, strict=True)]
+        deposits = [
+            deposit(gate, row, stored_at=row.last_at)
+            for gate, row in zip(drivers, turn, strict=True)
+        ]
         await store.store(conn, store.STORE_OR_SKIP, deposits)
     grown = await _bytes(at, "chunk") - before
     plain = await _bytes(at, "position_row") / max(1, await _count(at, "position_row"))
@@ -111,7 +115,9 @@ async def _compacted(
     fleet = [await _driver(at) for _ in range(drivers)]
     for seed, gate in enumerate(fleet):
         rows = await _rows(at, gate, seed, count=count, step_s=step_s, per_upload=per_upload)
-        await store.store(conn, store.STORE_OR_SKIP, [_deposit(gate, row) for row in rows])
+        await store.store(
+            conn, store.STORE_OR_SKIP, [deposit(gate, row, stored_at=row.last_at) for row in rows]
+        )
         if gate is fleet[0]:
             first = rows
             _say_read(report, f"{name}, as uploaded", None, *await _read(at, gate, rows))
@@ -146,7 +152,7 @@ async def _read(at: Stage, gate: Gate, rows: list[ChunkRow]) -> tuple[float, int
                 gate.driver_id,
                 rows[0].first_at,
                 rows[-1].last_at + timedelta(seconds=1),
-                purpose=ReadPurpose.SUBJECT_ACCESS,
+                purpose=TrackPurpose.SUBJECT_ACCESS,
                 now=BEGAN,
             )
         took_ms.append(1000 * (time.perf_counter() - began))
@@ -178,7 +184,10 @@ async def _against_copy(at: Stage, conn: Connection, report: Report, *, batches:
     ]
     statement_s = copy_s = 0.0
     for turn in zip(*of_driver, strict=True):
-        deposits = [_deposit(gate, row) for gate, row in zip(drivers, turn, strict=True)]
+        deposits = [
+            deposit(gate, row, stored_at=row.last_at)
+            for gate, row in zip(drivers, turn, strict=True)
+        ]
         began = time.perf_counter()
         await store.store(conn, store.STORE_OR_SKIP, deposits)
         middle = time.perf_counter()
@@ -202,15 +211,15 @@ async def _against_copy(at: Stage, conn: Connection, report: Report, *, batches:
     )
 
 
-def _record(deposit: Deposit) -> tuple[object, ...]:
-    [row] = deposit.rows
+def _record(one: Deposit) -> tuple[object, ...]:
+    [row] = one.rows
     return (
-        deposit.company_id,
-        deposit.driver_id,
+        one.company_id,
+        one.driver_id,
         row.last_at,
         row.upload_id,
         row.first_at,
-        deposit.stored_at,
+        one.stored_at,
         row.size,
         row.key_id,
         row.blob,
@@ -245,17 +254,3 @@ async def _rows(
         blob = codec.seal(key, packed, row_id=upload_id, schema=codec.CHUNK_SCHEMA)
         rows.append(ChunkRow(upload_id, first_at, last_at, time_ms.size, key.key_id, blob))
     return rows
-
-
-def _deposit(gate: Gate, row: ChunkRow) -> Deposit:
-    return Deposit(
-        company_id=gate.company_id,
-        driver_id=gate.driver_id,
-        epoch=gate.epoch,
-        rev=gate.rev,
-        credential_epoch=gate.credential_epoch,
-        key_epoch=gate.key_epoch,
-        only_latest=False,
-        stored_at=row.last_at,
-        rows=(row,),
-    )

@@ -20,7 +20,6 @@ from uuid import UUID
 import uvloop
 
 from server import databases, running, settings
-from server.consent import receipts
 from server.demo import show
 from server.kit import localpg, logs
 from server.kit.db import PostgresUnreachable, UnsafePostgres
@@ -28,6 +27,7 @@ from server.kit.errors import DomainError
 from server.kit.http_server import CannotListen, ParserUnsafe
 from server.kit.migrate import SchemaTooNew, SchemaUnreadable
 from server.kit.web import utc_now
+from server.receipts.verification import ReceiptRefused, verify_receipt
 from server.settings import Settings, SettingsInvalid
 from server.vault.kek import KekUnusable
 
@@ -46,7 +46,7 @@ TOLD: Final = (
     ParserUnsafe,
     show.TracksMissing,
     DomainError,
-    receipts.ReceiptRefused,
+    ReceiptRefused,
     running.LedgerBroken,
 )
 PR_SET_PDEATHSIG: Final = 1
@@ -153,7 +153,7 @@ async def _verify_ledger(chosen: argparse.Namespace, found: Settings, _stop: asy
 async def _verify_receipt(
     chosen: argparse.Namespace, _found: Settings, _stop: asyncio.Event
 ) -> None:
-    said = receipts.verify_receipt(chosen.file, chosen.public_key, chosen.signature)
+    said = verify_receipt(chosen.file, chosen.public_key, chosen.signature)
     for sentence in said:
         sys.stdout.write(f"{sentence}\n")
 

@@ -13,6 +13,8 @@ from server.controllers.web import ENDPOINTS as CONTROLLERS
 from server.credentials.access import PUBLIC_ORIGIN, SECURITY_SCHEMES, VAULT, authorize
 from server.credentials.web import ENDPOINTS as CREDENTIALS
 from server.databases import Opened
+from server.delivery.ports import ports_of
+from server.delivery.web import ENDPOINTS as DELIVERIES
 from server.devices.web import ENDPOINTS as DEVICES
 from server.erasure.web import ENDPOINTS as ERASURE
 from server.gate.handover import writing_down
@@ -29,11 +31,11 @@ from server.links import web as links
 from server.live import web as live
 from server.log_in.web import ENDPOINTS as LOG_IN
 from server.log_in.web import logging_in
-from server.notices.ports import ports_of
 from server.notices.web import ENDPOINTS as NOTICES
 from server.notices.web import WAYS_OUT
 from server.pages import web as pages
 from server.policies import web as policies
+from server.receipts.web import ENDPOINTS as RECEIPTS
 from server.rights import service as rights
 from server.rights.web import ENDPOINTS as RIGHTS
 from server.rights.web import counting, noticing_unknown_ids
@@ -53,11 +55,13 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *CREDENTIALS,
     *VEHICLES,
     *NOTICES,
+    *DELIVERIES,
     *policies.ENDPOINTS,
     *CLARIFICATIONS,
     *SHIFTS,
     *GUARDIANS,
     *CONSENT,
+    *RECEIPTS,
     *CONTROLLERS,
     *DEVICES,
     *INVITATIONS,

@@ -13,10 +13,13 @@ from uuid import UUID
 import structlog
 
 from server.accounts import service as accounts
+from server.consent import expiry
 from server.consent import service as consent
 from server.consent.acts import message_consents
 from server.controllers import transfer
 from server.databases import Opened
+from server.delivery.deliverer import Deliverer
+from server.delivery.ports import ports_of
 from server.erasure import saga
 from server.erasure.web import ERASE_DUE
 from server.gate import service as gate
@@ -24,14 +27,15 @@ from server.kit import db
 from server.kit.jobs import Jobs, Payload
 from server.kit.problem import where
 from server.kit.web import Clock
-from server.ledger import reads, retention
 from server.ledger import service as ledger
+from server.links import arrivals
 from server.links import service as links
-from server.notices.delivery import Deliverer
-from server.notices.ports import ports_of
 from server.notices.service import DELIVER_NOTICE
 from server.policies import service as policies
 from server.policies.model import Edition
+from server.reads import retention
+from server.reads import service as reads
+from server.rights.service import tell_of_alert
 from server.settings import Settings
 from server.shifts import service as shifts
 from server.tracking import compaction
@@ -48,6 +52,7 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
     pool, vault = opened.pool, opened.vault
     ports = ports_of(settings.smtp, settings.sms, settings.push)
     deliverer = Deliverer(pool, vault, ports, consents=message_consents, clock=clock)
+    looks = reads.Reads(pool, tell_of_alert)
 
     async def erase_due(payload: Payload) -> None:
         await saga.run_due(
@@ -60,9 +65,9 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
 
     # One transaction each, its ledger entries last.
     transactions: Mapping[str, Statements] = {
-        "close_read_buckets": reads.close_read_buckets,
+        "close_read_buckets": reads.close_buckets,
         "end_forgotten_shifts": shifts.end_forgotten,
-        "expire_consents": consent.expire_due,
+        "expire_consents": expiry.expire_due,
         "remind_of_shifts": shifts.remind,
         "ship_editions": policies.ship,
         "sweep_gate_closings": gate.sweep_closings,
@@ -79,9 +84,11 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
         "enrol_in_ledger": partial(ledger.enrol_missing, pool, vault),
         "erase_due": partial(saga.run_due, pool, vault, tell=deliverer.deliver_to),
         "keep_checkpoints": partial(ledger.keep_checkpoint, pool, vault),
-        "note_arrivals": partial(links.note_arrivals, pool, vault),
+        "note_arrivals": partial(arrivals.note_due, pool, vault, looks),
     }
     daily: Mapping[str, Work] = {
+        "forget_links": partial(_in_transaction, pool, links.forget_ended),
+        "tell_of_expiring_consents": partial(_in_transaction, pool, expiry.tell_expiring),
         "forget_old_reads": partial(retention.forget_old_reads, opened.dsn),
     }
     return Jobs(

@@ -10,6 +10,7 @@ from server import databases
 from server.accounts import service as accounts
 from server.accounts.model import Locale, NewMember
 from server.app import create_app, create_ops_app
+from server.audit.command import SOUND, verify_all
 from server.background import jobs_of
 from server.consent import service as consent
 from server.credentials.model import Role
@@ -19,7 +20,6 @@ from server.kit.http_connection import Limits
 from server.kit.http_server import Address, listening
 from server.kit.ops import METRICS
 from server.kit.web import Clock, utc_now
-from server.ledger.command import SOUND, verify_all
 from server.policies import service as policies
 from server.settings import Settings
 

@@ -9,9 +9,9 @@ from typing import Final, TypeAlias
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from server.accounts.logins import EmailUnreadable, canonical_email
+from server.delivery.ports import SmtpServer
 from server.kit.countries import COUNTRIES
 from server.kit.outgoing import Destination, is_loopback, is_safe_url
-from server.notices.ports import SmtpServer
 
 Network: TypeAlias = IPv4Network | IPv6Network
 

@@ -13,6 +13,7 @@ from server.invitations.web import ENDPOINTS as INVITATIONS
 from server.kit.api import Endpoint
 from server.log_in.web import ENDPOINTS as LOG_IN
 from server.policies.web import ENDPOINTS as PUBLISHING
+from server.receipts.web import ENDPOINTS as RECEIPTS
 from server.shifts.web import ENDPOINTS as SHIFTS
 from server.tracking.web import ENDPOINTS as READING
 from server.uploads.web import ENDPOINTS as UPLOADING
@@ -21,5 +22,5 @@ from server.vehicles.web import ENDPOINTS as VEHICLES
 ACCOUNTS: Final[tuple[Endpoint, ...]] = (*LOG_IN, *MEMBERS, *CREDENTIALS, *VEHICLES)
 ATTESTATIONS: Final[tuple[Endpoint, ...]] = (*INVITATIONS, *ATTESTING, *GUARDIANS)
 POLICIES: Final[tuple[Endpoint, ...]] = (*PUBLISHING, *CLARIFYING, *CONTROLLING)
-CONSENT: Final[tuple[Endpoint, ...]] = (*CONSENTING, *SHIFTS)
+CONSENT: Final[tuple[Endpoint, ...]] = (*CONSENTING, *RECEIPTS, *SHIFTS)
 TRACKING: Final[tuple[Endpoint, ...]] = (*UPLOADING, *READING)

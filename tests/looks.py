@@ -7,8 +7,9 @@ from uuid import UUID
 from server.gate.handover import Viewing
 from server.kit.db import Pool
 from server.kit.ids import uuid7
-from server.ledger.model import Actor, ActorKind, ReadPurpose, Screen
-from server.ledger.reads import Reads
+from server.ledger.model import Actor, ActorKind
+from server.reads.model import ReadPurpose, Screen
+from server.reads.service import Reads
 from server.rights.service import tell_of_alert
 
 

@@ -77,6 +77,12 @@ class Report:
         return path
 
 
+def ended(report: Report, folder: Path = FOLDER) -> int:
+    """Publish what a proof found; return the status its process ends with."""
+    report.publish(folder)
+    return 1 if report.unmet else 0
+
+
 def at_most(figure: str, value: float, limit: float, *, unit: str = "", note: str = "") -> Row:
     return Row(
         figure=figure,

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 from uuid import uuid4
 
 from aiohttp import ClientSession
@@ -16,6 +17,7 @@ from server.demo import fleet
 from server.demo.api import Api
 from server.demo.clock import FastClock
 from server.demo.company import DemoCompany
+from server.kit.jobs import Jobs
 from server.running import Running
 from server.settings import Settings
 from tests.conftest import Databases, copy_databases
@@ -61,15 +63,30 @@ def say_nothing(_sentence: str) -> None:
     """Keep the terminal's sentences out of the tests' output."""
 
 
+def nothing_to_do(*_: object) -> Jobs:
+    return Jobs(queued={}, every_minute={})
+
+
 @asynccontextmanager
 async def demo(
-    server_dsn: str, home: Path, *, driving: bool = True, speed: float = SPEED
+    server_dsn: str,
+    home: Path,
+    *,
+    driving: bool = True,
+    speed: float = SPEED,
+    background: bool = True,
 ) -> AsyncGenerator[Demo]:
-    """Serve the demo on fresh databases; with ``driving`` its fleet is on the road."""
+    """Serve the demo on fresh databases; with ``driving`` its fleet is on the road.
+
+    Without ``background`` only a request changes anything: there are no jobs, nor what is due each
+    minute or day.
+    """
     databases = await copy_databases(server_dsn, f"demo_{uuid4().hex}")
     dsns = databases_of.Databases(main=databases.main, keys=databases.keys)
     clock = FastClock.beginning(NOW, speed=speed)
     async with AsyncExitStack() as stack:
+        if not background:
+            stack.enter_context(patch.object(running, "jobs_of", nothing_to_do))
         served = await stack.enter_async_context(
             running.server(settings(home, databases), dsns, clock=clock, say=say_nothing)
         )

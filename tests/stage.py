@@ -1,11 +1,13 @@
 """A durable PostgreSQL with both databases migrated: where proofs and benches run."""
 
+import asyncio
 import os
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 
@@ -18,14 +20,22 @@ from tests.world import NOW
 
 POOL_MAX = 20
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """Both databases as the owner, and what a process of the server holds."""
+class Place:
+    """Where to run: both databases as the owner, and the key file."""
 
     main: str
     keys: str
     kek: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage(Place):
+    """The place, and what a process of the server holds there."""
+
     data: Path | None
     """Where its PostgreSQL keeps its files; None if that is not its own."""
     postgres_pid: int | None
@@ -50,33 +60,43 @@ async def stage() -> AsyncGenerator[Stage]:
         main, keys = server.dsn("main"), server.dsn("keys")
         await migrate(main, "main")
         await migrate(keys, "keys")
+        place = Place(main=main, keys=keys, kek=folder / "kek")
         yield await stack.enter_async_context(
-            stage_on(
-                main=main,
-                keys=keys,
-                kek=folder / "kek",
-                data=server.data,
-                postgres_pid=server.pid,
-            )
+            stage_on(place, data=server.data, postgres_pid=server.pid)
         )
 
 
 @asynccontextmanager
 async def stage_on(
-    *, main: str, keys: str, kek: Path, data: Path | None = None, postgres_pid: int | None = None
+    place: Place,
+    *,
+    data: Path | None = None,
+    postgres_pid: int | None = None,
+    pool_max: int = POOL_MAX,
 ) -> AsyncGenerator[Stage]:
     """Open what a process of the server holds on databases that are there."""
     async with AsyncExitStack() as stack:
-        owner = await asyncpg.connect(main)
+        owner = await asyncpg.connect(place.main)
         stack.push_async_callback(owner.close)
-        keys_pool = await stack.enter_async_context(pool(keys, role=ROLE_KEYS))
+        keys_pool = await stack.enter_async_context(pool(place.keys, role=ROLE_KEYS))
+        opened = pool(place.main, role=ROLE_APP, size_max=pool_max)
         yield Stage(
-            main=main,
-            keys=keys,
-            kek=kek,
+            main=place.main,
+            keys=place.keys,
+            kek=place.kek,
             data=data,
             postgres_pid=postgres_pid,
-            pool=await stack.enter_async_context(pool(main, role=ROLE_APP, size_max=POOL_MAX)),
-            vault=await open_vault(keys_pool, load(kek), NOW),
+            pool=await stack.enter_async_context(opened),
+            vault=await open_vault(keys_pool, load(place.kek), NOW),
             owner=owner,
         )
+
+
+def on_a_stage(work: Callable[[Stage], Awaitable[T]]) -> T:
+    """Do this on a stage of its own, and nothing beside it; return what it found."""
+
+    async def on_it() -> T:
+        async with stage() as at:
+            return await work(at)
+
+    return asyncio.run(on_it())

@@ -33,6 +33,9 @@ PROGRAM: Final = tuple(
 FILE_LINES_MAX: Final = 400
 FUNCTION_LINES_MAX: Final = 70
 FEATURE_FILES_MAX: Final = 8
+# The kit's modules have no more in common than that they know nothing of the business, and the demo
+# is a play with a module for each of its parts: neither is a feature that one keeps in mind whole.
+NO_FEATURES: Final = frozenset({"kit", "demo"})
 # Read the wall's clock: what entries are given as their clock, and a row-level policy, which takes
 # no parameters and only narrows what a job with a clock of its own may delete.
 CLOCKS: Final = frozenset({"server/kit/web.py", "migrations/main/0018_reads.sql"})
@@ -91,6 +94,28 @@ def test_every_error_has_a_slug_of_its_own_and_a_title() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_no_file_is_longer_than_a_reader_keeps_in_mind(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= FILE_LINES_MAX
+
+
+def crowded(server: Path) -> dict[str, int]:
+    """Return the features with too many modules; one in a folder of a feature counts as well."""
+    features = (one for one in server.iterdir() if one.is_dir() and one.name not in NO_FEATURES)
+    modules = {
+        one.name: sum(path.name != "__init__.py" for path in one.rglob("*.py")) for one in features
+    }
+    return {name: count for name, count in modules.items() if count > FEATURE_FILES_MAX}
+
+
+def test_no_feature_has_more_files_than_a_reader_keeps_in_mind() -> None:
+    assert crowded(TOP / "server") == {}
+
+
+def test_control_a_feature_with_one_file_too_many_is_found(tmp_path: Path) -> None:
+    for feature, files in {"full": 8, "crowded": 9, "kit": 9}.items():
+        (tmp_path / feature / "within").mkdir(parents=True)
+        for name in ("__init__", "within/__init__", "within/model", *map(str, range(files - 1))):
+            (tmp_path / feature / f"{name}.py").touch()
+
+    assert crowded(tmp_path) == {"crowded": 9}
 
 
 def test_no_function_is_longer_than_a_screen() -> None:

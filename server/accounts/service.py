@@ -27,8 +27,9 @@ from server.credentials import service as credentials
 from server.credentials.model import MemberMissing, MemberState, MemberStateRefused, Role
 from server.gate import service as gate
 from server.kit import db, tokens
-from server.kit.cursors import cursor_of, place_of
+from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection, Pool
+from server.kit.errors import there
 from server.kit.ids import uuid7
 from server.kit.tokens import Token
 from server.ledger import service as ledger
@@ -80,10 +81,7 @@ async def company(conn: Connection, company_id: UUID) -> Company:
     ------
     CompanyMissing
     """
-    found = await store.company(conn, company_id)
-    if found is None:
-        raise CompanyMissing
-    return found
+    return there(await store.company(conn, company_id), CompanyMissing)
 
 
 async def rename(conn: Connection, company_id: UUID, name: str) -> None:
@@ -196,9 +194,7 @@ async def profile(conn: Connection, vault: Vault, company_id: UUID, member_id: U
     ------
     MemberMissing
     """
-    member = await store.member(conn, company_id, member_id)
-    if member is None:
-        raise MemberMissing
+    member = there(await store.member(conn, company_id, member_id), MemberMissing)
     return (await profiles(vault, company_id, [member]))[0]
 
 
@@ -365,9 +361,7 @@ async def _page(
     found = await store.members(
         conn, company_id, roles=roles, state=state, after=after, limit=limit + 1
     )
-    if len(found) <= limit:
-        return found, None
-    return found[:limit], cursor_of(found[limit - 1].member_id)
+    return page_of(found, limit, lambda one: cursor_of(one.member_id))
 
 
 async def _move(

@@ -13,6 +13,7 @@ from server.credentials.access import STAFF, VAULT, me
 from server.credentials.viewers import viewer
 from server.gate import service as gate
 from server.gate.model import GateMissing
+from server.gate.web import stopping
 from server.guardians import service as guardians
 from server.guardians.model import (
     BIRTH_YEAR_MAX,
@@ -21,7 +22,7 @@ from server.guardians.model import (
     GuardianConsentMissing,
 )
 from server.kit.api import Endpoint, endpoint
-from server.kit.web import COMPANY, POOL, now, transaction
+from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Wire
 
 Year = Annotated[int, Field(ge=BIRTH_YEAR_MIN, le=BIRTH_YEAR_MAX)]
@@ -66,7 +67,7 @@ async def state_birth_year(
     new = await guardians.seal_birth_year(
         request.app[VAULT], company_id, driver_id, body.birth_year, now=at
     )
-    async with gate.stopping(request.app[POOL], company_id, driver_id, now=at) as conn:
+    async with stopping(request, driver_id, at) as conn:
         void = await minors.state_birth_year(
             conn,
             company_id,
@@ -95,7 +96,7 @@ async def revoke_guardian_consent(
     recorded again.
     """
     at, company_id = now(request), request[COMPANY]
-    async with gate.stopping(request.app[POOL], company_id, driver_id, now=at) as conn:
+    async with stopping(request, driver_id, at) as conn:
         void = await minors.revoke_guardian_consent(
             conn, company_id, driver_id, by=viewer(request), by_member=me(request), now=at
         )

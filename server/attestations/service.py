@@ -8,7 +8,6 @@ from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
-from server.accounts import service as accounts
 from server.attestations import store
 from server.attestations.model import (
     Attestation,
@@ -22,6 +21,7 @@ from server.consent import service as consent
 from server.guardians import service as guardians
 from server.guardians.model import BirthYearMissing
 from server.kit.db import Connection
+from server.kit.errors import there
 from server.kit.wire import rfc3339
 from server.ledger import service as ledger
 from server.ledger.model import Act, Actor, ActorKind
@@ -87,10 +87,7 @@ async def attestation(conn: Connection, company_id: UUID, driver_id: UUID) -> At
     ------
     AttestationMissing
     """
-    found = await store.attestation(conn, company_id, driver_id)
-    if found is None:
-        raise AttestationMissing
-    return found
+    return there(await store.attestation(conn, company_id, driver_id), AttestationMissing)
 
 
 async def dispute(
@@ -134,15 +131,9 @@ async def _dispute_told(
     ):
         return Dispute(disputed_at=found.disputed_at or now, invalidated=(), set_apart=0)
     positions = await tracking.set_apart(conn, company_id, driver_id, now=now)
-    for member_id in await accounts.main_users(conn, company_id):
-        await notices.queue(
-            conn,
-            company_id,
-            member_id,
-            NoticeKind.ATTESTATION_DISPUTED,
-            {"driver": str(driver_id), "disputed_at": rfc3339(now)},
-            now=now,
-        )
+    told = {"driver": str(driver_id), "disputed_at": rfc3339(now)}
+    kind = NoticeKind.ATTESTATION_DISPUTED
+    await notices.queue_for_main_users(conn, company_id, kind, told, now=now)
     # From here on the head of the ledger is held.
     void = await consent.invalidate(conn, company_id, driver_id, now=now)
     invalidated = tuple(sorted(one.item.value for one in void))

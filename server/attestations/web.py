@@ -27,8 +27,8 @@ from server.consent.model import ConsentItem
 from server.credentials.access import DRIVER, STAFF, VAULT, me
 from server.credentials.model import Role
 from server.credentials.viewers import viewer
-from server.gate import service as gate
 from server.gate.model import GateMissing
+from server.gate.web import stopping
 from server.guardians import service as guardians
 from server.guardians.model import BirthYearImplausible, BirthYearMissing
 from server.invitations import service as invitations
@@ -38,13 +38,12 @@ from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Wire
 from server.notices import service as notices
 from server.policies.model import Document, EditionMissing
-
-EDITION_MAX: Final = 1_000_000
+from server.policies.wire import EditionNumber
 
 
 class EditionTold(Wire):
     document: Document
-    edition: Annotated[int, Field(ge=1, le=EDITION_MAX)]
+    edition: EditionNumber
 
 
 class Attested(Wire):
@@ -149,7 +148,7 @@ async def dispute_attestation(request: web.Request, *, query: DisputeQuery) -> D
     disputed, and nothing is void by it.
     """
     at, company_id = now(request), request[COMPANY]
-    async with gate.stopping(request.app[POOL], company_id, me(request), now=at) as conn:
+    async with stopping(request, me(request), at) as conn:
         found = await service.dispute(conn, company_id, me(request), of=query.of, now=at)
     await notices.drain(request.app[POOL], company_id, me(request))
     return DisputeView(

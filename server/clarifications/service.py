@@ -30,6 +30,7 @@ from server.clarifications.model import (
 )
 from server.kit import cursors
 from server.kit.db import Connection
+from server.kit.errors import there
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
 from server.ledger import service as ledger
@@ -87,9 +88,10 @@ async def ask(
         ),
     )
     await _insert(conn, company_id, asked)
-    for reader in await accounts.main_users(conn, company_id):
-        if reader != by_member:
-            await _tell(conn, company_id, reader, NoticeKind.CLARIFICATION_ASKED, asked, now)
+    kind = NoticeKind.CLARIFICATION_ASKED
+    await notices.queue_for_main_users(
+        conn, company_id, kind, _particulars(asked), but=by_member, now=now
+    )
     said: dict[str, Json] = {"question_sha256": _sha256(question.text)}
     await _enter(conn, company_id, Act.CLARIFICATION_ASKED, asked, by=by, detail=said, now=now)
     return (await _shown(conn, vault, company_id, [asked]))[0]
@@ -166,7 +168,7 @@ async def answer(
     )
     await store.close(conn, company_id, answered)
     kind = NoticeKind.CLARIFICATION_ANSWERED
-    await _tell(conn, company_id, found.member_id, kind, answered, now)
+    await notices.queue(conn, company_id, found.member_id, kind, _particulars(answered), now=now)
     said: dict[str, Json] = {"answer_sha256": _sha256(text)}
     act = Act.CLARIFICATION_ANSWERED
     await _enter(conn, company_id, act, answered, by=by, detail=said, now=now)
@@ -190,8 +192,9 @@ async def own(
     """
     before = None if cursor is None else cursors.place_of(cursor)
     found = await store.of_member(conn, company_id, member_id, before=before, limit=limit + 1)
-    page = found[:limit]
-    following = cursors.cursor_of(page[-1].clarification_id) if len(found) > limit else None
+    page, following = cursors.page_of(
+        found, limit, lambda one: cursors.cursor_of(one.clarification_id)
+    )
     return await _shown(conn, vault, company_id, page), following
 
 
@@ -215,8 +218,7 @@ async def asked(
     found = await store.open_first(
         conn, company_id, state=state, after=place_of(cursor), limit=limit + 1
     )
-    page = found[:limit]
-    following = Place.of(page[-1]).cursor() if len(found) > limit else None
+    page, following = cursors.page_of(found, limit, lambda one: Place.of(one).cursor())
     return await _shown(conn, vault, company_id, page), following
 
 
@@ -261,26 +263,16 @@ async def _insert(conn: Connection, company_id: UUID, new: Clarification) -> Non
 
 
 async def _locked(conn: Connection, company_id: UUID, clarification_id: UUID) -> Clarification:
-    found = await store.lock(conn, company_id, clarification_id)
-    if found is None:
-        raise ClarificationMissing
-    return found
+    return there(await store.lock(conn, company_id, clarification_id), ClarificationMissing)
 
 
-async def _tell(
-    conn: Connection,
-    company_id: UUID,
-    reader: UUID,
-    kind: NoticeKind,
-    about: Clarification,
-    now: datetime,
-) -> None:
-    told = {
+def _particulars(about: Clarification) -> dict[str, str]:
+    """Return which question a notice is about, and never what it says."""
+    return {
         "document": about.document.value,
         "edition": str(about.edition),
         "asked_at": rfc3339(about.asked_at),
     }
-    await notices.queue(conn, company_id, reader, kind, told, now=now)
 
 
 async def _enter(

@@ -26,7 +26,7 @@ from server.consent.model import (
     next_consent,
 )
 from server.gate import service as gate
-from server.gate.model import CLOCK_AHEAD_MAX, USUAL_REACH, GateMissing
+from server.gate.model import CLOCK_AHEAD_MAX, USUAL_REACH, GateItem, GateMissing
 from server.kit.db import Connection
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
@@ -85,7 +85,14 @@ class Change:
     guardian_id: UUID | None = None
     """The record of a guardian that a minor's own consent rests on."""
     held: Consent | None = None
-    """What goes on under another controller: since when and until when it holds stays as it was."""
+    """What goes on, renewed or under another controller: since when it is given stays as it was."""
+    until: datetime | None = None
+    """When what is given runs out; None: as long as a consent holds that is given now."""
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the driver answers now; else they agreed to it before."""
+        return self.who.actor is ConsentActor.DRIVER and self.until is None
 
 
 async def cells_of(conn: Connection, company_id: UUID, driver_id: UUID) -> Cells:
@@ -126,8 +133,7 @@ async def enact(
     # Giving again must never reach behind the withdrawal.
     at = at if before is None else max(at, before.recorded_at)
     epoch = await _move_gate(conn, company_id, cells, change, at)
-    if change.held is None:  # else nobody opens or bounds anything
-        await _move_window(conn, company_id, change, at)
+    await _move_window(conn, company_id, change, at)
     if change.item is ConsentItem.MARKETING:
         await _move_marketing(conn, company_id, change, at)
     if change.states[-1] is ConsentState.WITHDRAWN and change.who.actor is ConsentActor.DRIVER:
@@ -217,13 +223,9 @@ def _draft(
         recorded_at=at,
         notice=change.notice if asked or before is None else before.notice,
         terms=change.terms if is_given else None,
-        valid_until=_valid_until(change, at) if is_given else None,
+        valid_until=(change.until or at + VALID_FOR) if is_given else None,
         held_since=change.held.given_at if is_given and change.held is not None else None,
     )
-
-
-def _valid_until(change: Change, at: datetime) -> datetime | None:
-    return at + VALID_FOR if change.held is None else change.held.valid_until
 
 
 async def _move_gate(
@@ -237,7 +239,9 @@ async def _move_gate(
     before = cells[change.item].decision
     drafted = _draft(before, change, after, 0, at)
     since = drafted.given_at
-    if since is not None and before is not None and before.state in TAKEN:
+    if since is not None and change.held is not None:
+        since = await _shown_since(conn, company_id, change, gate_item)
+    elif since is not None and before is not None and before.state in TAKEN:
         # A phone's clock may be fast: what came in before it was taken away says it is from later.
         since = max(since, before.recorded_at + CLOCK_AHEAD_MAX)
     return await gate.set_consent(
@@ -251,17 +255,35 @@ async def _move_gate(
     )
 
 
+async def _shown_since(
+    conn: Connection, company_id: UUID, change: Change, item: GateItem
+) -> datetime | None:
+    """Return from when on positions are shown of a consent that goes on: what was hidden stays so.
+
+    That may be later than it was given, if it had been taken away just before.
+    """
+    found = await gate.read(conn, company_id, change.driver_id)
+    return {
+        GateItem.LOCATION: found.location_since,
+        GateItem.DISPATCH_TRACKING: found.dispatch_since,
+        GateItem.PLAN_FACT: found.plan_fact_since,
+    }[item]
+
+
 async def _move_window(conn: Connection, company_id: UUID, change: Change, at: datetime) -> None:
     """Open, bound or close the window; what nothing may be recorded for any more ends."""
     after = change.states[-1]
     if change.item not in GATE_ITEMS:
         return
     if after is ConsentState.GIVEN:
-        await shifts.fit_window(conn, company_id, change.driver_id, now=at)
+        if change.is_answer:  # else nobody opens or bounds anything
+            await shifts.fit_window(conn, company_id, change.driver_id, now=at)
     elif after not in ASKED:
         found = await gate.read(conn, company_id, change.driver_id)
         if not found.is_consented:
-            await shifts.end(conn, company_id, change.driver_id, by=ShiftEnd.WITHDRAWAL, now=at)
+            nobodys_no = change.who.actor is ConsentActor.SYSTEM
+            by = ShiftEnd.CONSENT_ENDED if nobodys_no else ShiftEnd.WITHDRAWAL
+            await shifts.end(conn, company_id, change.driver_id, by=by, now=at)
 
 
 async def _move_marketing(conn: Connection, company_id: UUID, change: Change, at: datetime) -> None:
@@ -284,6 +306,7 @@ async def _write(
     """Add the act to the ledger and to the history."""
     text = record.canonical(document)
     digest, nonce = record.digest(text), secrets.token_bytes(NONCE_BYTES)
+    whole = replace(draft, record=text, record_sha256=digest, nonce=nonce)
     place = await ledger.append(
         conn,
         company_id,
@@ -295,10 +318,11 @@ async def _write(
             "item": draft.item.value,
             "epoch": draft.epoch,
             "commitment": record.commitment(nonce, text).hex(),
+            "row": record.row_commitment(whole).hex(),
         },
         now=now,
     )
-    whole = replace(draft, record=text, record_sha256=digest, nonce=nonce, ledger_index=place.index)
+    whole = replace(whole, ledger_index=place.index)
     await store.append(conn, company_id, whole)
     return whole
 
@@ -307,8 +331,7 @@ async def _clarified(
     conn: Connection, company_id: UUID, change: Change, at: datetime
 ) -> Clarified | None:
     """Return what the driver had asked about the notice they answer by; None of other acts."""
-    answers = change.held is None and change.who.actor is ConsentActor.DRIVER
-    if change.notice is None or not answers:
+    if change.notice is None or not change.is_answer:
         return None
     return await clarifications.answered_before(
         conn, company_id, change.driver_id, Document.DRIVER_NOTICE, change.notice.edition, at

@@ -4,17 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from server.accounts.model import Locale
 from server.gate.model import GateItem, Reach, Source
 from server.kit.errors import Conflict, Invalid, NotFound
+from server.kit.wire import rfc3339
 from server.policies.model import Document, Edition
-from server.shifts.model import Shift, ShiftState, shift_state
 
 VALID_FOR: Final = timedelta(days=365)
 """How long a consent holds before it has to be given anew."""
+RENEWABLE_FOR: Final = timedelta(days=30)
+"""How long before its end a consent can be given again, so that it goes on."""
 
 
 class ConsentItem(StrEnum):
@@ -196,7 +198,7 @@ class Consent:
     terms: LocationTerms | None = None
     valid_until: datetime | None = None
     held_since: datetime | None = None
-    """Since when it is given, where it was written down anew for another controller."""
+    """Since when it is given, where it went on: renewed, or under another controller."""
     record: str | None = field(default=None, repr=False)
     """The whole record as canonical JSON; None in what is older than records."""
     record_sha256: bytes | None = None
@@ -226,11 +228,36 @@ class ConsentCell:
     def is_given(self) -> bool:
         return self.state is ConsentState.GIVEN
 
+    def has_run_out(self, at: datetime) -> bool:
+        """Tell whether it is given and its time is over: nobody wrote down yet that it expired."""
+        return self.valid_until is not None and self.valid_until <= at
+
     def is_given_otherwise(self, answered: Answer) -> bool:
         """Tell whether it is given, but by another notice or on other terms."""
         given = self.decision if self.is_given else None
         asked = (answered.notice, answered.terms_given)
         return given is not None and (given.notice, given.terms) != asked
+
+    def is_renewed_by(self, answered: Answer, at: datetime) -> bool:
+        """Tell whether the answer gives again, near its end, what is given already.
+
+        That is what the same edition says, in whatever language, on the same terms.
+
+        Raises
+        ------
+        ConsentRenewalEarly
+            It would renew it word for word, but its end is not near.
+        """
+        given = self.decision if self.is_given and answered.act is ConsentAct.GIVE else None
+        if given is None or given.valid_until is None or given.notice is None:
+            return False
+        renewable_from = given.valid_until - RENEWABLE_FOR
+        if at < renewable_from:
+            if self.is_given_otherwise(answered):
+                return False
+            raise ConsentRenewalEarly(renewable_from)
+        said = (given.notice.edition, given.terms)
+        return said == (answered.notice.edition, answered.terms_given)
 
     def is_given_before(self, edition: Edition) -> bool:
         """Tell whether it is given, but not with the edition in force."""
@@ -239,8 +266,10 @@ class ConsentCell:
         notice = self.decision.notice
         if edition.document is Document.DRIVER_NOTICE and notice is not None:
             return notice.edition < edition.edition
-        # Of the other documents a consent does not name the edition.
-        return self.given_at is not None and self.given_at < edition.effective_at
+        # Of the other documents a consent does not name the edition. It runs from the last answer.
+        until = self.decision.valid_until
+        answered_at = self.decision.recorded_at if until is None else until - VALID_FOR
+        return answered_at < edition.effective_at
 
     @property
     def changed_at(self) -> datetime | None:
@@ -280,15 +309,13 @@ class RecordPage:
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverStates:
-    """What others see of a driver's consents and shift."""
+class Standing(NamedTuple):
+    """How one of a driver's consents stands."""
 
-    consents: Mapping[ConsentItem, ConsentState]
-    shift: Shift | None
-
-    def shift_state(self, now: datetime) -> ShiftState:
-        return shift_state(self.shift, now)
+    given_at: datetime | None
+    """None when it is not given."""
+    taken_back_at: datetime | None
+    """When the driver last withdrew or disputed it."""
 
 
 def next_consent(state: ConsentState, act: ConsentAct, actor: ConsentActor) -> ConsentState:
@@ -313,6 +340,14 @@ class ConsentActionRefused(Conflict):
 
     def __init__(self, state: ConsentState, act: ConsentAct) -> None:
         super().__init__(f"Cannot {act} a consent that is {_words(state)}.")
+
+
+class ConsentRenewalEarly(ConsentActionRefused):
+    slug = "consent-renewal-early"
+    title = "The consent is given, and its end is not near"
+
+    def __init__(self, renewable_from: datetime) -> None:
+        Conflict.__init__(self, f"It can be given again from {rfc3339(renewable_from)}.")
 
 
 class ConsentChangedMeanwhile(Conflict):

@@ -22,9 +22,11 @@ from server.consent.model import (
     ConsentItem,
     ConsentRecordIncomplete,
     ConsentState,
+    NoticeShown,
     Signature,
 )
 from server.kit.wire import rfc3339
+from server.ledger.model import instant_text
 from server.policies.model import Clarified
 
 SCHEMA_FILE: Final = Path(__file__).parent / "schemas" / "consent_record.json"
@@ -50,13 +52,15 @@ class Processing:
 
 
 _APP: Final = "by the driver's app, on the driver's device"
+UNTIL_ERASURE: Final = "until the account is erased"
+"""Of what nothing removes sooner: a record promises no time that no job keeps."""
 PROCESSING: Final[Mapping[ConsentItem, Processing]] = {
     ConsentItem.LOCATION: Processing(
         kind="capability",
         data=("position", "time", "accuracy", "speed", "heading", "altitude", "battery level"),
         collected=_APP,
         processed="stored sealed, for the uses that are consented to as well",
-        kept_for="P60D",
+        kept_for=UNTIL_ERASURE,
     ),
     ConsentItem.DISPATCH_TRACKING: Processing(
         kind="use",
@@ -70,7 +74,7 @@ PROCESSING: Final[Mapping[ConsentItem, Processing]] = {
         data=("track", "stays at stops", "times of arrival and departure"),
         collected=_APP,
         processed="compared with the planned route",
-        kept_for="P1Y",
+        kept_for=UNTIL_ERASURE,
     ),
     ConsentItem.CUSTOMER_LINK: Processing(
         kind="use",
@@ -85,7 +89,7 @@ PROCESSING: Final[Mapping[ConsentItem, Processing]] = {
         data=("device address for messages",),
         collected="by the driver",
         processed="messages about the work are shown on the device",
-        kept_for="P1Y",
+        kept_for=UNTIL_ERASURE,
         recipients=("the messaging provider",),
     ),
     ConsentItem.MARKETING: Processing(
@@ -93,7 +97,7 @@ PROCESSING: Final[Mapping[ConsentItem, Processing]] = {
         data=("e-mail", "phone"),
         collected="by the driver",
         processed="messages about offers are sent",
-        kept_for="P1Y",
+        kept_for=UNTIL_ERASURE,
         recipients=("the messaging provider",),
     ),
 }
@@ -120,25 +124,17 @@ def written(
     signature: Signature | None = None,
     clarified: Clarified | None = None,
 ) -> Document:
-    """Return the record of an act that the driver was asked about with a notice.
+    """Return the record of a question, or of an answer with the notice that was read before.
 
     Raises
     ------
     ConsentRecordIncomplete
         The company has not stated what the law asks a consent to name.
     """
-    notice = act.notice
     document = {
         **_header(act, before),
         "pii_processing": {
-            "privacy_notice": {
-                "document": "driver_notice",
-                "edition": None if notice is None else notice.edition,
-                "language": None if notice is None else notice.language.value,
-                "sha256": None if notice is None else notice.sha256,
-                **({} if clarified is None else {"clarified": clarified.said()}),
-            },
-            "language": None if notice is None else notice.language.value,
+            **_shown(act.notice, clarified),
             "purposes": [_purpose(act, company)],
         },
         "party_identification": _parties(act, company),
@@ -156,9 +152,10 @@ def resting_on(guardian_id: UUID | None) -> Document:
     return {} if guardian_id is None else {_GUARDIAN: str(guardian_id)}
 
 
-def rests_on_guardian(document: Document) -> bool:
-    """Tell whether the driver consented as a minor, beside a guardian."""
-    return _GUARDIAN in document
+def guardian_of(document: Document) -> UUID | None:
+    """Return the guardian's record that a minor's consent rests on; None where none was needed."""
+    found = document.get(_GUARDIAN)
+    return None if found is None else UUID(found)
 
 
 def ended(act: Consent, before: Consent | None) -> Document:
@@ -190,6 +187,31 @@ def commitment(nonce: bytes, record: str) -> bytes:
     return hashlib.sha256(nonce + record.encode()).digest()
 
 
+def row_commitment(act: Consent) -> bytes:
+    """Return what binds all that is stored of an act, not only its record, to the ledger."""
+    notice, terms = act.notice, act.terms
+    said = {
+        "actor": act.actor.value,
+        "driver_id": str(act.driver_id),
+        "epoch": act.epoch,
+        "held_since": None if act.held_since is None else instant_text(act.held_since),
+        "item": act.item.value,
+        "notice": None
+        if notice is None
+        else [notice.edition, notice.language.value, notice.sha256],
+        "record_id": str(act.record_id),
+        "record_sha256": None if act.record_sha256 is None else act.record_sha256.hex(),
+        "recorded_at": instant_text(act.recorded_at),
+        "state": act.state.value,
+        "terms": None
+        if terms is None
+        else [terms.scope.value, sorted(one.value for one in terms.sources), terms.background],
+        "valid_until": None if act.valid_until is None else instant_text(act.valid_until),
+        "version": act.version,
+    }
+    return hashlib.sha256((act.nonce or b"") + rfc8785.dumps(said)).digest()
+
+
 def _header(act: Consent, before: Consent | None) -> Document:
     follows = None if before is None else before.record_sha256
     return {
@@ -198,6 +220,20 @@ def _header(act: Consent, before: Consent | None) -> Document:
         "pii_principal_id": str(act.driver_id),
         "follows": None if follows is None else follows.hex(),
     }
+
+
+def _shown(notice: NoticeShown | None, clarified: Clarified | None) -> Document:
+    """Return what is said of the text that was read; of a question, that is none."""
+    named: Document = {"document": "driver_notice"}
+    if notice is None:
+        return {"privacy_notice": named}
+    named |= {
+        "edition": notice.edition,
+        "language": notice.language.value,
+        "sha256": notice.sha256,
+        **({} if clarified is None else {"clarified": clarified.said()}),
+    }
+    return {"privacy_notice": named, "language": notice.language.value}
 
 
 def _purpose(act: Consent, company: Company) -> Document:
@@ -269,10 +305,12 @@ def _signed(signature: Signature | None) -> Document:
 
 def _validity(act: Consent, before: Consent | None) -> Document:
     """Return from when until when a consent holds, or held before it ended; never: one moment."""
-    begun = act.recorded_at
-    if before is not None and before.state is ConsentState.GIVEN:
-        begun = before.recorded_at if act.valid_until is None else begun
-    return {"from": rfc3339(begun), "until": rfc3339(act.valid_until or act.recorded_at)}
+    begun, over = act.recorded_at, act.valid_until or act.recorded_at
+    if act.valid_until is None and before is not None and before.state is ConsentState.GIVEN:
+        begun = before.recorded_at
+        # What ran out held until then, however late that is written down.
+        over = min(over, before.valid_until or over)
+    return {"from": rfc3339(begun), "until": rfc3339(over)}
 
 
 def _article_8_4(act: Consent, before: Consent | None, company: Company) -> Document:
@@ -341,10 +379,13 @@ def faults(document: Any, form: Mapping[str, Any] | None = None, at: str = "") -
     if isinstance(document, dict):
         properties = form.get("properties", {})
         yield from (f"{at}/{name}" for name in form.get("required", ()) if name not in document)
-        yield from (f"{at}/{name}" for name in document if name not in properties)
+        if form.get("additionalProperties") is False:
+            yield from (f"{at}/{name}" for name in document if name not in properties)
         for name, part in document.items():
             if name in properties:
                 yield from faults(part, properties[name], f"{at}/{name}")
     elif isinstance(document, list):
         for number, part in enumerate(document):
             yield from faults(part, form["items"], f"{at}/{number}")
+    if "if" in form and any(faults(document, form["if"], at)):
+        yield from faults(document, form["else"], at)

@@ -5,13 +5,15 @@ transaction: the gate, the shift and window it ends or bounds, the ledger, and i
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from server.accounts import service as accounts
 from server.accounts.model import BlockReason
-from server.consent import receipts, store
-from server.consent.acts import Change, Who, cells_of, enact, notice_of, refuse_outdated, take
+from server.consent import store
+from server.consent.acts import Change, Who, cells_of, enact, refuse_outdated, take
+from server.consent.expiry import settled_cells
 from server.consent.model import (
     Answer,
     Consent,
@@ -23,26 +25,22 @@ from server.consent.model import (
     Consents,
     ConsentState,
     ConsentTermsMisplaced,
-    DriverStates,
     RecordPage,
     SignatureMisplaced,
     next_consent,
 )
-from server.consent.receipts import Receipt
 from server.gate import service as gate
 from server.guardians import service as guardians
 from server.guardians.model import UNSTATED, Age
 from server.kit.cursors import cursor_of, place_of
 from server.kit.db import Connection
 from server.ledger import service as ledger
-from server.ledger.model import Act, Actor, ActorKind, genesis
+from server.ledger.model import Act, Actor, ActorKind
 from server.notices import service as notices
 from server.notices.kinds import NoticeKind
-from server.policies import service as policies
-from server.policies.model import PREVAILING, Document, Edition
+from server.policies.model import Edition
 from server.shifts import service as shifts
-from server.shifts.model import AccountNotActive, ShiftEnd
-from server.vault.service import Vault
+from server.shifts.model import AccountNotActive, Shift, ShiftEnd, ShiftState, shift_state
 
 
 async def consents(conn: Connection, company_id: UUID, driver_id: UUID) -> Consents:
@@ -70,11 +68,14 @@ async def answer(
 
     Giving on other terms, or by another notice, what is given already supersedes it: the past is
     covered by the old record alone, so positions count from now on. Inside
-    ``gate.service.stopping``, because the new terms may cover less.
+    ``gate.service.stopping``, because the new terms may cover less. Giving the same again near its
+    end renews it: it holds anew from now, and what is shown of the past stays what it is.
 
     Raises
     ------
     GateMissing, ConsentActionRefused, AccountNotActive
+    ConsentRenewalEarly
+        The same is given already, and its end is not near.
     ConsentTermsMisplaced
         Terms of a location came with another answer.
     SignatureMisplaced
@@ -98,14 +99,15 @@ async def answer(
         raise AccountNotActive
     if answered.epoch not in {None, found.epoch}:
         raise ConsentChangedMeanwhile
-    cells = await cells_of(conn, company_id, driver_id)
+    cells = await settled_cells(conn, company_id, driver_id, answered.item, now=now)
     cell = cells[answered.item]
     await refuse_outdated(conn, company_id, answered.notice, now)
     guardian_id = None
     if answered.gives_use_of_location:
         guardian_id = await guardians.refuse_minor_alone(conn, company_id, driver_id, age, now=now)
     states = []
-    if answered.act is ConsentAct.GIVE and cell.is_given_otherwise(answered):
+    renewed = cell.is_renewed_by(answered, now)
+    if renewed or (answered.act is ConsentAct.GIVE and cell.is_given_otherwise(answered)):
         states.append(next_consent(cell.state, ConsentAct.SUPERSEDE, ConsentActor.DRIVER))
     before = states[-1] if states else cell.state
     states.append(next_consent(before, answered.act, ConsentActor.DRIVER))
@@ -118,6 +120,7 @@ async def answer(
         terms=answered.terms_given,
         signature=answered.signature,
         guardian_id=guardian_id,
+        held=cell.decision if renewed else None,
     )
     return await enact(conn, company_id, cells, change, now=now)
 
@@ -146,11 +149,11 @@ async def request(
     by: Actor,
     now: datetime,
 ) -> Consent:
-    """Ask the driver for a consent; it changes nothing but that it was asked for.
+    """Ask the driver for a consent and tell them; it changes nothing but that it was asked for.
 
     Raises
     ------
-    GateMissing, AccountNotActive, DocumentMissing, ConsentRecordIncomplete
+    GateMissing, AccountNotActive, ConsentRecordIncomplete
     ConsentActionRefused
         It is given, or the driver said no: nobody is asked again after that.
     """
@@ -163,12 +166,8 @@ async def request(
     after = next_consent(cell.state, ConsentAct.REQUEST, who.actor)
     if cell.decision is not None and after is cell.state:
         return cell.decision
-    shown = await policies.in_force(
-        conn, company_id, Document.DRIVER_NOTICE, now, language=PREVAILING
-    )
-    change = Change(
-        driver_id=driver_id, item=item, states=[after], who=who, notice=notice_of(shown)
-    )
+    await _tell_asked(conn, company_id, driver_id, item, now=now)
+    change = Change(driver_id=driver_id, item=item, states=[after], who=who)
     return await enact(conn, company_id, cells, change, now=now)
 
 
@@ -177,8 +176,8 @@ async def supersede(
 ) -> Consent | None:
     """Suspend the consent to what an edition adds, if it was given before the edition.
 
-    It is given again by the driver, by the new notice. What is not given, and what the driver gave
-    since then, stays as it is (None), however late this comes and however often.
+    The driver is told, and gives it again by the new notice, or not. What is not given, and what
+    the driver gave since then, stays as it is (None), however late this comes and however often.
     Inside ``gate.service.stopping``, one driver in a transaction.
 
     Raises
@@ -191,6 +190,7 @@ async def supersede(
     item = ConsentItem(edition.adds_purpose.value)
     if not (await cells_of(conn, company_id, driver_id))[item].is_given_before(edition):
         return None
+    await _tell_asked(conn, company_id, driver_id, item, by=edition, now=now)
     who = Who(actor=ConsentActor.SYSTEM)
     return await take(conn, company_id, driver_id, item, ConsentAct.SUPERSEDE, who, now=now)
 
@@ -242,19 +242,6 @@ async def withdraw_for_erasure(
             await take(conn, company_id, driver_id, cell.item, ConsentAct.WITHDRAW, who, now=now)
 
 
-async def expire_due(conn: Connection, company_id: UUID, now: datetime) -> list[UUID]:
-    """End every consent that ran out; return whose. Windows ended with it by themselves."""
-    due = await store.run_out(conn, company_id, now)
-    drivers = list(dict.fromkeys(driver_id for driver_id, _ in due))
-    for driver_id in drivers:  # all before the first entry: whoever holds a gate waits for the head
-        await gate.lock(conn, company_id, driver_id)
-    who = Who(actor=ConsentActor.SYSTEM)
-    for driver_id, item in await store.run_out(conn, company_id, now):
-        if driver_id in drivers:
-            await take(conn, company_id, driver_id, item, ConsentAct.EXPIRE, who, now=now)
-    return drivers
-
-
 async def block(
     conn: Connection,
     company_id: UUID,
@@ -287,6 +274,17 @@ async def block(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverStates:
+    """What others see of a driver's consents and shift."""
+
+    consents: Mapping[ConsentItem, ConsentState]
+    shift: Shift | None
+
+    def shift_state(self, now: datetime) -> ShiftState:
+        return shift_state(self.shift, now)
+
+
 async def states(
     conn: Connection, company_id: UUID, driver_ids: Sequence[UUID]
 ) -> Mapping[UUID, DriverStates]:
@@ -304,16 +302,11 @@ async def states(
     }
 
 
-async def given_since(
-    conn: Connection, company_id: UUID, driver_id: UUID, item: ConsentItem, *, at: datetime
-) -> datetime | None:
-    """Return since when a consent is given; None when it is not given at ``at``."""
-    cell = (await cells_of(conn, company_id, driver_id))[item]
-    ran_out = cell.valid_until is not None and cell.valid_until <= at
-    return None if ran_out else cell.given_at
-
-
-was_taken_back = store.was_taken_back
+any_given = store.any_given
+standings = store.standings
+bound_records = store.bound
+count_unbound_records = store.count_unbound
+commitments_kept = store.commitments_kept
 
 
 async def history(
@@ -334,16 +327,8 @@ async def history(
     )
 
 
-async def receipt(
-    conn: Connection,
-    vault: Vault,
-    company_id: UUID,
-    driver_id: UUID,
-    record_id: UUID,
-    *,
-    now: datetime,
-) -> Receipt:
-    """Return the signed receipt of one of the driver's own records.
+async def record(conn: Connection, company_id: UUID, driver_id: UUID, record_id: UUID) -> Consent:
+    """Return one of the driver's own records.
 
     Raises
     ------
@@ -353,25 +338,7 @@ async def receipt(
     found = await store.record(conn, company_id, driver_id, record_id)
     if found is None or found.ledger_index is None:
         raise ConsentRecordMissing
-    index = found.ledger_index
-    inclusion = await ledger.place_of(conn, company_id, index)
-    if inclusion is None:
-        await ledger.checkpoint(conn, vault, company_id, now)
-        inclusion = await ledger.place_of(conn, company_id, index)
-    entries = await ledger.entries_about(conn, company_id, driver_id, after=index - 1, limit=1)
-    if inclusion is None or not entries or entries[0].index != index:
-        raise ConsentRecordMissing
-    earlier = await ledger.place_of(conn, company_id, index - 1)
-    profile = await accounts.driver(conn, vault, company_id, driver_id)
-    return receipts.issue(
-        vault,
-        found,
-        subject_name=profile.name,
-        entry=entries[0],
-        before=genesis(company_id) if earlier is None else earlier.place.hash,
-        inclusion=inclusion,
-        now=now,
-    )
+    return found
 
 
 async def settle_storage(conn: Connection, company_id: UUID, country: str) -> bool:
@@ -390,6 +357,22 @@ async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     await store.commit_to(conn, company_id, member_id)
     records = await store.delete(conn, company_id, member_id)
     return records + await shifts.erase(conn, company_id, member_id)
+
+
+async def _tell_asked(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    item: ConsentItem,
+    *,
+    by: Edition | None = None,
+    now: datetime,
+) -> None:
+    """Tell the driver what they are asked for, and by which edition, if one ended the consent."""
+    told = {"items": item.value}
+    if by is not None:
+        told |= {"document": by.document.value, "edition": str(by.edition)}
+    await notices.queue(conn, company_id, driver_id, NoticeKind.CONSENT_REQUESTED, told, now=now)
 
 
 def _by_driver(driver_id: UUID) -> Who:

@@ -16,18 +16,17 @@ from server.consent.model import (
     ConsentItem,
     ConsentRecordIncomplete,
     ConsentState,
-    DriverStates,
 )
+from server.consent.service import DriverStates
 from server.credentials.access import STAFF, VAULT, staff
 from server.credentials.model import MemberMissing, MemberState, MemberStateRefused, Scope
 from server.credentials.viewers import viewer
-from server.gate import service as gate
 from server.gate.model import GateMissing
+from server.gate.web import stopping
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
-from server.kit.web import COMPANY, POOL, now, transaction
+from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
-from server.policies.model import DocumentMissing
 from server.shifts.model import AccountNotActive, ShiftState
 
 DRIVERS_MAX: Final = 200
@@ -83,7 +82,6 @@ class DriversQuery(Wire):
         ConsentActionRefused,
         ConsentChangedMeanwhile,
         AccountNotActive,
-        DocumentMissing,
         ConsentRecordIncomplete,
     ),
 )
@@ -141,7 +139,7 @@ async def read_driver(request: web.Request, *, driver_id: UUID) -> DriverView:
 async def block_driver(request: web.Request, *, driver_id: UUID, body: Blocking) -> AccountView:
     """Stop all recording of a driver. They can still log in, withdraw and ask for erasure."""
     at, company_id = now(request), request[COMPANY]
-    async with gate.stopping(request.app[POOL], company_id, driver_id, now=at) as conn:
+    async with stopping(request, driver_id, at) as conn:
         await service.block(
             conn, company_id, driver_id, body.reason_code, by=viewer(request), now=at
         )

@@ -1,6 +1,6 @@
 """Consent records in PostgreSQL. Each function is one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from server.consent.model import (
     LocationScope,
     LocationTerms,
     NoticeShown,
+    Standing,
 )
 from server.gate.model import Source
 from server.kit.db import Connection, Record, UniqueViolation
@@ -102,22 +103,36 @@ async def states(
     }
 
 
-async def was_taken_back(
-    conn: Connection, company_id: UUID, driver_id: UUID, item: ConsentItem, *, since: datetime
-) -> bool:
-    """Tell whether the driver withdrew or disputed the consent at that time or after it."""
-    found = await conn.fetchval(
+async def standings(
+    conn: Connection,
+    company_id: UUID,
+    driver_ids: Sequence[UUID],
+    item: ConsentItem,
+    *,
+    at: datetime,
+) -> dict[UUID, Standing]:
+    """Return how one consent of each driver stands at ``at``."""
+    rows = await conn.fetch(
         """
-        SELECT EXISTS (SELECT FROM consent_record
-                        WHERE company_id = $1 AND driver_id = $2 AND item = $3
-                          AND state IN ('withdrawn', 'invalidated') AND recorded_at >= $4)
+        SELECT d.driver_id, n.given_at,
+               (SELECT max(t.recorded_at) FROM consent_record t
+                 WHERE t.company_id = $1 AND t.driver_id = d.driver_id AND t.item = $3
+                   AND t.state IN ('withdrawn', 'invalidated')) AS taken_back_at
+          FROM unnest($2::uuid[]) AS d (driver_id)
+          LEFT JOIN LATERAL (SELECT r.state, r.valid_until,
+                                    coalesce(r.held_since, r.recorded_at) AS given_at
+                               FROM consent_record r
+                              WHERE r.company_id = $1 AND r.driver_id = d.driver_id AND r.item = $3
+                              ORDER BY r.version DESC
+                              LIMIT 1) n
+                 ON n.state = 'given' AND (n.valid_until IS NULL OR n.valid_until > $4)
         """,
         company_id,
-        driver_id,
+        driver_ids,
         item.value,
-        since,
+        at,
     )
-    return bool(found)
+    return {row["driver_id"]: Standing(row["given_at"], row["taken_back_at"]) for row in rows}
 
 
 async def history(
@@ -160,6 +175,49 @@ async def record(
     return None if row is None else _consent(row)
 
 
+async def bound(
+    conn: Connection, company_id: UUID, *, after: tuple[int, UUID], limit: int
+) -> list[tuple[int, UUID, Consent | None]]:
+    """Return records in the order of the entries they name, each with that index and its id.
+
+    ``after`` is the last of a page. None of what was never written so.
+    """
+    rows = await conn.fetch(
+        """
+        SELECT driver_id, item, version, record_id, state, actor, epoch,
+               CASE WHEN possible THEN recorded_at END AS recorded_at,
+               notice_edition, notice_language, notice_sha256, scope, sources, background,
+               CASE WHEN possible THEN valid_until END AS valid_until,
+               CASE WHEN possible THEN held_since END AS held_since,
+               record, record_sha256, nonce, ledger_index, possible
+          FROM (SELECT *,
+                       -- Other times were not written here; they would not fit a datetime.
+                       least(recorded_at, valid_until, held_since) >= '2000-01-01Z'
+                       AND greatest(recorded_at, valid_until, held_since) < '2201-01-01Z'
+                       AND num_nulls(scope, sources, background) IN (0, 3)
+                       AND num_nulls(notice_edition, notice_language, notice_sha256) IN (0, 3)
+                       AS possible
+                  FROM consent_record
+                 WHERE company_id = $1 AND (ledger_index, record_id) > ($2, $3)) AS c
+         ORDER BY ledger_index, record_id
+         LIMIT $4
+        """,
+        company_id,
+        *after,
+        limit,
+    )
+    return [(row["ledger_index"], row["record_id"], _consent_or_none(row)) for row in rows]
+
+
+async def count_unbound(conn: Connection, company_id: UUID) -> int:
+    """Return how many acts name no entry of the ledger: they are older than records."""
+    count: int = await conn.fetchval(
+        "SELECT count(*) FROM consent_record WHERE company_id = $1 AND ledger_index IS NULL",
+        company_id,
+    )
+    return count
+
+
 async def run_out(
     conn: Connection, company_id: UUID, at: datetime
 ) -> list[tuple[UUID, ConsentItem]]:
@@ -179,6 +237,29 @@ async def run_out(
         at,
     )
     return [(row["driver_id"], ConsentItem(row["item"])) for row in rows]
+
+
+async def running_out(
+    conn: Connection, company_id: UUID, after: datetime, until: datetime
+) -> list[tuple[UUID, ConsentItem, datetime]]:
+    """Return whose consents, still given, run out in ``(after, until]``, and when."""
+    rows = await conn.fetch(
+        """
+        SELECT c.driver_id, c.item, c.valid_until
+          FROM consent_record c
+         WHERE c.company_id = $1 AND c.state = 'given'
+           AND c.valid_until > $2 AND c.valid_until <= $3
+           AND NOT EXISTS (SELECT FROM consent_record later
+                            WHERE later.company_id = c.company_id
+                              AND later.driver_id = c.driver_id
+                              AND later.item = c.item AND later.version > c.version)
+         ORDER BY c.driver_id, c.item
+        """,
+        company_id,
+        after,
+        until,
+    )
+    return [(row["driver_id"], ConsentItem(row["item"]), row["valid_until"]) for row in rows]
 
 
 async def storage_country(conn: Connection, company_id: UUID) -> str:
@@ -242,6 +323,21 @@ async def commit_to(conn: Connection, company_id: UUID, driver_id: UUID) -> None
     )
 
 
+async def commitments_kept(
+    conn: Connection, company_id: UUID, commitments: Collection[bytes]
+) -> set[bytes]:
+    """Return which of these were kept of records that were erased."""
+    rows = await conn.fetch(
+        """
+        SELECT commitment FROM consent_commitment
+         WHERE company_id = $1 AND commitment = ANY($2::bytea[])
+        """,
+        company_id,
+        list(commitments),
+    )
+    return {row["commitment"] for row in rows}
+
+
 async def delete(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
     rows = await conn.fetch(
         """
@@ -272,6 +368,16 @@ def _consent(row: Record) -> Consent:
         nonce=row["nonce"],
         ledger_index=row["ledger_index"],
     )
+
+
+def _consent_or_none(row: Record) -> Consent | None:
+    sources = row["sources"]
+    try:
+        # Sources are written in this order, each once.
+        was_written = row["possible"] and (sources is None or sources == sorted(set(sources)))
+        return _consent(row) if was_written else None
+    except (ValueError, TypeError):
+        return None
 
 
 def _notice(row: Record) -> NoticeShown | None:

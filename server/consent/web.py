@@ -1,8 +1,6 @@
-"""The driver's own consents, their records and receipts."""
+"""The driver's own consents and their records."""
 
 import json
-from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
@@ -24,7 +22,7 @@ from server.consent.model import (
     ConsentChangedMeanwhile,
     ConsentItem,
     ConsentRecordIncomplete,
-    ConsentRecordMissing,
+    ConsentRenewalEarly,
     ConsentState,
     ConsentTermsMisplaced,
     LocationScope,
@@ -35,32 +33,23 @@ from server.consent.model import (
     SignatureMisplaced,
 )
 from server.consent.staff_web import ENDPOINTS as STAFF_ENDPOINTS
-from server.credentials.access import CALLER, DRIVER, VAULT
-from server.credentials.model import MemberMissing, NotPermitted
-from server.gate import service as gate
+from server.credentials.access import DRIVER, VAULT, me
 from server.gate.model import GateMissing, Source
+from server.gate.web import stopping
 from server.guardians import service as guardians
 from server.guardians.model import AgeStatedMeanwhile, GuardianConsentNeeded
-from server.kit.api import Media, endpoint, json_bytes
+from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
-from server.kit.db import Connection
 from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
 from server.notices import service as notices
+from server.policies.wire import EditionNumber
 from server.shifts.model import AccountNotActive
 
 RECORDS_MAX: Final = 200
 CURSOR_CHARS_MAX: Final = 64
-EDITION_MAX: Final = 1_000_000
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 EPOCH_MAX: Final = 2**63 - 1
-RECEIPT: Final = Media(
-    content_type="application/ld+json",
-    schema={
-        "type": "object",
-        "description": "A consent receipt; see docs/reference/consent-records.md.",
-    },
-)
 
 
 class Answering(StrEnum):
@@ -74,11 +63,11 @@ ACT_OF_ANSWER: Final = {
 }
 
 
-class NoticeRead(Wire):
+class DriverNoticeRead(Wire):
     """The driver notice as it was shown: `GET /v1/policies/driver_notice/current` says which."""
 
     document: Literal["driver_notice"]
-    edition: Annotated[int, Field(ge=1, le=EDITION_MAX)]
+    edition: EditionNumber
     language: Locale
     sha256: Sha256
 
@@ -102,7 +91,7 @@ class ConsentChange(Wire):
 
     item: ConsentItem
     answer: Answering
-    notice: NoticeRead
+    notice: DriverNoticeRead
     scope: LocationScope | None = None
     sources: Annotated[list[Source], Field(min_length=1, max_length=len(Source))] | None = None
     background: bool | None = None
@@ -160,7 +149,7 @@ class ConsentRecordView(Wire):
 async def list_consents(request: web.Request) -> ConsentsView:
     """Read the caller's consents, and whether positions are kept just now."""
     async with transaction(request, readonly=True) as conn:
-        found = await service.consents(conn, request[COMPANY], _me(request))
+        found = await service.consents(conn, request[COMPANY], me(request))
     return ConsentsView(
         items=[_cell_view(cell) for cell in found.items],
         epoch=found.epoch,
@@ -176,6 +165,7 @@ async def list_consents(request: web.Request) -> ConsentsView:
     raises=(
         GateMissing,
         ConsentActionRefused,
+        ConsentRenewalEarly,
         ConsentChangedMeanwhile,
         AccountNotActive,
         NoticeOutdated,
@@ -190,18 +180,20 @@ async def decide_consent(request: web.Request, *, body: ConsentChange) -> Consen
     """Give or decline one consent, after the driver notice was shown.
 
     A given one is taken back by withdrawing it. Giving it again on other terms, or by a newer
-    notice, supersedes it: positions count from then on. Who may be a minor by the stated birth
+    notice, supersedes it: positions count from then on. Giving the same again is possible from 30
+    days before it runs out: it then holds for another year, and nothing that was visible is hidden
+    by it. Who may be a minor by the stated birth
     year gives nothing of their location before a guardian's consent is recorded.
     """
     at = now(request)
     async with transaction(request, readonly=True) as conn:
-        age = await guardians.age(conn, request.app[VAULT], request[COMPANY], _me(request))
-    async with _stopping(request, _me(request), at) as conn:
+        age = await guardians.age(conn, request.app[VAULT], request[COMPANY], me(request))
+    async with stopping(request, me(request), at) as conn:
         decision = await service.answer(
-            conn, request[COMPANY], _me(request), _answer_of(body), age=age, now=at
+            conn, request[COMPANY], me(request), _answer_of(body), age=age, now=at
         )
     if body.item in OF_MESSAGES:
-        await notices.drain(request.app[POOL], request[COMPANY], _me(request))
+        await notices.drain(request.app[POOL], request[COMPANY], me(request))
     return _consent_view(decision)
 
 
@@ -217,10 +209,10 @@ async def withdraw_consent(request: web.Request, *, item: ConsentItem) -> Withdr
     Once this is answered, nothing more is stored, shown or sent that rested on it.
     """
     at = now(request)
-    async with _stopping(request, _me(request), at) as conn:
-        decision = await service.withdraw(conn, request[COMPANY], _me(request), item, now=at)
+    async with stopping(request, me(request), at) as conn:
+        decision = await service.withdraw(conn, request[COMPANY], me(request), item, now=at)
     if item in OF_MESSAGES:
-        await notices.drain(request.app[POOL], request[COMPANY], _me(request))
+        await notices.drain(request.app[POOL], request[COMPANY], me(request))
     return Withdrawn(
         item=decision.item,
         state=decision.state,
@@ -236,45 +228,9 @@ async def list_consent_records(
     """List every act on the caller's consents, the oldest first, each with its whole record."""
     async with transaction(request, readonly=True) as conn:
         page = await service.history(
-            conn, request[COMPANY], _me(request), cursor=query.cursor, limit=query.limit
+            conn, request[COMPANY], me(request), cursor=query.cursor, limit=query.limit
         )
     return Page(items=[_record_view(one) for one in page.items], next_cursor=page.next_cursor)
-
-
-@endpoint(
-    "GET",
-    "/v1/me/consents/records/{record_id}/receipt",
-    access=DRIVER,
-    raises=(ConsentRecordMissing, MemberMissing),
-    media=(RECEIPT,),
-)
-async def read_receipt(request: web.Request, *, record_id: UUID) -> web.Response:
-    """Download the signed receipt of one record: JSON-LD that is verified without this server."""
-    async with transaction(request) as conn:
-        receipt = await service.receipt(
-            conn, request.app[VAULT], request[COMPANY], _me(request), record_id, now=now(request)
-        )
-    return web.Response(
-        body=json_bytes(receipt),
-        content_type=RECEIPT.content_type,
-        headers={
-            "Cache-Control": "no-store",
-            "Content-Disposition": f'attachment; filename="consent-{record_id}.jsonld"',
-        },
-    )
-
-
-def _stopping(
-    request: web.Request, driver_id: UUID, at: datetime
-) -> AbstractAsyncContextManager[Connection]:
-    return gate.stopping(request.app[POOL], request[COMPANY], driver_id, now=at)
-
-
-def _me(request: web.Request) -> UUID:
-    member_id = request[CALLER].member_id
-    if member_id is None:
-        raise NotPermitted
-    return member_id
 
 
 def _answer_of(body: ConsentChange) -> Answer:
@@ -346,6 +302,5 @@ ENDPOINTS: Final = (
     decide_consent,
     withdraw_consent,
     list_consent_records,
-    read_receipt,
     *STAFF_ENDPOINTS,
 )

@@ -4,12 +4,13 @@ What a company promised stays promised: nothing here touches an edition, a perio
 what was written before.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from server.accounts import service as accounts
-from server.consent import controller as consents
-from server.controllers import store
+from server.consent import service as consent
+from server.controllers import consents, store
 from server.controllers.model import (
     Agreement,
     ControllerChange,
@@ -26,8 +27,10 @@ from server.controllers.model import (
 )
 from server.credentials.model import MemberState
 from server.gate import service as gate
-from server.kit.cursors import cursor_of, place_of
+from server.guardians import service as guardians
+from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection
+from server.kit.errors import there
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
 from server.ledger import service as ledger
@@ -55,7 +58,7 @@ async def state(
         Another number is stated already, and drivers consented to the company of that number.
     """
     before = (await policies.controller(conn, company_id)).bin
-    if before not in {None, business_number} and await consents.any_given(conn, company_id):
+    if before not in {None, business_number} and await consent.any_given(conn, company_id):
         raise ControllerChangeNeeded
     return await policies.set_controller(
         conn,
@@ -147,11 +150,11 @@ async def standings(
     CursorInvalid
     """
     found = await store.changes(conn, company_id, after=place_of(cursor), limit=limit + 1)
-    page = found[:limit]
+    page, following = page_of(found, limit, lambda one: cursor_of(one.change_id))
     agreed = await store.agreements(conn, company_id, member_id, [one.change_id for one in page])
     return StandingPage(
         items=tuple(Standing(change=one, agreed_at=agreed.get(one.change_id)) for one in page),
-        next_cursor=cursor_of(page[-1].change_id) if len(found) > limit else None,
+        next_cursor=following,
     )
 
 
@@ -164,9 +167,7 @@ async def cancel(
     ------
     ControllerChangeMissing, ControllerChangeOver
     """
-    change = await store.lock_change(conn, company_id, change_id)
-    if change is None:
-        raise ControllerChangeMissing
+    change = there(await store.lock_change(conn, company_id, change_id), ControllerChangeMissing)
     if not change.is_open(now):
         raise ControllerChangeOver
     await store.set_cancelled(conn, company_id, change_id, now)
@@ -207,9 +208,7 @@ async def agree(
     """
     # The job moves a driver under the same lock: it sees this agreement, or this sees the job.
     await gate.lock(conn, company_id, driver_id)
-    change = await store.change(conn, company_id, change_id)
-    if change is None:
-        raise ControllerChangeMissing
+    change = there(await store.change(conn, company_id, change_id), ControllerChangeMissing)
     agreed = await store.agreements(conn, company_id, driver_id, [change_id])
     if change_id in agreed:
         return Agreement(change_id=change_id, agreed_at=agreed[change_id])
@@ -241,15 +240,14 @@ async def apply(
     ControllerChangeEarly
         Its time has not come, or nobody was told of it 30 days before.
     """
-    change = await store.lock_change(conn, company_id, change_id)
-    if change is None:
-        raise ControllerChangeMissing
+    change = there(await store.lock_change(conn, company_id, change_id), ControllerChangeMissing)
     if change.cancelled_at is not None:
         raise ControllerChangeOver
     if change.applied_at is not None:
         return change
     refuse_early(change, await store.first_told_at(conn, company_id, change_id), now)
     before = await policies.controller(conn, company_id)
+    applied = replace(change, applied_at=now)
     await store.set_applied(conn, company_id, change_id, now)
     await accounts.rename(conn, company_id, change.to.name)
     await policies.set_controller(
@@ -268,7 +266,7 @@ async def apply(
         facts={"change_id": str(change_id), "bin": change.to.bin, "bin_before": before.bin},
         now=now,
     )
-    return change
+    return applied
 
 
 async def move(
@@ -276,6 +274,7 @@ async def move(
 ) -> None:
     """Move one driver's consents to the new controller, or end them and ask anew; once.
 
+    What a guardian agreed to before the change ends with it: they agreed to the company of then.
     Inside ``gate.service.stopping``, after :func:`apply`, one driver in a transaction.
 
     Raises
@@ -286,6 +285,9 @@ async def move(
     if await store.is_moved(conn, company_id, change.change_id, driver_id):
         return
     agreed = await store.agreements(conn, company_id, driver_id, [change.change_id])
+    guardian_id = await guardians.in_force(
+        conn, company_id, driver_id, recorded_before=change.applied_at or now
+    )
     done = await consents.move(
         conn,
         company_id,
@@ -293,8 +295,11 @@ async def move(
         name=change.to.name,
         business_number=change.to.bin,
         agreed=change.change_id in agreed,
+        guardian_id=guardian_id,
         now=now,
     )
+    if guardian_id is not None:
+        await guardians.lapse(conn, company_id, driver_id, now=now)
     kept, lapsed = ([one.value for one in items] for items in (done.kept, done.lapsed))
     await store.insert_move(conn, company_id, driver_id, change, kept=kept, lapsed=lapsed, at=now)
     if not kept and not lapsed:

@@ -26,8 +26,9 @@ from server.credentials.model import (
 )
 from server.gate import service as gate
 from server.kit import tokens
-from server.kit.cursors import cursor_of, place_of
+from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection
+from server.kit.errors import there
 from server.kit.ids import uuid7
 from server.kit.tokens import Token
 from server.vault.model import Category, SealedText
@@ -96,10 +97,7 @@ async def locked_state(conn: Connection, company_id: UUID, member_id: UUID) -> M
     ------
     MemberMissing
     """
-    state = await store.lock_member(conn, company_id, member_id)
-    if state is None:
-        raise MemberMissing
-    return state
+    return there(await store.lock_member(conn, company_id, member_id), MemberMissing)
 
 
 async def end_sessions_and_devices(
@@ -246,9 +244,7 @@ async def api_tokens(
     CursorInvalid
     """
     found = await store.api_tokens(conn, company_id, after=place_of(cursor), limit=limit + 1)
-    if len(found) <= limit:
-        return found, None
-    return found[:limit], cursor_of(found[limit - 1].api_token_id)
+    return page_of(found, limit, lambda one: cursor_of(one.api_token_id))
 
 
 async def api_token_names(

@@ -5,7 +5,6 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import Field
 
 from server.accounts.model import Locale
 from server.credentials.access import CALLER, DRIVER, ITS_DEVICE, VAULT, me
@@ -18,21 +17,20 @@ from server.credentials.model import (
 from server.credentials.wire import AddedDevice, NewDevice
 from server.devices import service
 from server.devices.model import Permission
-from server.gate import service as gate
 from server.gate.model import GateMissing
+from server.gate.web import stopping
 from server.kit.api import Endpoint, endpoint
-from server.kit.web import COMPANY, POOL, now, transaction
+from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Text, Wire
 from server.policies.model import EditionMissing, EditionOutdated, TextDiffers
+from server.policies.wire import EditionNumber
 from server.shifts.model import ShiftState
 
-EDITION_MAX: Final = 1_000_000
 
-
-class NoticeRead(Wire):
+class DeviceNoticeRead(Wire):
     """The text that was shown on the device, named by its hash."""
 
-    edition: Annotated[int, Field(ge=1, le=EDITION_MAX)]
+    edition: EditionNumber
     language: Locale
     sha256: Annotated[str, Text(64, 64)]
 
@@ -83,7 +81,7 @@ async def add_device(request: web.Request, *, body: NewDevice) -> AddedDevice:
     raises=(GateMissing, DeviceMissing, EditionMissing, EditionOutdated, TextDiffers),
 )
 async def acknowledge_device_notice(
-    request: web.Request, *, device_id: UUID, body: NoticeRead
+    request: web.Request, *, device_id: UUID, body: DeviceNoticeRead
 ) -> AcknowledgementView:
     """Acknowledge the device notice on one of the caller's devices.
 
@@ -116,7 +114,7 @@ async def set_device_permission(request: web.Request, *, body: PermissionChange)
         raise NotAuthenticated
     key = (company_id, driver_id, device_id, body.state)
     if body.state is Permission.DENIED:
-        async with gate.stopping(request.app[POOL], company_id, driver_id, now=at) as conn:
+        async with stopping(request, driver_id, at) as conn:
             switched = await service.set_permission(conn, *key, now=at)
     else:
         async with transaction(request) as conn:

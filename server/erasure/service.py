@@ -33,8 +33,9 @@ from server.erasure.model import (
 )
 from server.gate import service as gate
 from server.gate.model import GateMissing
-from server.kit.cursors import cursor_of, place_of
+from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection
+from server.kit.errors import there
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
 from server.ledger import service as ledger
@@ -109,9 +110,7 @@ async def driver_to_decide_on(
     ------
     ErasureMissing, ErasureActRefused
     """
-    found = await store.request(conn, company_id, request_id)
-    if found is None:
-        raise ErasureMissing
+    found = there(await store.request(conn, company_id, request_id), ErasureMissing)
     next_state(found.state, Act(outcome.value), _role(by))
     return found.driver_id
 
@@ -258,9 +257,7 @@ async def requests(
         after=place_of(cursor),
         limit=limit + 1,
     )
-    if len(found) <= limit:
-        return found, None
-    return found[:limit], cursor_of(found[limit - 1].request_id)
+    return page_of(found, limit, lambda one: cursor_of(one.request_id))
 
 
 async def steps(
@@ -280,15 +277,10 @@ async def steps(
 
 async def lock(conn: Connection, company_id: UUID, request_id: UUID) -> Request:
     """Return the request, locked; its driver's gate before it, while there is one."""
-    found = await store.request(conn, company_id, request_id)
-    if found is None:
-        raise ErasureMissing
+    found = there(await store.request(conn, company_id, request_id), ErasureMissing)
     with suppress(GateMissing):
         await gate.lock(conn, company_id, found.driver_id)
-    locked = await store.lock(conn, company_id, request_id)
-    if locked is None:
-        raise ErasureMissing
-    return locked
+    return there(await store.lock(conn, company_id, request_id), ErasureMissing)
 
 
 async def stop_tracking(

@@ -25,8 +25,8 @@ from server.erasure.model import (
     Step,
     StepDone,
 )
-from server.gate import service as gate
 from server.gate.model import GateMissing
+from server.gate.web import stopping
 from server.kit import jobs
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
@@ -112,7 +112,7 @@ async def ask_for_erasure(request: web.Request, *, body: ErasureAsked) -> Erasur
     """
     at = now(request)
     driver_id = service.visible_driver(request[CALLER], body.driver_id)
-    async with gate.stopping(request.app[POOL], request[COMPANY], driver_id, now=at) as conn:
+    async with stopping(request, driver_id, at) as conn:
         asked = await service.ask(
             conn, request[COMPANY], driver_id, by=viewer(request), reason=body.reason_code, now=at
         )
@@ -165,7 +165,7 @@ async def decide_erasure(request: web.Request, *, request_id: UUID, body: Decisi
         driver_id = await service.driver_to_decide_on(
             conn, company_id, request_id, body.outcome, by=by
         )
-    async with gate.stopping(request.app[POOL], company_id, driver_id, now=at) as conn:
+    async with stopping(request, driver_id, at) as conn:
         decided = await service.decide(
             conn, company_id, request_id, body.outcome, body.ground, by=by, now=at
         )

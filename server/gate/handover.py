@@ -23,9 +23,10 @@ from server.kit.db import Connection as Db
 from server.kit.errors import Unavailable
 from server.kit.sending import FLUSH_POLL_S, Connection, flushed
 from server.kit.web import CLOCK, COMPANY, POOL, PURPOSES, Clock
-from server.ledger.alerts import Tell
-from server.ledger.model import Actor, ReadPurpose, Screen
-from server.ledger.reads import Reads
+from server.ledger.model import Actor
+from server.reads.alerts import Tell
+from server.reads.model import ReadPurpose, Screen
+from server.reads.service import Reads
 
 READS: web.AppKey[Reads] = web.AppKey("READS")
 """Where this process writes down who looks."""

@@ -17,6 +17,7 @@ from server.gate import store
 from server.gate.model import USUAL_REACH, Gate, GateItem, GateMissing, Reach, Windows
 from server.kit import db
 from server.kit.db import Connection, Pool
+from server.kit.errors import there
 from server.kit.ids import uuid7
 
 log = structlog.get_logger(__name__)
@@ -42,14 +43,14 @@ async def read(conn: Connection, company_id: UUID, driver_id: UUID) -> Gate:
     GateMissing
         There is no such driver in this company.
     """
-    gate = await store.read(conn, company_id, driver_id)
-    if gate is None:
-        raise GateMissing
-    return gate
+    return there(await store.read(conn, company_id, driver_id), GateMissing)
 
 
 async def read_all(conn: Connection, company_id: UUID) -> list[Gate]:
     return await store.read_all(conn, company_id)
+
+
+screen_epochs = store.screen_epochs
 
 
 async def lock(conn: Connection, company_id: UUID, driver_id: UUID) -> Gate:
@@ -86,7 +87,7 @@ async def set_consent(
     epoch = await store.set_since(
         conn, company_id, driver_id, item, since, reach=reach, until=until
     )
-    return _there(epoch)
+    return there(epoch, GateMissing)
 
 
 async def moment(conn: Connection, company_id: UUID, driver_id: UUID, now: datetime) -> datetime:
@@ -99,10 +100,7 @@ async def moment(conn: Connection, company_id: UUID, driver_id: UUID, now: datet
     ------
     GateMissing
     """
-    at = await store.act(conn, company_id, driver_id, now)
-    if at is None:
-        raise GateMissing
-    return at
+    return there(await store.act(conn, company_id, driver_id, now), GateMissing)
 
 
 async def set_stopped(
@@ -122,12 +120,20 @@ async def set_account_active(
     GateMissing
     """
     epoch = await store.set_account_active(conn, company_id, driver_id, active=active)
-    return _there(epoch)
+    return there(epoch, GateMissing)
 
 
 async def bump_credentials(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
     """Make every process look its devices up again: one was revoked."""
     await store.bump_credentials(conn, company_id, driver_id)
+
+
+async def bump_all_credentials(conn: Connection, company_id: UUID) -> None:
+    """Make every process look all devices of the company up again: what they need has changed.
+
+    It holds every gate of the company until the transaction ends, so before the ledger is held.
+    """
+    await store.bump_all_credentials(conn, company_id)
 
 
 async def open_window(
@@ -137,7 +143,7 @@ async def open_window(
     await store.insert_window(
         conn, company_id, driver_id, uuid7(), opened_at=at, expires_at=expires_at
     )
-    _there(await store.bump_rev(conn, company_id, driver_id))
+    there(await store.bump_rev(conn, company_id, driver_id), GateMissing)
 
 
 async def close_window(
@@ -145,7 +151,7 @@ async def close_window(
 ) -> None:
     """Close the open window, if there is one."""
     await store.close_window(conn, company_id, driver_id, at)
-    _there(await store.bump_rev(conn, company_id, driver_id))
+    there(await store.bump_rev(conn, company_id, driver_id), GateMissing)
 
 
 async def windows(
@@ -237,9 +243,3 @@ async def drain_frames(pool: Pool, company_id: UUID) -> None:
 async def erase(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
     """Delete the driver's gate and windows; return the number of rows."""
     return await store.delete_driver(conn, company_id, driver_id)
-
-
-def _there(counter: int | None) -> int:
-    if counter is None:
-        raise GateMissing
-    return counter

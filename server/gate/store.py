@@ -154,6 +154,24 @@ async def bump_credentials(conn: Connection, company_id: UUID, driver_id: UUID) 
     )
 
 
+async def bump_all_credentials(conn: Connection, company_id: UUID) -> None:
+    # In one order, so that two who do this never wait for each other's gates.
+    await conn.execute(
+        """
+        WITH locked AS (
+            SELECT driver_id FROM gate
+             WHERE company_id = $1
+             ORDER BY driver_id
+               FOR NO KEY UPDATE
+        )
+        UPDATE gate g SET credential_epoch = g.credential_epoch + 1
+          FROM locked l
+         WHERE g.company_id = $1 AND g.driver_id = l.driver_id
+        """,
+        company_id,
+    )
+
+
 async def bump_rev(conn: Connection, company_id: UUID, driver_id: UUID) -> int | None:
     rev: int | None = await conn.fetchval(
         """
@@ -320,3 +338,11 @@ def _gate(row: Record) -> Gate:
         background=background,
     )
     return Gate(**columns, reach=reach)
+
+
+async def screen_epochs(conn: Connection, company_id: UUID) -> dict[UUID, int]:
+    """Return by driver how often it began or ended that screens may show them."""
+    rows = await conn.fetch(
+        "SELECT driver_id, screen_epoch FROM gate WHERE company_id = $1", company_id
+    )
+    return {row["driver_id"]: row["screen_epoch"] for row in rows}

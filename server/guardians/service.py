@@ -28,10 +28,11 @@ from server.guardians.model import (
     refuse_implausible,
 )
 from server.kit.db import Connection
+from server.kit.errors import there
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
 from server.ledger import service as ledger
-from server.ledger.model import Act, Actor, ActorKind
+from server.ledger.model import SYSTEM, Act, Actor, ActorKind
 from server.notices import service as notices
 from server.notices.kinds import NoticeKind
 from server.vault.model import Category, SealedText
@@ -183,20 +184,12 @@ async def dispute_birth_year(
     ------
     BirthYearMissing
     """
-    stated = await store.birth_year(conn, company_id, driver_id)
-    if stated is None:
-        raise BirthYearMissing
+    stated = there(await store.birth_year(conn, company_id, driver_id), BirthYearMissing)
     if not await store.dispute_birth_year(conn, company_id, driver_id, now):
         return stated.disputed_at or now
-    for member_id in await accounts.main_users(conn, company_id):
-        await notices.queue(
-            conn,
-            company_id,
-            member_id,
-            NoticeKind.BIRTH_YEAR_DISPUTED,
-            {"driver": str(driver_id), "disputed_at": rfc3339(now)},
-            now=now,
-        )
+    told = {"driver": str(driver_id), "disputed_at": rfc3339(now)}
+    kind = NoticeKind.BIRTH_YEAR_DISPUTED
+    await notices.queue_for_main_users(conn, company_id, kind, told, now=now)
     await ledger.append(
         conn,
         company_id,
@@ -300,12 +293,50 @@ async def revoke(
     ------
     GuardianConsentMissing
     """
-    revoked = await store.revoke_guardian_consent(
+    if not await _end(conn, company_id, driver_id, by=by, by_member=by_member, now=now):
+        raise GuardianConsentMissing
+
+
+async def in_force(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, recorded_before: datetime
+) -> UUID | None:
+    """Return the guardian's record in force, if it was made before then; asks for no key."""
+    found = await store.guardian_consent(conn, company_id, driver_id)
+    return found.guardian_id if found and found.recorded_at < recorded_before else None
+
+
+async def lapse(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> None:
+    """End the guardian's consent, if one is in force, without anybody's act; tell the driver.
+
+    Inside ``gate.service.stopping``, by whoever ends what rested on it.
+    """
+    await _end(conn, company_id, driver_id, by=SYSTEM, by_member=None, now=now)
+
+
+async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
+    """Delete the birth year and every guardian of the driver; return the number of rows."""
+    years = await store.delete_birth_year(conn, company_id, member_id)
+    return years + await store.delete_guardian_consents(conn, company_id, member_id)
+
+
+async def _end(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    by: Actor,
+    by_member: UUID | None,
+    now: datetime,
+) -> bool:
+    """End the guardian's consent, tell the driver, write it down; False if none is in force."""
+    ended = await store.revoke_guardian_consent(
         conn, company_id, driver_id, by_member=by_member, now=now
     )
-    if revoked is None:
-        raise GuardianConsentMissing
-    told = {"by": str(by_member), "revoked_at": rfc3339(now)}
+    if ended is None:
+        return False
+    told = {"revoked_at": rfc3339(now)}
+    if by_member is not None:
+        told["by"] = str(by_member)
     kind = NoticeKind.GUARDIAN_CONSENT_REVOKED
     await notices.queue(conn, company_id, driver_id, kind, told, now=now)
     await ledger.append(
@@ -314,15 +345,10 @@ async def revoke(
         Act.GUARDIAN_CONSENT_REVOKED,
         actor=by,
         subject_id=driver_id,
-        detail={"guardian_id": str(revoked)},
+        detail={"guardian_id": str(ended)},
         now=now,
     )
-
-
-async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
-    """Delete the birth year and every guardian of the driver; return the number of rows."""
-    years = await store.delete_birth_year(conn, company_id, member_id)
-    return years + await store.delete_guardian_consents(conn, company_id, member_id)
+    return True
 
 
 async def _may_be_minor(

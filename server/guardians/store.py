@@ -125,9 +125,9 @@ async def guardian_consent(
 
 
 async def revoke_guardian_consent(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, by_member: UUID, now: datetime
+    conn: Connection, company_id: UUID, driver_id: UUID, *, by_member: UUID | None, now: datetime
 ) -> UUID | None:
-    """End the one in force; return its id, None if there is none."""
+    """End the one in force, by a member or by itself; return its id, None if there is none."""
     revoked: UUID | None = await conn.fetchval(
         """
         UPDATE guardian_consent SET revoked_at = $3, revoked_by = $4

@@ -2,9 +2,13 @@
 
 import base64
 import binascii
+from collections.abc import Callable
+from typing import TypeVar
 from uuid import UUID
 
 from server.kit.errors import Invalid
+
+T = TypeVar("T")
 
 
 class CursorInvalid(Invalid):
@@ -33,3 +37,12 @@ def place_of(cursor: str | None) -> UUID:
     if cursor_of(last) != cursor:
         raise CursorInvalid
     return last
+
+
+def page_of(found: list[T], limit: int, cursor: Callable[[T], str]) -> tuple[list[T], str | None]:
+    """Return at most ``limit`` of what was found, and the cursor of the next page if there is one.
+
+    ``found`` is one more than that where there are more; ``cursor`` gives the place after an item.
+    """
+    page = found[:limit]
+    return page, cursor(page[-1]) if len(found) > limit else None

@@ -1,6 +1,8 @@
 """The kinds of refusal. A feature subclasses one kind per rule it enforces."""
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+T = TypeVar("T")
 
 
 class DomainError(Exception):
@@ -66,3 +68,10 @@ class TooMany(DomainError):
 
 class Unavailable(DomainError):
     """Something this needs is down or full; nothing was changed."""
+
+
+def there(found: T | None, missing: type[NotFound]) -> T:
+    """Return what a store found; where it found nothing, raise what a service calls that."""
+    if found is None:
+        raise missing
+    return found

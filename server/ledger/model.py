@@ -2,13 +2,12 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import reduce
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import rfc8785
@@ -25,11 +24,7 @@ _ENTRY: Final = b"jolda ledger entry v1\0"
 _LINK: Final = b"jolda ledger link v1\0"
 _CHECKPOINT: Final = b"jolda ledger checkpoint v1\0"
 _DETAIL: Final = b"jolda ledger detail v1\0"
-_READ_SET: Final = b"jolda ledger read set v1\0"
-_READ_BUCKET: Final = b"jolda ledger read bucket v1\0"
 _PRIVATE_KEY: Final = b"jolda ledger x25519 v1"
-
-BUCKET: Final = timedelta(minutes=5)
 
 _SUITE: Final = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
@@ -86,25 +81,6 @@ class ActorKind(StrEnum):
     SYSTEM = "system"
     OPERATOR = "operator"
     CUSTOMER = "customer"
-
-
-class ReadPurpose(StrEnum):
-    """Why somebody looks at a position: the consent that allows it."""
-
-    DISPATCH_TRACKING = "dispatch_tracking"
-    PLAN_FACT = "plan_fact"
-    CUSTOMER_LINK = "customer_link"
-
-
-class Screen(StrEnum):
-    """Where they look."""
-
-    LIVE_MAP = "live_map"
-    TRACK = "track"
-    ROUTE_REPORT = "route_report"
-    EXPORT = "export"
-    """A track as a file, GPX or GeoJSON."""
-    LINK = "link"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +141,7 @@ class Entry:
                 "detail": None if detail is None else base64.b64encode(detail).decode(),
                 "facts": self.facts,
                 "index": self.index,
-                "recorded_at": _instant(self.recorded_at),
+                "recorded_at": instant_text(self.recorded_at),
                 "subject_id": _text(self.subject_id),
             }
         )
@@ -219,7 +195,7 @@ def checkpoint_statement(company_id: UUID, index: int, chain: bytes, made_at: da
         "company_id": str(company_id),
         "hash": chain.hex(),
         "index": index,
-        "made_at": _instant(made_at),
+        "made_at": instant_text(made_at),
     }
     return _CHECKPOINT + rfc8785.dumps(said)
 
@@ -240,83 +216,6 @@ class Inclusion:
             and linked(self.place.hash, self.later) == self.checkpoint.hash
             and self.checkpoint.is_signed(public_keys)
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadRow:
-    """Somebody looked, in one bucket, for one purpose on one screen, at one set of drivers."""
-
-    viewer_kind: str
-    viewer_id: UUID
-    """A pseudonym, or the id of an API token or link."""
-    purpose: str
-    screen: str
-    set_hash: bytes
-    read_at: datetime
-    """When they first did."""
-
-    @property
-    def key(self) -> tuple[str, UUID, str, str, bytes]:
-        return (self.viewer_kind, self.viewer_id, self.purpose, self.screen, self.set_hash)
-
-    def canonical(self) -> bytes:
-        return rfc8785.dumps(
-            {
-                "purpose": self.purpose,
-                "read_at": _instant(self.read_at),
-                "screen": self.screen,
-                "set": self.set_hash.hex(),
-                "viewer_id": str(self.viewer_id),
-                "viewer_kind": self.viewer_kind,
-            }
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedBucket:
-    """What the ledger keeps of five minutes of reads."""
-
-    bucket_at: datetime
-    rows: int
-    hash: bytes
-
-    @classmethod
-    def of(cls, bucket_at: datetime, rows: Iterable[ReadRow]) -> Self:
-        """Return the hash over every row, in an order that no database decides."""
-        ordered = sorted(rows, key=lambda row: row.key)
-        digest = hashlib.sha256(_READ_BUCKET + _instant(bucket_at).encode())
-        for row in ordered:
-            digest.update(b"\n" + row.canonical())
-        return cls(bucket_at=bucket_at, rows=len(ordered), hash=digest.digest())
-
-    @staticmethod
-    def began(facts: str) -> datetime | None:
-        """Return which bucket the facts of an entry are of; None if they are of none."""
-        try:
-            began = datetime.fromisoformat(json.loads(facts)["bucket_at"])
-        except (ValueError, TypeError, KeyError):
-            return None
-        return began if began.tzinfo is not None else None
-
-    def facts(self) -> dict[str, Json]:
-        return {
-            "bucket_at": _instant(self.bucket_at),
-            "hash": self.hash.hex(),
-            "rows": self.rows,
-        }
-
-
-def bucket_of(at: datetime) -> datetime:
-    """Return when the five minutes began in which ``at`` lies."""
-    return at - (at - datetime.fromtimestamp(0, UTC)) % BUCKET
-
-
-def set_hash(company_id: UUID, drivers: Sequence[UUID]) -> bytes:
-    """Return the name of a set of pseudonyms, which are given sorted."""
-    digest = hashlib.sha256(_READ_SET + company_id.bytes)
-    for driver in drivers:
-        digest.update(driver.bytes)
-    return digest.digest()
 
 
 def private_key_of(key: DataKey) -> X25519PrivateKey:
@@ -356,13 +255,13 @@ def open_detail(private_key: X25519PrivateKey, entry: Entry) -> bytes | None:
 
 
 def _bound_to(company_id: UUID, subject_id: UUID, act: str, at: datetime) -> bytes:
-    return _DETAIL + company_id.bytes + subject_id.bytes + f"|{act}|{_instant(at)}".encode()
+    return _DETAIL + company_id.bytes + subject_id.bytes + f"|{act}|{instant_text(at)}".encode()
 
 
 def _text(of: UUID | None) -> str | None:
     return None if of is None else str(of)
 
 
-def _instant(at: datetime) -> str:
+def instant_text(at: datetime) -> str:
     """Return the time as it is hashed: UTC, always six digits of the second."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -33,8 +33,7 @@ from server.vault.service import Vault
 
 CHECKPOINT_EVERY: Final = timedelta(minutes=10)
 CHECKPOINT_ENTRIES_MAX: Final = 1_000
-"""So many new entries get a checkpoint also before its time: proofs of inclusion stay short."""
-_PATH_PAGE: Final = 5_000
+"""Checkpoints are no further apart; so many new entries get one also before its time."""
 
 
 async def enrol(
@@ -126,6 +125,20 @@ async def append(
     return place
 
 
+async def subjects(
+    conn: Connection, company_id: UUID, member_ids: Collection[UUID]
+) -> dict[UUID, Subject]:
+    """Return by member how the ledger knows them; nothing of who was never written of."""
+    return await store.subjects(conn, company_id, member_ids)
+
+
+async def members_of(
+    conn: Connection, company_id: UUID, pseudonyms: Collection[UUID]
+) -> dict[UUID, UUID]:
+    """Return by pseudonym whose it is; nothing of who was erased."""
+    return await store.members_of(conn, company_id, pseudonyms)
+
+
 async def pseudonyms(
     conn: Connection, company_id: UUID, member_ids: Collection[UUID], now: datetime
 ) -> dict[UUID, Subject]:
@@ -146,23 +159,22 @@ async def checkpoint(
 ) -> Checkpoint | None:
     """Sign what the chain is now; return the statement, None where nothing was ever written.
 
-    The key is in memory: no other database is asked.
+    Also what it was at every thousandth entry since the last checkpoint: so no proof of inclusion
+    is longer than that, however many entries a minute brings. An act signs nothing itself. The key
+    is in memory: no other database is asked.
     """
     head = await store.head(conn, company_id)
     if head is None or head.index == 0:
         return None
-    there = await store.first_checkpoint_from(conn, company_id, head.index)
-    if there is not None:
-        return there
-    statement = checkpoint_statement(company_id, head.index, head.hash, now)
-    made = Checkpoint(
-        company_id=company_id,
-        index=head.index,
-        hash=head.hash,
-        made_at=now,
-        key_id=vault.signing_key_id,
-        signature=vault.sign(statement),
-    )
+    last = await store.last_checkpoint(conn, company_id)
+    signed = 0 if last is None else last.index
+    if last is not None and signed >= head.index:
+        return last
+    step = CHECKPOINT_ENTRIES_MAX
+    between = range(signed - signed % step + step, head.index, step)
+    for place in await store.places(conn, company_id, between) if between else ():
+        await store.insert_checkpoint(conn, _signed(vault, company_id, place, now))
+    made = _signed(vault, company_id, head, now)
     await store.insert_checkpoint(conn, made)
     return made
 
@@ -191,14 +203,12 @@ async def place_of(conn: Connection, company_id: UUID, index: int) -> Inclusion 
     if not found or found[0][0].index != index:
         return None
     place = Place(index=index, hash=found[0][1])
-    later: list[bytes] = []
-    while (after := index + len(later)) < signed.index:
-        limit = min(_PATH_PAGE, signed.index - after)
-        page = await store.entries(conn, company_id, after=after, limit=limit)
-        if not page:
-            return None
-        later += [entry.digest() for entry, _ in page]
-    return Inclusion(place=place, later=tuple(later), checkpoint=signed)
+    way = signed.index - index
+    later = await store.entries(conn, company_id, after=index, limit=way) if way else []
+    if len(later) < way:
+        return None
+    digests = tuple(entry.digest() for entry, _ in later)
+    return Inclusion(place=place, later=digests, checkpoint=signed)
 
 
 async def entries_about(
@@ -209,6 +219,13 @@ async def entries_about(
     if known is None:
         return []
     return await store.entries_about(conn, company_id, known.pseudonym, after=after, limit=limit)
+
+
+async def entries_of(
+    conn: Connection, company_id: UUID, acts: Collection[Act]
+) -> list[tuple[str, UUID | None, str]]:
+    """Return of each entry of these acts the act, the subject's pseudonym and the facts."""
+    return await store.entries_of(conn, company_id, acts)
 
 
 async def open_details(
@@ -243,6 +260,18 @@ async def _locked_head(conn: Connection, company_id: UUID) -> Place:
     if head is None:
         raise RuntimeError("the ledger's head is not visible: which company is this transaction?")
     return head
+
+
+def _signed(vault: Vault, company_id: UUID, place: Place, now: datetime) -> Checkpoint:
+    statement = checkpoint_statement(company_id, place.index, place.hash, now)
+    return Checkpoint(
+        company_id=company_id,
+        index=place.index,
+        hash=place.hash,
+        made_at=now,
+        key_id=vault.signing_key_id,
+        signature=vault.sign(statement),
+    )
 
 
 def _is_due(head: Place, last: Checkpoint | None, now: datetime) -> bool:

@@ -210,6 +210,23 @@ async def entries(
     ]
 
 
+async def entries_of(
+    conn: Connection, company_id: UUID, acts: Collection[str]
+) -> list[tuple[str, UUID | None, str]]:
+    """Return of each entry of these acts the act, the subject and the facts, in order."""
+    rows = await conn.fetch(
+        """
+        SELECT act, subject_id, facts
+          FROM ledger_entry
+         WHERE company_id = $1 AND act = ANY($2::text[])
+         ORDER BY index
+        """,
+        company_id,
+        list(acts),
+    )
+    return [tuple(row) for row in rows]
+
+
 async def hashes(conn: Connection, company_id: UUID, *, after: int, limit: int) -> list[Place]:
     """Return the places in order, without the entries."""
     rows = await conn.fetch(
@@ -222,6 +239,21 @@ async def hashes(conn: Connection, company_id: UUID, *, after: int, limit: int) 
         company_id,
         after,
         limit,
+    )
+    return [Place(**row) for row in rows]
+
+
+async def places(conn: Connection, company_id: UUID, indexes: Collection[int]) -> list[Place]:
+    """Return these places, in order, without the entries."""
+    rows = await conn.fetch(
+        """
+        SELECT index, hash
+          FROM ledger_entry
+         WHERE company_id = $1 AND index = ANY($2::bigint[])
+         ORDER BY index
+        """,
+        company_id,
+        list(indexes),
     )
     return [Place(**row) for row in rows]
 

@@ -1,28 +1,18 @@
 """Going over a company's chain from its first entry, and naming the first that is not as written.
 
-Nothing is held but the checkpoints and one page of entries; the chain may grow meanwhile.
+Little is held but the checkpoints and one page of entries; the chain may grow meanwhile. What other
+features keep and an entry binds is compared by them: each brings a :class:`Counterpart`.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from server.kit.db import Connection
-from server.ledger import read_store, store
-from server.ledger.model import (
-    Act,
-    Checkpoint,
-    ClosedBucket,
-    Entry,
-    Place,
-    facts_text,
-    genesis,
-    link,
-    set_hash,
-)
+from server.ledger import store
+from server.ledger.model import Checkpoint, Entry, Place, genesis, link
 from server.vault.model import LedgerWitness
 
 PAGE: Final = 2_000
@@ -38,6 +28,8 @@ class Reason(StrEnum):
     FORKED = "forked"
     CHECKPOINT = "checkpoint"
     READS = "reads"
+    CONSENT = "consent"
+    PSEUDONYM = "pseudonym"
 
 
 WORDS: Final[Mapping[Reason, str]] = {
@@ -50,7 +42,31 @@ WORDS: Final[Mapping[Reason, str]] = {
     Reason.FORKED: "this is another history than the one that was signed",
     Reason.CHECKPOINT: "the checkpoint at this entry is not signed by us",
     Reason.READS: "the reads of locations that this entry closed are not those there were",
+    Reason.CONSENT: "the consent record of this entry is not the one that was written",
+    Reason.PSEUDONYM: "whoever this consent is of has another pseudonym now",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    index: int
+    """Of the entry; of one that is not there, if something says that there is one."""
+    reason: Reason
+
+
+class Counterpart(Protocol):
+    """Rows of another feature that entries bind: compared once, from the first entry on."""
+
+    async def compare(
+        self, conn: Connection, company_id: UUID, entries: Sequence[Entry]
+    ) -> Fault | None:
+        """Compare with the next entries, which are as written; return the first that differs."""
+
+    async def end(self, conn: Connection, company_id: UUID) -> Fault | None:
+        """Compare what was bound to no entry so far; nothing comes after the last one."""
+
+    def remark(self) -> str | None:
+        """Return what a person should know although it is no fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +77,8 @@ class Verdict:
     """How many stand in the chain."""
     signed_until: int
     """The last entry that a signature, or the key database, confirms; before anything bad."""
-    pruned: int = 0
-    """How many entries close reads that are gone by age: their hash is all there is of them."""
+    remarks: tuple[str, ...] = ()
+    """What is no fault and was not compared: in words, as they follow "sound"."""
     first_bad_index: int | None = None
     reason: Reason | None = None
 
@@ -73,8 +89,7 @@ class Verdict:
 
 class _Broken(Exception):
     def __init__(self, index: int, reason: Reason) -> None:
-        self.index = index
-        self.reason = reason
+        self.fault = Fault(index=index, reason=reason)
         super().__init__(reason)
 
 
@@ -84,32 +99,33 @@ async def verify(
     *,
     public_keys: Mapping[UUID, bytes],
     witness: LedgerWitness | None = None,
-    reads_kept_since: datetime | None = None,
+    counterparts: Sequence[Counterpart] = (),
 ) -> Verdict:
-    """Recompute every hash, and compare head, checkpoints, closed reads and the witness.
+    """Recompute every hash, and compare head, checkpoints, the witness and all counterparts.
 
     ``public_keys`` are those that sign checkpoints, ``witness`` is what the key database knows;
-    read it before this begins. Reads from before ``reads_kept_since`` may be gone, five minutes
-    at a time (None: none may). Of a whole history that was written anew, only the first signed
-    place can be named: it began after ``signed_until``.
+    read it before this begins. Counterparts are for this one walk; where people may be acting
+    meanwhile, the transaction sees one moment only. Of a whole history that was written anew, only
+    the first signed place can be named: it began after ``signed_until``.
     """
     # In this order, what is read first is never ahead of what is read after it.
     signed = {one.index: one for one in await store.checkpoints(conn, company_id)}
     head, last_index = await store.ends(conn, company_id)
-    check = _Check(conn, company_id, public_keys, signed, witness, reads_kept_since)
+    check = _Check(conn, company_id, public_keys, signed, witness, counterparts)
+    fault = None
     try:
         await check.chain(last_index)
-        await check.buckets(last_index)
         check.end(head or Place(index=0, hash=genesis(company_id)))
+        await check.counterparts_end()
     except _Broken as broken:
-        return Verdict(
-            entries=last_index,
-            signed_until=check.signed_until,
-            pruned=check.pruned,
-            first_bad_index=broken.index,
-            reason=broken.reason,
-        )
-    return Verdict(entries=last_index, signed_until=check.signed_until, pruned=check.pruned)
+        fault = broken.fault
+    return Verdict(
+        entries=last_index,
+        signed_until=check.signed_until(fault),
+        remarks=tuple(one for part in counterparts if (one := part.remark()) is not None),
+        first_bad_index=None if fault is None else fault.index,
+        reason=None if fault is None else fault.reason,
+    )
 
 
 class _Check:
@@ -122,43 +138,41 @@ class _Check:
         public_keys: Mapping[UUID, bytes],
         signed: dict[int, Checkpoint],
         witness: LedgerWitness | None,
-        reads_kept_since: datetime | None,
+        counterparts: Sequence[Counterpart],
     ) -> None:
         self._conn = conn
         self._company_id = company_id
         self._public_keys = public_keys
         self._signed = signed
         self._witness = witness
-        self._reads_kept_since = reads_kept_since
+        self._counterparts = counterparts
         self._at = Place(index=0, hash=genesis(company_id))
-        self._sets: set[bytes] = set()
-        """Sets of drivers whose name was found right; many reads share one."""
-        self.signed_until = 0
-        self.pruned = 0
+        self._confirmed: list[int] = []
+
+    def signed_until(self, fault: Fault | None) -> int:
+        """Return the last place that was confirmed, before the fault."""
+        return max(
+            (one for one in self._confirmed if fault is None or one < fault.index), default=0
+        )
 
     async def chain(self, last_index: int) -> None:
-        async for entry, there in self._entries(last_index):
-            index = self._at.index + 1
-            if entry.index != index:
-                raise _Broken(index, Reason.GAP)
-            digest = _digest(entry)
-            if digest is None:
-                raise _Broken(index, Reason.CHANGED)
-            chain = link(self._at.hash, digest)
-            if chain != there:
-                raise await self._misplaced(entry, there)
-            self._at = Place(index=index, hash=chain)
-            self._confirm()
-            if entry.act == Act.LOCATION_READ_BUCKET:
-                await self._reads(entry)
+        async for page in self._pages(last_index):
+            followed: list[Entry] = []
+            broken: Fault | None = None
+            try:
+                for entry, there in page:
+                    await self._follow(entry, there)
+                    followed.append(entry)
+            except _Broken as found:
+                broken = found.fault
+            # What an entry before the broken one binds may be the first that is bad.
+            compared = [
+                await one.compare(self._conn, self._company_id, followed)
+                for one in self._counterparts
+            ]
+            _raise_first([broken, *compared])
         if self._at.index < last_index:
             raise _Broken(self._at.index + 1, Reason.GAP)
-
-    async def buckets(self, last_index: int) -> None:
-        """Refuse reads that say they were closed by an entry that is none of theirs."""
-        found = await read_store.misclosed(self._conn, self._company_id, last_index)
-        if found is not None:
-            raise _Broken(found, Reason.READS)
 
     def end(self, head: Place) -> None:
         """Compare the end that was reached with what else says where it is."""
@@ -170,17 +184,31 @@ class _Check:
         if head.hash != self._at.hash:
             raise _Broken(max(head.index, 1), Reason.HEAD)
 
-    async def _entries(self, last_index: int) -> AsyncGenerator[tuple[Entry, bytes]]:
+    async def counterparts_end(self) -> None:
+        _raise_first([await one.end(self._conn, self._company_id) for one in self._counterparts])
+
+    async def _pages(self, last_index: int) -> AsyncGenerator[list[tuple[Entry, bytes]]]:
         after = 0
         while after < last_index:
             page = await store.entries(self._conn, self._company_id, after=after, limit=PAGE)
-            for entry, there in page:
-                if entry.index > last_index:
-                    return
-                yield entry, there
+            yield [one for one in page if one[0].index <= last_index]
             if len(page) < PAGE:
                 return
             after = page[-1][0].index
+
+    async def _follow(self, entry: Entry, there: bytes) -> None:
+        """Go one entry on, if it stands where it was written."""
+        index = self._at.index + 1
+        if entry.index != index:
+            raise _Broken(index, Reason.GAP)
+        digest = _digest(entry)
+        if digest is None:
+            raise _Broken(index, Reason.CHANGED)
+        chain = link(self._at.hash, digest)
+        if chain != there:
+            raise await self._misplaced(entry, there)
+        self._at = Place(index=index, hash=chain)
+        self._confirm()
 
     def _confirm(self) -> None:
         """Compare the chain here with what was signed here, or with the witness."""
@@ -191,11 +219,11 @@ class _Check:
                 raise _Broken(index, Reason.CHECKPOINT)
             if signed.hash != self._at.hash:
                 raise _Broken(index, Reason.FORKED)
-            self.signed_until = index
+            self._confirmed.append(index)
         if self._witness is not None and self._witness.index == index:
             if self._witness.hash != self._at.hash:
                 raise _Broken(index, Reason.FORKED)
-            self.signed_until = index
+            self._confirmed.append(index)
 
     async def _misplaced(self, entry: Entry, there: bytes) -> _Broken:
         """Tell whether the entry is whole but stands elsewhere than it was written.
@@ -217,33 +245,12 @@ class _Check:
             after = page[-1].index
         return _Broken(entry.index, Reason.CHANGED)
 
-    async def _reads(self, entry: Entry) -> None:
-        """Compare the reads that were closed with the hash that the entry has of them."""
-        bucket_at = ClosedBucket.began(entry.facts)
-        if bucket_at is None:
-            raise _Broken(entry.index, Reason.READS)
-        if await self._are_as_closed(entry, bucket_at):
-            return
-        # Asked only now: they may have gone by age while they were compared. Never only some.
-        since = self._reads_kept_since
-        if (
-            since is None
-            or bucket_at >= since
-            or await read_store.rows(self._conn, self._company_id, bucket_at)
-        ):
-            raise _Broken(entry.index, Reason.READS)
-        self.pruned += 1
 
-    async def _are_as_closed(self, entry: Entry, bucket_at: datetime) -> bool:
-        rows = await read_store.rows(self._conn, self._company_id, bucket_at)
-        if facts_text(ClosedBucket.of(bucket_at, rows).facts()) != entry.facts:
-            return False
-        new = {row.set_hash for row in rows} - self._sets
-        sets = await read_store.sets(self._conn, self._company_id, new) if new else {}
-        if any(set_hash(self._company_id, sets.get(name, ())) != name for name in new):
-            return False
-        self._sets |= new
-        return True
+def _raise_first(faults: Sequence[Fault | None]) -> None:
+    found = [one for one in faults if one is not None]
+    if found:
+        first = min(found, key=lambda one: one.index)
+        raise _Broken(first.index, first.reason)
 
 
 def _digest(entry: Entry) -> bytes | None:

@@ -29,9 +29,14 @@ EXPIRY_MAX: Final = timedelta(hours=24)
 MINUTE: Final = timedelta(minutes=1)
 
 
+KEPT: Final = timedelta(days=30)
+"""How long a link that has ended is kept: until then its token is answered that it has."""
+
+
 class LinkState(StrEnum):
+    """What the company is told of a link: what its own people did with it, and no more."""
+
     ACTIVE = "active"
-    DELIVERED = "delivered"
     REVOKED = "revoked"
     EXPIRED = "expired"
 
@@ -56,14 +61,31 @@ class CustomerLink:
     created_at: datetime
     expires_at: datetime
     delivered_at: datetime | None
+    """When the arrival was noticed. The company is not told: it reads arrivals in the report."""
     revoked_at: datetime | None
 
+    def has_ended(self, now: datetime) -> bool:
+        return self.delivered_at is not None or self.state(now) is not LinkState.ACTIVE
+
     def state(self, now: datetime) -> LinkState:
-        if self.delivered_at is not None:
-            return LinkState.DELIVERED
+        """Return what the company is told, which is not whether the driver has arrived."""
         if self.revoked_at is not None or self.driver_id is None:
             return LinkState.REVOKED
         return LinkState.ACTIVE if now < self.expires_at else LinkState.EXPIRED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a link's route and its driver's consent to links say now."""
+
+    begins_at: datetime
+    """When the route starts, by its plan: a link shows nothing before, and nothing from before."""
+    under_way: bool
+    """It is the route that the driver has to drive now: of those that started, the last."""
+    given_at: datetime | None
+    """Since when ``customer_link`` is given; None when it is not."""
+    taken_back: bool
+    """It was withdrawn since the link was made: giving it again does not bring the link back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,24 +93,25 @@ class Consented:
     """What the driver agreed to, as far as a link is concerned."""
 
     gate: Gate
-    given_at: datetime | None
-    """Since when ``customer_link`` is given; None when it is not."""
-    taken_back: bool
-    """It was withdrawn since the link was made: giving it again does not bring the link back."""
+    terms: Terms
     in_window: bool
     on_shift: bool
 
     def since(self, now: datetime) -> datetime | None:
-        """Return from when on the link may show positions; None when it may not now."""
-        location = self.gate.location_since
-        if location is None or self.given_at is None or not self.gate.account_active:
+        """Return from when on the link may know where the driver is; None when it may not now."""
+        location, given = self.gate.location_since, self.terms.given_at
+        if location is None or given is None or not self.gate.account_active:
             return None
-        if self.taken_back or not (self.in_window and self.on_shift):
+        if self.terms.taken_back or not (self.in_window and self.on_shift):
             return None
         until = self.gate.location_until
-        if until is not None and now >= until:
+        if now < self.terms.begins_at or (until is not None and now >= until):
             return None
-        return max(location, self.given_at)
+        return max(location, given, self.terms.begins_at)
+
+    def shown_since(self, now: datetime) -> datetime | None:
+        """Return from when on the link may show positions; None while they drive another route."""
+        return self.since(now) if self.terms.under_way else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +125,14 @@ class Progress:
     """How late the driver is; None where the report does not know."""
     gate: Gate | None
     """That the report was made under; None: it knows nothing but the plan."""
-    begins_at: datetime
-    """From when on the driver may be on the way."""
+
+    def knows_under(self, gate: Gate) -> bool:
+        """Tell whether there is a report, made under the consents and windows of ``gate``."""
+        made_under = self.gate
+        return made_under is not None and (made_under.epoch, made_under.rev) == (
+            gate.epoch,
+            gate.rev,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,13 +179,12 @@ def tracked(
     consented: Consented,
     position: LatestPosition | None,
     *,
-    under_way: bool,
     now: datetime,
 ) -> Tracked:
     """Return what the customer may know. Without a position nothing that was made of one."""
-    since = consented.since(now)
-    if position is None or not under_way or since is None or not _is_fresh(position, since, now):
-        phase = Phase.PLANNED if now < progress.begins_at else Phase.NOT_SHARED
+    since = consented.shown_since(now)
+    if position is None or since is None or not _is_fresh(position, since, now):
+        phase = Phase.PLANNED if now < consented.terms.begins_at else Phase.NOT_SHARED
         return Tracked(phase=phase, spot=None, eta=None, stop=stop)
     return Tracked(
         phase=Phase.ON_THE_WAY,
@@ -173,10 +201,9 @@ def _is_fresh(position: LatestPosition, since: datetime, now: datetime) -> bool:
 
 def _eta(stop: Stop, progress: Progress, gate: Gate, now: datetime) -> datetime | None:
     """Return the planned arrival moved by how late the driver is, to the minute."""
-    made_under = progress.gate
-    if stop.planned_arrival is None or progress.deviation_s is None or made_under is None:
+    if stop.planned_arrival is None or progress.deviation_s is None:
         return None
-    if (made_under.epoch, made_under.rev) != (gate.epoch, gate.rev):
+    if not progress.knows_under(gate):
         return None
     expected = max(now, stop.planned_arrival + timedelta(seconds=progress.deviation_s))
     return datetime.fromtimestamp(
@@ -185,10 +212,13 @@ def _eta(stop: Stop, progress: Progress, gate: Gate, now: datetime) -> datetime 
     )
 
 
+def is_standing(position: LatestPosition) -> bool:
+    return position.speed_mps is None or position.speed_mps < STANDING_MPS_MAX
+
+
 def has_arrived(position: LatestPosition, stop: Stop) -> bool:
     """Tell whether the driver stands at the stop."""
-    standing = position.speed_mps is None or position.speed_mps < STANDING_MPS_MAX
-    return standing and distance_m(position, stop) <= stop.radius_m
+    return is_standing(position) and distance_m(position, stop) <= stop.radius_m
 
 
 def spot_of(position: LatestPosition, stop: Stop) -> Spot:

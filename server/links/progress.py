@@ -13,8 +13,8 @@ from server.kit import db
 from server.kit.db import Pool
 from server.links.model import Progress
 from server.routes import service as routes
-from server.routes.model import LEAD, Availability
-from server.routes.service import Gathered
+from server.routes.model import Availability
+from server.routes.service import FoundRoute, Gathered
 from server.vault.service import Vault
 
 KEPT_S: Final = 30.0
@@ -22,7 +22,7 @@ ROUTES_MAX: Final = 2_000
 AT_ONCE_MAX: Final = 1
 WAITING_MAX: Final = 200
 
-_Key: TypeAlias = tuple[UUID, UUID]
+_Key: TypeAlias = tuple[UUID, UUID, bool]
 
 
 class ProgressReports:
@@ -41,17 +41,21 @@ class ProgressReports:
         self._turns = Turns(AT_ONCE_MAX, waiting_max=WAITING_MAX)
         self._made: OrderedDict[_Key, tuple[float, asyncio.Task[Progress]]] = OrderedDict()
 
-    async def of(self, company_id: UUID, route_id: UUID, *, now: datetime) -> Progress:
+    async def of(
+        self, company_id: UUID, route_id: UUID, *, reported: bool, now: datetime
+    ) -> Progress:
         """Return the route's progress, at most half a minute old.
+
+        Unless it is ``reported``, nothing is read of where the driver is: only the plan is known.
 
         Raises
         ------
         ReadsBusy, RouteNotFound, TrackTooLong
         """
-        key = (company_id, route_id)
+        key = (company_id, route_id, reported)
         made = self._made.get(key)
         if made is None or self._clock_s() - made[0] >= KEPT_S or _failed(made[1]):
-            made = (self._clock_s(), asyncio.create_task(self._make(*key, now)))
+            made = (self._clock_s(), asyncio.create_task(self._make(key, now)))
             self._made[key] = made
             self._made.move_to_end(key)
             while len(self._made) > ROUTES_MAX:
@@ -59,18 +63,33 @@ class ProgressReports:
         # One who stops waiting must not take it from the others.
         return await asyncio.shield(made[1])
 
-    async def _make(self, company_id: UUID, route_id: UUID, now: datetime) -> Progress:
+    async def _make(self, key: _Key, now: datetime) -> Progress:
+        company_id, route_id, reported = key
         async with self._turns.one():
+            if not reported:
+                async with db.tenant(self._pool, company_id, readonly=True) as conn:
+                    route = await routes.find(conn, self._vault, company_id, route_id)
+                return await asyncio.to_thread(_planned, route)
             async with db.tenant(self._pool, company_id, readonly=True) as conn:
                 found = await routes.gather(conn, self._vault, company_id, route_id, now=now)
-            return await asyncio.to_thread(_progress, found)
+            return await asyncio.to_thread(_reported, found)
 
 
 def _failed(task: "asyncio.Task[Progress]") -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 
-def _progress(found: Gathered) -> Progress:
+def _planned(found: FoundRoute) -> Progress:
+    stops = routes.opened(found).plan.stops
+    return Progress(
+        stops={stop.stop_id: stop for stop in stops},
+        arrived=frozenset(),
+        deviation_s=None,
+        gate=None,
+    )
+
+
+def _reported(found: Gathered) -> Progress:
     report = routes.compared(found)
     stops = report.route.plan.stops
     knows = report.availability is Availability.FULL and found.track is not None
@@ -83,5 +102,4 @@ def _progress(found: Gathered) -> Progress:
         ),
         deviation_s=report.fact.progress.deviation_s if knows else None,
         gate=found.track.gate if knows and found.track is not None else None,
-        begins_at=report.route.head.starts_at - LEAD,
     )

@@ -1,36 +1,34 @@
 """Customers' links: making and ending them, and reading what one may show now."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from server.consent import service as consent
 from server.consent.model import ConsentItem
-from server.gate import handover
 from server.gate import service as gate
-from server.gate.model import GateMissing
-from server.kit import db, tokens
+from server.gate.model import Gate, GateMissing
+from server.kit import tokens
 from server.kit.cursors import cursor_of, place_of
-from server.kit.db import Connection, Pool
+from server.kit.db import Connection
 from server.kit.ids import uuid7
 from server.ledger import service as ledger
 from server.ledger.model import Act, Actor, ActorKind
 from server.links import store
 from server.links.model import (
+    KEPT,
     Consented,
     CustomerLink,
     LinkEnded,
     LinkMissing,
-    LinkState,
-    Progress,
     RouteUnassigned,
     StopMissing,
+    Terms,
     expiry_of,
-    has_arrived,
 )
 from server.routes import service as routes
 from server.routes.model import Stop
@@ -41,7 +39,8 @@ from server.tracking.model import LatestPosition
 from server.vault.service import Vault
 
 TOKEN_KIND: Final = "jl"  # noqa: S105 - how such a token begins
-ITEM: Final = ConsentItem.CUSTOMER_LINK
+FORGOTTEN_AT_ONCE_MAX: Final = 20_000
+"""What is left of a company waits for the next day."""
 
 
 async def create(
@@ -149,7 +148,7 @@ async def of_token(
     found = await store.of_token(conn, company_id, digest)
     if found is None:
         raise LinkMissing
-    if found.state(now) is not LinkState.ACTIVE:
+    if found.has_ended(now):
         raise LinkEnded
     return found
 
@@ -161,11 +160,36 @@ class Found:
     link: CustomerLink
     driver_id: UUID
     consented: Consented
-    under_way: bool
     position: LatestPosition | None = field(repr=False)
 
 
 async def gather(
+    conn: Connection, vault: Vault, company_id: UUID, link_ids: Sequence[UUID], *, now: datetime
+) -> list[Found]:
+    """Read where the links' drivers are, as far as they agreed to show it to customers.
+
+    Nothing is read of who did not, is not on the link's route now, or was erased; the links of
+    the erased are not among those returned.
+    """
+    found = await _consented(conn, company_id, link_ids, now)
+    # The same for all links of a driver: they are of the one route that is under way.
+    watched = {
+        one.driver_id: (one.consented.gate, since)
+        for one in found
+        if (since := one.consented.shown_since(now)) is not None
+    }
+    if not watched:
+        return found
+    latest = await tracking.latest_since(conn, vault, company_id, list(watched.values()), now=now)
+    return [
+        replace(one, position=latest.get(one.driver_id))
+        if one.consented.shown_since(now) is not None
+        else one
+        for one in found
+    ]
+
+
+async def gather_one(
     conn: Connection, vault: Vault, company_id: UUID, link: CustomerLink, *, now: datetime
 ) -> Found:
     """Read where the link's driver is, as far as they agreed to show it to customers.
@@ -175,92 +199,42 @@ async def gather(
     LinkEnded
         The driver was erased meanwhile.
     """
-    if link.driver_id is None:
-        raise LinkEnded
-    try:
-        consented = await _consented(conn, company_id, link, link.driver_id, now)
-    except GateMissing:
-        raise LinkEnded from None
-    assigned = (await routes.assigned(conn, company_id, now=now)).get(link.driver_id)
-    under_way = assigned is not None and assigned.route_id == link.route_id
-    position = None
-    since = consented.since(now)
-    if under_way and since is not None:
-        watched = [(consented.gate, since)]
-        latest = await tracking.latest_since(conn, vault, company_id, watched, now=now)
-        position = latest.get(link.driver_id)
-    return Found(
-        link=link,
-        driver_id=link.driver_id,
-        consented=consented,
-        under_way=under_way,
-        position=position,
-    )
+    for found in await gather(conn, vault, company_id, [link.link_id], now=now):
+        return found
+    raise LinkEnded
 
 
 async def stands(conn: Connection, company_id: UUID, found: Found, *, now: datetime) -> bool:
     """Tell, inside the barrier, whether what was read may still be shown."""
-    link = await store.get(conn, company_id, found.link.link_id)
-    if link is None or link.state(now) is not LinkState.ACTIVE:
-        return False
-    if await handover.same_gate(conn, found.consented.gate) is None:
-        return False
-    consented = await _consented(conn, company_id, link, found.driver_id, now)
-    return consented.since(now) is not None and consented.given_at == found.consented.given_at
+    return bool(await standing(conn, company_id, [found], now=now))
 
 
-def is_over(found: Found, stop: Stop, progress: Progress, *, now: datetime) -> bool:
-    """Tell whether the driver has arrived, as far as they agreed that the link may know."""
-    if found.consented.since(now) is None:
-        return False
-    stands_there = found.position is not None and has_arrived(found.position, stop)
-    return stands_there or stop.stop_id in progress.arrived
-
-
-async def note_delivered(
-    conn: Connection, company_id: UUID, link_ids: Sequence[UUID], *, now: datetime
-) -> int:
-    """End these links, because the driver has arrived; return how many it ended."""
-    return await store.set_delivered(conn, company_id, link_ids, now)
-
-
-async def note_arrivals(pool: Pool, vault: Vault, company_id: UUID, now: datetime) -> int:
-    """End the links of drivers who stand at the stop; return how many. Due each minute.
-
-    Nobody has to look for it: a link must not outlive its delivery because its customer looked
-    away. Opens its own transactions.
-    """
-    async with db.tenant(pool, company_id, readonly=True) as conn:
-        showing = []
-        for link in await store.active(conn, company_id, now):
-            with suppress(LinkEnded):
-                found = await gather(conn, vault, company_id, link, now=now)
-                if found.position is not None:
-                    showing.append(found)
-        plans = {
-            route_id: await routes.find(conn, vault, company_id, route_id)
-            for route_id in {one.link.route_id for one in showing}
-        }
-    arrived = await asyncio.to_thread(_arrived, showing, plans)
-    if not arrived:
-        return 0
-    async with db.tenant(pool, company_id) as conn:
-        return await note_delivered(conn, company_id, arrived, now=now)
-
-
-def _arrived(showing: Sequence[Found], plans: dict[UUID, routes.FoundRoute]) -> list[UUID]:
-    stops = {
-        (route_id, stop.stop_id): stop
-        for route_id, route in plans.items()
-        for stop in routes.opened(route).plan.stops
-    }
+async def standing(
+    conn: Connection, company_id: UUID, founds: Sequence[Found], *, now: datetime
+) -> list[UUID]:
+    """Return, inside the barrier, the links of which what was read still holds."""
+    link_ids = [one.link.link_id for one in founds]
+    present = {one.link.link_id: one for one in await _consented(conn, company_id, link_ids, now)}
     return [
         one.link.link_id
-        for one in showing
-        if one.position is not None
-        and (stop := stops.get((one.link.route_id, one.link.stop_id))) is not None
-        and has_arrived(one.position, stop)
+        for one in founds
+        if (found := present.get(one.link.link_id)) is not None and _holds(one, found, now)
     ]
+
+
+def _holds(believed: Found, found: Found, now: datetime) -> bool:
+    before, after = believed.consented, found.consented
+    return (
+        not found.link.has_ended(now)
+        and (after.gate.epoch, after.gate.rev) == (before.gate.epoch, before.gate.rev)
+        and after.terms == before.terms
+        and after.since(now) is not None
+    )
+
+
+async def forget_ended(conn: Connection, company_id: UUID, now: datetime) -> int:
+    """Delete links that ended thirty days ago; return how many. Due each day."""
+    return await store.delete_ended(conn, company_id, now - KEPT, limit=FORGOTTEN_AT_ONCE_MAX)
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
@@ -269,20 +243,77 @@ async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
 
 
 async def _consented(
-    conn: Connection, company_id: UUID, link: CustomerLink, driver_id: UUID, now: datetime
-) -> Consented:
-    found = await gate.read(conn, company_id, driver_id)
-    windows = await gate.windows(conn, company_id, driver_id, since=now, until=now)
-    shift = await shifts.shift(conn, company_id, driver_id)
-    return Consented(
-        gate=found,
-        given_at=await consent.given_since(conn, company_id, driver_id, ITEM, at=now),
-        taken_back=await consent.was_taken_back(
-            conn, company_id, driver_id, ITEM, since=link.created_at
-        ),
-        in_window=any(one.contains(now) for one in windows),
-        on_shift=shift_state(shift, now) is ShiftState.ON,
+    conn: Connection, company_id: UUID, link_ids: Sequence[UUID], now: datetime
+) -> list[Found]:
+    """Return the links with what holds for them, and no position.
+
+    So many statements, however many links there are: each minute it is asked of every one.
+    """
+    named = {
+        one: one.driver_id
+        for one in await store.named(conn, company_id, link_ids)
+        if one.driver_id is not None
+    }
+    drivers = list(set(named.values()))
+    terms = await _terms(conn, company_id, named, drivers, now)
+    gates, recorded = await _gates(conn, company_id, drivers, now)
+    running = await shifts.shifts(conn, company_id, drivers)
+    return [
+        Found(
+            link=link,
+            driver_id=driver_id,
+            consented=Consented(
+                gate=gates[driver_id],
+                terms=terms[link.link_id],
+                in_window=driver_id in recorded,
+                on_shift=shift_state(running.get(driver_id), now) is ShiftState.ON,
+            ),
+            position=None,
+        )
+        for link, driver_id in named.items()
+        if driver_id in gates
+    ]
+
+
+async def _terms(
+    conn: Connection,
+    company_id: UUID,
+    named: Mapping[CustomerLink, UUID],
+    drivers: Sequence[UUID],
+    now: datetime,
+) -> dict[UUID, Terms]:
+    """Return what the links' routes and their drivers' consents say now."""
+    starts = await routes.starts(conn, company_id, [link.route_id for link in named])
+    driven = await routes.driven(conn, company_id, drivers, now=now)
+    standings = await consent.standings(
+        conn, company_id, drivers, ConsentItem.CUSTOMER_LINK, at=now
     )
+    terms = {}
+    for link, driver_id in named.items():
+        given_at, taken_back_at = standings[driver_id]
+        terms[link.link_id] = Terms(
+            begins_at=starts[link.route_id],
+            under_way=driven.get(driver_id) == link.route_id,
+            given_at=given_at,
+            taken_back=taken_back_at is not None and taken_back_at >= link.created_at,
+        )
+    return terms
+
+
+async def _gates(
+    conn: Connection, company_id: UUID, drivers: Sequence[UUID], now: datetime
+) -> tuple[dict[UUID, Gate], Collection[UUID]]:
+    """Return the gates, and who may be recorded now. One driver is read without all the others."""
+    if len(drivers) > 1:
+        gates = {one.driver_id: one for one in await gate.read_all(conn, company_id)}
+        return gates, await gate.drivers_in_a_window(conn, company_id, now)
+    gates, recorded = {}, []
+    for driver_id in drivers:
+        with suppress(GateMissing):
+            gates[driver_id] = await gate.read(conn, company_id, driver_id)
+        windows = await gate.windows(conn, company_id, driver_id, since=now, until=now)
+        recorded += [driver_id for one in windows if one.contains(now)]
+    return gates, recorded
 
 
 async def _enter(

@@ -75,18 +75,33 @@ async def page(
     return [_link(row) for row in rows]
 
 
-async def active(conn: Connection, company_id: UUID, at: datetime) -> list[CustomerLink]:
+async def active(conn: Connection, company_id: UUID, at: datetime) -> list[UUID]:
+    """Return the links that have not ended, also those whose route has not started."""
+    rows = await conn.fetch(
+        """
+        SELECT link_id
+          FROM customer_link
+         WHERE company_id = $1 AND driver_id IS NOT NULL AND delivered_at IS NULL
+           AND revoked_at IS NULL AND expires_at > $2
+        """,
+        company_id,
+        at,
+    )
+    return [row["link_id"] for row in rows]
+
+
+async def named(conn: Connection, company_id: UUID, link_ids: Sequence[UUID]) -> list[CustomerLink]:
+    """Return the links, but of erased drivers."""
     rows = await conn.fetch(
         """
         SELECT link_id, route_id, stop_id, driver_id, created_at, expires_at, delivered_at,
                revoked_at
           FROM customer_link
-         WHERE company_id = $1 AND driver_id IS NOT NULL AND delivered_at IS NULL
-           AND revoked_at IS NULL AND expires_at > $2
+         WHERE company_id = $1 AND link_id = ANY($2::uuid[]) AND driver_id IS NOT NULL
          ORDER BY link_id
         """,
         company_id,
-        at,
+        link_ids,
     )
     return [_link(row) for row in rows]
 
@@ -131,6 +146,28 @@ async def forget_driver(conn: Connection, company_id: UUID, driver_id: UUID) -> 
         """,
         company_id,
         driver_id,
+    )
+    return len(rows)
+
+
+async def delete_ended(conn: Connection, company_id: UUID, before: datetime, *, limit: int) -> int:
+    """Delete links that ended before that time, in whatever way; return how many.
+
+    That of a driver who was erased ends at its own time at the latest.
+    """
+    rows = await conn.fetch(
+        """
+        DELETE FROM customer_link
+         WHERE company_id = $1
+           AND link_id IN (SELECT link_id FROM customer_link
+                            WHERE company_id = $1
+                              AND least(expires_at, delivered_at, revoked_at) < $2
+                            LIMIT $3)
+        RETURNING link_id
+        """,
+        company_id,
+        before,
+        limit,
     )
     return len(rows)
 

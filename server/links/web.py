@@ -1,6 +1,7 @@
 """Customers' links over HTTP: the staff make and end them, whoever has one looks."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
@@ -15,16 +16,15 @@ from server.credentials.model import Scope
 from server.credentials.viewers import viewer
 from server.gate import handover
 from server.gate import service as gate
-from server.gate.handover import Drawn, ReadsBusy
-from server.kit import db, tokens
+from server.gate.handover import Drawn, ReadsBusy, Viewing
+from server.kit import tokens
 from server.kit.api import endpoint
 from server.kit.client_address import client_address
 from server.kit.cursors import CursorInvalid
 from server.kit.tokens import TOKEN_CHARS_MAX
 from server.kit.web import CLOCK, COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Latitude, Longitude, Page, Text, Wire
-from server.ledger.model import ReadPurpose, Screen
-from server.links import service
+from server.links import arrivals, service
 from server.links.model import (
     CustomerLink,
     LinkEnded,
@@ -40,6 +40,8 @@ from server.links.model import (
 )
 from server.links.pace import Pace
 from server.links.progress import ProgressReports
+from server.links.service import Found
+from server.reads.model import ReadPurpose, Screen
 from server.routes.model import RouteNotFound
 from server.tracking.model import TrackTooLong
 
@@ -60,13 +62,14 @@ class NewLink(Wire):
 
 
 class LinkView(Wire):
+    """What the company did with a link. Whether the driver has arrived is not told here."""
+
     link_id: UUID
     route_id: UUID
     stop_id: UUID
     state: LinkState
     created_at: Instant
     expires_at: Instant
-    delivered_at: Instant | None
     revoked_at: Instant | None
 
 
@@ -113,7 +116,7 @@ async def create_link(
     """Make a link that shows a customer how far their delivery is.
 
     It shows a position only while the driver agrees to `customer_link`, is on shift and on the
-    way with this route, until they arrive.
+    way with this route, from its planned start until they arrive.
     """
     at = now(request)
     async with transaction(request) as conn:
@@ -143,7 +146,7 @@ async def list_links(request: web.Request, query: LinkQuery) -> Page[LinkView]:
 
 @endpoint("GET", "/v1/links/{link_id}", access=LINKS, raises=(LinkMissing,))
 async def get_link(request: web.Request, *, link_id: UUID) -> LinkView:
-    """Read what became of a link."""
+    """Read what the company did with a link. An arrival is read in the report of the route."""
     async with transaction(request, readonly=True) as conn:
         found = await service.get(conn, request[COMPANY], link_id)
     return _view(found, now(request))
@@ -167,7 +170,6 @@ def _view(link: CustomerLink, at: datetime) -> LinkView:
         state=link.state(at),
         created_at=link.created_at,
         expires_at=link.expires_at,
-        delivered_at=link.delivered_at,
         revoked_at=link.revoked_at,
     )
 
@@ -202,30 +204,48 @@ async def read_tracked(
     viewing = handover.viewing(
         request, service.customer_of(link), ReadPurpose.CUSTOMER_LINK, Screen.LINK
     )
-    return await handover.answer(request, viewing, partial(_draw, request, link), turns=_turns)
+    draw = partial(_draw, request, link, viewing)
+    return await handover.answer(request, viewing, draw, turns=_turns)
 
 
-async def _draw(request: web.Request, link: CustomerLink) -> Drawn:
+async def _draw(request: web.Request, link: CustomerLink, seen: Viewing) -> Drawn:
     company_id, at = request[COMPANY], now(request)
-    progress = await request.app[PROGRESS].of(company_id, link.route_id, now=at)
+    async with transaction(request, readonly=True) as conn:
+        found = await service.gather_one(conn, request.app[VAULT], company_id, link, now=at)
+    may_know = found.consented.since(at) is not None
+    progress = await request.app[PROGRESS].of(company_id, link.route_id, reported=may_know, now=at)
     stop = progress.stops.get(link.stop_id)
     if stop is None:
         raise LinkEnded
-    async with transaction(request, readonly=True) as conn:
-        found = await service.gather(conn, request.app[VAULT], company_id, link, now=at)
-    if service.is_over(found, stop, progress, now=at):
-        async with db.tenant(request.app[POOL], company_id) as conn:
-            await service.note_delivered(conn, company_id, [link.link_id], now=at)
-        raise LinkEnded
-    shown = tracked(
-        stop, progress, found.consented, found.position, under_way=found.under_way, now=at
-    )
+    if arrivals.is_over(found, stop, progress, now=at):
+        await _end(request, found, seen, at)
+        found = replace(found, position=None)
+    shown = tracked(stop, progress, found.consented, found.position, now=at)
     clock = request.app[CLOCK]
     return Drawn(
         body=_body(shown, at),
         gate=None if shown.spot is None else found.consented.gate,
         stands=lambda conn: service.stands(conn, company_id, found, now=clock()),
     )
+
+
+async def _end(request: web.Request, found: Found, seen: Viewing, at: datetime) -> None:
+    """End the link by the arrival. Returns where it may not, because consents just changed.
+
+    Raises
+    ------
+    LinkEnded, ReadsBusy
+    """
+    # That it has ended is told from where the driver is: a look like one at a position.
+    await seen.at((found.driver_id,))
+    try:
+        await arrivals.note(request.app[POOL], request[COMPANY], [found], now=at)
+    except TimeoutError:
+        raise ReadsBusy from None
+    async with transaction(request, readonly=True) as conn:
+        link = await service.get(conn, request[COMPANY], found.link.link_id)
+    if link.has_ended(at):
+        raise LinkEnded
 
 
 def _body(shown: Tracked, at: datetime) -> bytes:

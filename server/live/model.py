@@ -22,7 +22,7 @@ MOVES_PER_FRAME_MAX: Final = 500
 """What a socket takes at once. The rest follows a second later, the longest untold first."""
 
 
-class Link(StrEnum):
+class Signal(StrEnum):
     """Whether positions arrive, by the server's clock. The last two tell no cause."""
 
     LIVE = "live"
@@ -68,14 +68,18 @@ class Crew:
     in_window: bool
     at_work: bool
     """On a shift, or the rest of one that a withdrawal ended: the same as a pause."""
+    epoch: int
+    """What the screens are told to count by: grows once with each act that begins or ends that
+    positions may be shown, and with no other. The gate's own counters would tell the cause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fix:
-    """A position with the gate's counters that stood before it was read."""
+    """A position with the counter that stood before it was read."""
 
     position: LatestPosition = field(repr=False)
-    sharing: int
+    epoch: int
+    """As in :class:`Crew`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,7 @@ class Sight:
     """One driver as a screen shows them. ``position`` is there only while it may be."""
 
     driver_id: UUID
-    link: Link
+    signal: Signal
     work: Work | None
     route_id: UUID | None
     vehicle_id: UUID | None
@@ -94,15 +98,6 @@ class Sight:
 
 
 Sights: TypeAlias = Mapping[UUID, Sight]
-
-
-def sharing_of(gate: Gate) -> int:
-    """Return the number that grows with every change of consents or windows.
-
-    The gate's epoch alone stays the same over a pause, and a screen that dropped a position of
-    that epoch would never show the driver again.
-    """
-    return gate.epoch + gate.rev
 
 
 def may_show(gate: Gate, crew: Crew, now: datetime) -> bool:
@@ -136,18 +131,18 @@ def _sight(
     gate: Gate, crew: Crew, fix: Fix | None, assignment: Assignment | None, now: datetime
 ) -> Sight:
     position = _shown(gate, crew, fix, now)
-    link = Link.NOT_SHARED if crew.in_window or crew.at_work else Link.OFF_SHIFT
+    signal = Signal.NOT_SHARED if crew.in_window or crew.at_work else Signal.OFF_SHIFT
     work = None
     if position is not None:
-        link = _link(position, now)
-        work = _work(position) if link is Link.LIVE else None
+        signal = _signal(position, now)
+        work = _work(position) if signal is Signal.LIVE else None
     return Sight(
         driver_id=gate.driver_id,
-        link=link,
+        signal=signal,
         work=work,
         route_id=None if assignment is None else assignment.route_id,
         vehicle_id=None if assignment is None else assignment.vehicle_id,
-        epoch=sharing_of(gate),
+        epoch=crew.epoch,
         shared=may_show(gate, crew, now),
         position=position,
     )
@@ -156,8 +151,9 @@ def _sight(
 def _shown(gate: Gate, crew: Crew, fix: Fix | None, now: datetime) -> LatestPosition | None:
     if fix is None or not may_show(gate, crew, now):
         return None
-    # Read before the barrier: whatever changed since makes it worthless.
-    if fix.sharing != sharing_of(gate) or fix.position.epoch != gate.epoch:
+    # Read before the barrier: what began or ended since makes it worthless. An act on anything
+    # else must not: the position would go and come back, and tell of the act.
+    if fix.epoch != crew.epoch:
         return None
     since = gate.since(Purpose.DISPATCH_TRACKING, now)
     if since is None or fix.position.recorded_at < since:
@@ -166,11 +162,11 @@ def _shown(gate: Gate, crew: Crew, fix: Fix | None, now: datetime) -> LatestPosi
     return fix.position if age_s <= SHOWN_S_MAX else None
 
 
-def _link(position: LatestPosition, now: datetime) -> Link:
+def _signal(position: LatestPosition, now: datetime) -> Signal:
     age_s = (now - position.recorded_at).total_seconds()
     if age_s <= LIVE_S_MAX:
-        return Link.LIVE
-    return Link.STALE if age_s <= STALE_S_MAX else Link.LOST
+        return Signal.LIVE
+    return Signal.STALE if age_s <= STALE_S_MAX else Signal.LOST
 
 
 def _work(position: LatestPosition) -> Work | None:
@@ -183,7 +179,7 @@ def _work(position: LatestPosition) -> Work | None:
 class Told:
     """What the screens were last told of a driver. Never where they were."""
 
-    link: Link
+    signal: Signal
     work: Work | None
     route_id: UUID | None
     epoch: int
@@ -262,8 +258,8 @@ def _lost_sight(told: Told, now: Told | None) -> bool:
 
 
 def _differs(told: Told | None, sight: Sight) -> bool:
-    return told is None or (told.link, told.work, told.route_id, told.epoch) != (
-        sight.link,
+    return told is None or (told.signal, told.work, told.route_id, told.epoch) != (
+        sight.signal,
         sight.work,
         sight.route_id,
         sight.epoch,
@@ -295,7 +291,7 @@ def _untold(before: Picture, later: Iterable[Sight]) -> dict[UUID, Told]:
 
 def _told(sight: Sight) -> Told:
     return Told(
-        link=sight.link,
+        signal=sight.signal,
         work=sight.work,
         route_id=sight.route_id,
         epoch=sight.epoch,

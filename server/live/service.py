@@ -17,7 +17,7 @@ from server.credentials.model import Scope
 from server.gate import service as gate
 from server.kit import db
 from server.kit.db import Connection, Pool
-from server.live.model import Crew, Fix, Sight, may_show, sharing_of, sights_of
+from server.live.model import Crew, Fix, Sight, may_show, sights_of
 from server.routes import service as routes
 from server.routes.model import Assignment
 from server.shifts import service as shifts
@@ -49,9 +49,9 @@ class Names:
 async def glimpse(pool: Pool, vault: Vault, company_id: UUID, *, now: datetime) -> Glimpse:
     """Read the newest positions of everybody who may be shown. Opens its own transaction."""
     async with db.tenant(pool, company_id, readonly=True) as conn:
-        # The gates first: a change while positions are read makes them worthless later.
-        gates = await gate.read_all(conn, company_id)
+        # Counters before positions: what begins or ends meanwhile makes these worthless later.
         crews = await _crews(conn, company_id, now)
+        gates = await gate.read_all(conn, company_id)
         watched = [
             one
             for one in gates
@@ -59,10 +59,9 @@ async def glimpse(pool: Pool, vault: Vault, company_id: UUID, *, now: datetime) 
         ]
         found = await tracking.latest_positions(conn, vault, company_id, watched, now=now)
         assigned = await routes.assigned(conn, company_id, now=now)
-    sharing = {one.driver_id: sharing_of(one) for one in watched}
     return Glimpse(
         fixes={
-            driver_id: Fix(position=position, sharing=sharing[driver_id])
+            driver_id: Fix(position=position, epoch=crews[driver_id].epoch)
             for driver_id, position in found.items()
         },
         assigned=assigned,
@@ -103,7 +102,14 @@ async def _crews(conn: Connection, company_id: UUID, at: datetime) -> dict[UUID,
     states = await accounts.driver_states(conn, company_id)
     recording = await gate.drivers_in_a_window(conn, company_id, at)
     at_work = await shifts.drivers_at_work(conn, company_id, at)
+    # Last: an act that commits in between is told at once and whole, whichever it is.
+    epochs = await gate.screen_epochs(conn, company_id)
     return {
-        driver_id: Crew(state=state, in_window=driver_id in recording, at_work=driver_id in at_work)
+        driver_id: Crew(
+            state=state,
+            in_window=driver_id in recording,
+            at_work=driver_id in at_work,
+            epoch=epochs.get(driver_id, 0),
+        )
         for driver_id, state in states.items()
     }

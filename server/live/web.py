@@ -24,7 +24,6 @@ from server.kit.problem import where
 from server.kit.sending import Connection, flushed
 from server.kit.web import CLOCK, COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Latitude, Longitude, Wire
-from server.ledger.model import ReadPurpose, Screen
 from server.live import service
 from server.live.hub import HEARTBEAT_S, SEND_S_MAX, TICK_S, Hub, listen
 from server.live.model import (
@@ -32,14 +31,15 @@ from server.live.model import (
     ErasureWord,
     Event,
     Gone,
-    Link,
     LiveUnavailable,
     Sight,
     Sights,
+    Signal,
     WatchersFull,
     Work,
 )
 from server.live.service import LIVE, Names
+from server.reads.model import ReadPurpose, Screen
 from server.vehicles.model import Vehicle
 
 log = structlog.get_logger(__name__)
@@ -70,11 +70,11 @@ class StateView(Wire):
     """What became of a driver. ``not_shared`` and ``off_shift`` never tell a cause."""
 
     driver_id: UUID
-    link: Link
+    link: Signal
     work: Work | None
     route_id: UUID | None
     epoch: int
-    """Grows with every change of consent or recording window."""
+    """Grows by one when it begins or ends that positions may be shown, whatever the cause."""
 
 
 class PositionView(StateView):
@@ -147,7 +147,7 @@ class EventStream:
             case Erasure():
                 return _sse("erasure", ErasureData.model_validate(event), event_id)
             case Sight():
-                return _sse("state", StateView.model_validate(event), event_id)
+                return _sse("state", StateView(**_state(event)), event_id)
 
     def moves(self, moves: Sequence[Sight], *, now: datetime) -> bytes:
         """Write positions. Without an id: they are never replayed."""
@@ -165,14 +165,18 @@ def _json(data: Wire) -> bytes:
     return data.model_dump_json(exclude_unset=True).encode()
 
 
-def _members(sight: Sight) -> dict[str, Any]:
-    members: dict[str, Any] = {
+def _state(sight: Sight) -> dict[str, Any]:
+    return {
         "driver_id": sight.driver_id,
-        "link": sight.link,
+        "link": sight.signal,
         "work": sight.work,
         "route_id": sight.route_id,
         "epoch": sight.epoch,
     }
+
+
+def _members(sight: Sight) -> dict[str, Any]:
+    members = _state(sight)
     if sight.position is not None:
         members |= {
             "lat": sight.position.lat,

@@ -33,6 +33,9 @@ class NoticeKind(StrEnum):
     SHIFT_REMINDER = "shift_reminder"
     SHIFT_ENDED_BY_OTHER = "shift_ended_by_other"
     CONSENT_WITHDRAWN_CONFIRMATION = "consent_withdrawn_confirmation"
+    CONSENT_REQUESTED = "consent_requested"
+    CONSENT_EXPIRING = "consent_expiring"
+    CONSENT_ENDED = "consent_ended"
     EDITION_PUBLISHED = "edition_published"
     CONTROLLER_CHANGE_ANNOUNCED = "controller_change_announced"
     CONTROLLER_CHANGE_CANCELLED = "controller_change_cancelled"
@@ -96,6 +99,7 @@ _EMAIL, _SMS, _PUSH = MARKETING_CHANNELS
 _INSTANT: Final = Value(Form.INSTANT)
 _ORGANISATION: Final = Value(Form.ORGANISATION)
 _MEMBER: Final = Value(Form.MEMBER)
+_ITEMS: Final = Value(Form.WORDS, "consent_item")
 _ROLE: Final = Value(Form.WORD, "role")
 _ALERT: Final = {
     "by_role": _ROLE,
@@ -133,8 +137,18 @@ KINDS: Final[Mapping[NoticeKind, Kind]] = MappingProxyType(
             recording=Value(Form.WORD, "recording", optional=True),
         ),
         NoticeKind.CONSENT_WITHDRAWN_CONFIRMATION: _service(
-            _EMAIL, items=Value(Form.WORDS, "consent_item"), withdrawn_at=_INSTANT
+            _EMAIL, items=_ITEMS, withdrawn_at=_INSTANT
         ),
+        NoticeKind.CONSENT_REQUESTED: _service(
+            _EMAIL,
+            _PUSH,
+            items=_ITEMS,
+            # Of the edition that ended what was given; absent where a member of staff asks.
+            document=Value(Form.WORD, "document", optional=True),
+            edition=Value(Form.CODE, optional=True),
+        ),
+        NoticeKind.CONSENT_EXPIRING: _service(_EMAIL, _PUSH, items=_ITEMS, until=Value(Form.DAY)),
+        NoticeKind.CONSENT_ENDED: _service(_EMAIL, _PUSH, items=_ITEMS),
         NoticeKind.EDITION_PUBLISHED: _service(
             _EMAIL,
             _PUSH,
@@ -170,7 +184,11 @@ KINDS: Final[Mapping[NoticeKind, Kind]] = MappingProxyType(
         NoticeKind.BIRTH_YEAR_DISPUTED: _service(_EMAIL, driver=_MEMBER, disputed_at=_INSTANT),
         NoticeKind.GUARDIAN_CONSENT_RECORDED: _service(_EMAIL, by=_MEMBER, told_at=_INSTANT),
         NoticeKind.GUARDIAN_CONSENT_REVOKED: _service(
-            _EMAIL, _PUSH, by=_MEMBER, revoked_at=_INSTANT
+            # Nobody did where another company took over.
+            _EMAIL,
+            _PUSH,
+            by=Value(Form.MEMBER, optional=True),
+            revoked_at=_INSTANT,
         ),
         NoticeKind.ERASURE_REQUESTED: _service(
             _EMAIL,

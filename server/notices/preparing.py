@@ -1,10 +1,13 @@
 """Writing what was queued: once, in the reader's language of that moment, and sealed from then on.
 
-The sender does it, or the reader who looks before it: what somebody was shown is what is kept.
+The sender does it, or the reader who looks before it: what somebody was shown is what is kept. It
+is sealed under the keys of its reader and of everybody it names.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from server.accounts import service as accounts
@@ -13,19 +16,39 @@ from server.credentials.model import MemberMissing
 from server.kit.db import Connection
 from server.ledger import service as ledger
 from server.ledger.model import SYSTEM, Act
-from server.notices import delivery_store, sealing, store
+from server.notices import store
 from server.notices.kinds import KINDS, Channel, persons_named
 from server.notices.model import (
+    TRANSITIONS,
     Delivery,
     DeliveryEvent,
     DeliveryState,
     Event,
     Notice,
     NoticeText,
+    Reason,
 )
 from server.notices.writing import Setting, write
-from server.vault.model import SubjectErased
+from server.vault import shared
+from server.vault.model import Category, SealedText, SubjectErased
 from server.vault.service import Vault
+
+TEXT_SCHEMA: Final = "notice.text"
+
+
+async def prepare_one(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    notice_id: UUID,
+    *,
+    ways_out: Collection[Channel],
+    now: datetime,
+) -> None:
+    """Prepare a notice, unless it is written or somebody is writing it."""
+    notice = await store.lock_unprepared(conn, company_id, notice_id)
+    if notice is not None:
+        await prepare(conn, vault, company_id, [notice], ways_out=ways_out, now=now)
 
 
 async def prepare(
@@ -51,49 +74,32 @@ async def prepare(
             written.append(notice)
     for notice in written:  # after all else: whoever holds a notice may wait for the ledger's head
         if Channel.IN_APP in KINDS[notice.kind].channels:
-            await write_down(conn, company_id, notice, Channel.IN_APP, now)
+            await _write_down(conn, company_id, notice, Channel.IN_APP, now)
 
 
-async def begin_delivery(
-    conn: Connection,
-    company_id: UUID,
-    notice: Notice,
-    channel: Channel,
-    state: DeliveryState,
-    *,
-    now: datetime,
-) -> None:
-    """Begin a delivery, with its first piece of evidence."""
-    await delivery_store.insert_delivery(
-        conn,
-        company_id,
-        notice.notice_id,
-        notice.member_id,
-        channel,
-        state,
-        next_attempt_at=now if state is DeliveryState.QUEUED else None,
-        now=now,
-    )
-    happened = DeliveryEvent(channel=channel, event=Event(state.value), reason=None, at=now)
-    await delivery_store.insert_event(
-        conn, company_id, notice.notice_id, notice.member_id, happened
-    )
+async def held_text(
+    conn: Connection, vault: Vault, company_id: UUID, member_id: UUID, notice_id: UUID
+) -> NoticeText | None:
+    """Return what a notice of this reader says; it stays there until the transaction ends.
+
+    None where it is gone or not written, or where the key of somebody whom it names is destroyed.
+    """
+    notice = await store.hold_notice(conn, company_id, member_id, notice_id)
+    if notice is None:
+        return None
+    (text,) = await opened(vault, company_id, [notice])
+    return text
 
 
-async def write_down(
-    conn: Connection, company_id: UUID, told: Notice | Delivery, channel: Channel, now: datetime
-) -> None:
-    """Add to the ledger that something was handed over."""
-    await ledger.append(
-        conn,
-        company_id,
-        Act.NOTICE_SENT,
-        actor=SYSTEM,
-        subject_id=told.member_id,
-        detail={"notice_id": str(told.notice_id)},
-        facts={"kind": told.kind.value, "channel": channel.value},
-        now=now,
-    )
+async def opened(
+    vault: Vault, company_id: UUID, notices: Sequence[Notice]
+) -> list[NoticeText | None]:
+    """Return the sealed texts; None where there is none yet, or one of the keys is gone."""
+    texts = await shared.opened(vault, company_id, [_sealed(one) for one in notices])
+    return [
+        None if text is None else _text(text, one.language or "")
+        for one, text in zip(notices, texts, strict=True)
+    ]
 
 
 def address(reader: Profile, channel: Channel) -> str | None:
@@ -109,6 +115,74 @@ def address(reader: Profile, channel: Channel) -> str | None:
             return str(reader.member_id)
 
 
+async def begin_delivery(
+    conn: Connection,
+    company_id: UUID,
+    notice: Notice,
+    channel: Channel,
+    state: DeliveryState,
+    *,
+    now: datetime,
+) -> None:
+    """Begin a delivery, with its first piece of evidence."""
+    await store.insert_delivery(
+        conn,
+        company_id,
+        notice.notice_id,
+        notice.member_id,
+        channel,
+        state,
+        next_attempt_at=now if state is DeliveryState.QUEUED else None,
+        now=now,
+    )
+    happened = DeliveryEvent(channel=channel, event=Event(state.value), reason=None, at=now)
+    await store.insert_event(conn, company_id, notice.notice_id, notice.member_id, happened)
+
+
+async def record(
+    conn: Connection,
+    company_id: UUID,
+    delivery: Delivery,
+    event: Event,
+    *,
+    reason: Reason | None = None,
+    again_at: datetime | None = None,
+    now: datetime,
+) -> None:
+    """Write down what became of a delivery that the caller holds, and when it is tried again."""
+    await store.move(
+        conn,
+        company_id,
+        delivery.notice_id,
+        delivery.channel,
+        before=delivery.state,
+        after=TRANSITIONS[delivery.state, event],
+        tried=event is not Event.WITHHELD,
+        next_attempt_at=again_at,
+        now=now,
+    )
+    happened = DeliveryEvent(channel=delivery.channel, event=event, reason=reason, at=now)
+    await store.insert_event(conn, company_id, delivery.notice_id, delivery.member_id, happened)
+    if event is Event.HANDED_OVER:
+        await _write_down(conn, company_id, delivery, delivery.channel, now)
+
+
+async def _write_down(
+    conn: Connection, company_id: UUID, told: Notice | Delivery, channel: Channel, now: datetime
+) -> None:
+    """Add to the ledger that something was handed over."""
+    await ledger.append(
+        conn,
+        company_id,
+        Act.NOTICE_SENT,
+        actor=SYSTEM,
+        subject_id=told.member_id,
+        detail={"notice_id": str(told.notice_id)},
+        facts={"kind": told.kind.value, "channel": channel.value},
+        now=now,
+    )
+
+
 async def _write(
     conn: Connection,
     vault: Vault,
@@ -119,7 +193,7 @@ async def _write(
 ) -> None:
     reader = await accounts.profile(conn, vault, company_id, notice.member_id)
     text = await _text_of(conn, vault, company_id, notice, reader)
-    sealed = await sealing.seal(vault, company_id, notice, text, now=now)
+    sealed = await _seal(vault, company_id, notice, text, now)
     await store.set_text(conn, company_id, notice.notice_id, text, sealed, now)
     for channel in KINDS[notice.kind].channels:
         if channel in ways_out and address(reader, channel) is not None:
@@ -137,3 +211,37 @@ async def _text_of(
         language=reader.locale, company=company.name, time_zone=company.time_zone, names=names
     )
     return write(notice.kind, notice.facts, setting)
+
+
+async def _seal(
+    vault: Vault, company_id: UUID, notice: Notice, text: NoticeText, now: datetime
+) -> bytes:
+    """Seal the text of a notice that still has its facts.
+
+    Raises
+    ------
+    SubjectErased
+        Of the reader or of somebody whom the text names.
+    """
+    named = sorted(persons_named(notice.kind, notice.facts, notice.member_id))
+    return await shared.seal(
+        vault,
+        company_id,
+        [notice.member_id, *named],
+        Category.CONTACT,
+        json.dumps([text.title, text.body, text.short], ensure_ascii=False),
+        row_id=notice.notice_id,
+        schema=TEXT_SCHEMA,
+        now=now,
+    )
+
+
+def _sealed(notice: Notice) -> SealedText | None:
+    if notice.text_sealed is None:
+        return None
+    return SealedText(sealed=notice.text_sealed, row_id=notice.notice_id, schema=TEXT_SCHEMA)
+
+
+def _text(content: str, language: str) -> NoticeText:
+    title, body, short = json.loads(content)
+    return NoticeText(language=language, title=title, body=body, short=short)

@@ -1,7 +1,7 @@
-"""Telling members: queueing notices, reading them, marketing preferences, evidence.
+"""Telling members: queueing notices, reading them, and what they want of marketing.
 
 :func:`queue` asks no other database, so an act that must succeed while the key database is down
-can still tell of itself; the text is written and sealed afterwards (``delivery``).
+can still tell of itself; the text is written and sealed afterwards (``preparing``).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -11,14 +11,15 @@ from uuid import UUID
 
 import structlog
 
+from server.accounts import service as accounts
 from server.credentials.model import Role
 from server.kit import db, jobs
-from server.kit.cursors import cursor_of, place_of
+from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
 from server.ledger import service as ledger
 from server.ledger.model import Act, Actor, ActorKind
-from server.notices import delivery_store, preparing, sealing, store
+from server.notices import preference_store, preparing, store
 from server.notices.kinds import (
     DEDUPE_CHARS_MAX,
     KINDS,
@@ -29,7 +30,6 @@ from server.notices.kinds import (
     refuse_misfit,
 )
 from server.notices.model import (
-    Delivery,
     DeliveryEvent,
     DeliveryState,
     Event,
@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 DELIVER_NOTICE: Final = "deliver_notice"
 """The job that prepares one notice and hands it over."""
 ON_THEIR_WAY_S_MAX: Final = 8.0
-"""Longer than a port takes (``ports.HAND_OVER_S_MAX``): after it a message is out or given up."""
+"""Longer than a way out takes (``HAND_OVER_S_MAX``): after it a message is out or given up."""
 
 
 async def queue(
@@ -106,6 +106,26 @@ async def queue(
     return notice.notice_id
 
 
+async def queue_for_main_users(
+    conn: Connection,
+    company_id: UUID,
+    kind: NoticeKind,
+    values: Mapping[str, str],
+    *,
+    but: UUID | None = None,
+    now: datetime,
+) -> None:
+    """Tell the company's active main users something, all ``but`` the one who did it; as `queue`.
+
+    Raises
+    ------
+    ValueError
+    """
+    for member_id in await accounts.main_users(conn, company_id):
+        if member_id != but:
+            await queue(conn, company_id, member_id, kind, values, now=now)
+
+
 async def told(
     conn: Connection, company_id: UUID, member_ids: Collection[UUID], kind: NoticeKind, dedupe: str
 ) -> set[UUID]:
@@ -126,7 +146,7 @@ async def queue_marketing(
 
     Whether it is still wanted is asked again when each message is handed over.
     """
-    wanting = await store.members_who_want(conn, company_id)
+    wanting = await preference_store.members_who_want(conn, company_id)
     for member_id in wanting:
         await queue(
             conn,
@@ -171,8 +191,8 @@ async def inbox(
         found = await store.in_app(
             conn, company_id, member_id, unseen=unseen, before=before, limit=limit + 1
         )
-    shown = await _shown(vault, company_id, found[:limit])
-    return shown, cursor_of(found[limit - 1].notice_id) if len(found) > limit else None
+    page, following = page_of(found, limit, lambda one: cursor_of(one.notice_id))
+    return await _shown(vault, company_id, page), following
 
 
 async def mark_seen(
@@ -194,7 +214,7 @@ async def mark_seen(
     notice = await store.hold_notice(conn, company_id, member_id, notice_id)
     if notice is None or Channel.IN_APP not in KINDS[notice.kind].channels:
         raise NoticeMissing
-    moved = await delivery_store.move(
+    moved = await store.move(
         conn,
         company_id,
         notice_id,
@@ -208,7 +228,7 @@ async def mark_seen(
     if not moved:
         return
     happened = DeliveryEvent(channel=Channel.IN_APP, event=Event.SEEN, reason=None, at=now)
-    await delivery_store.insert_event(conn, company_id, notice_id, member_id, happened)
+    await store.insert_event(conn, company_id, notice_id, member_id, happened)
     await ledger.append(
         conn,
         company_id,
@@ -223,7 +243,7 @@ async def mark_seen(
 
 async def preference(conn: Connection, company_id: UUID, member_id: UUID) -> Preference:
     """Return on which channels the member wants marketing; nowhere unless they asked for it."""
-    found = await store.preferences(conn, company_id, member_id)
+    found = await preference_store.preferences(conn, company_id, member_id)
     return Preference(
         wanted={one: found[one][0] if one in found else False for one in MARKETING_CHANNELS},
         changed_at=max((at for _, at in found.values()), default=None),
@@ -257,8 +277,8 @@ async def set_preference(
         wish = (conn, company_id, member_id, channel)
         wanted = marketing[channel]
         if by is not Role.DRIVER:
-            await store.set_marketing(*wish, wanted=wanted, now=now)
-        elif not await store.change_marketing(*wish, wanted=wanted, now=now) and wanted:
+            await preference_store.set_marketing(*wish, wanted=wanted, now=now)
+        elif not await preference_store.change_marketing(*wish, wanted=wanted, now=now) and wanted:
             raise MarketingConsentNeeded
     return await preference(conn, company_id, member_id)
 
@@ -270,7 +290,7 @@ async def start_marketing(
 
     What the driver has chosen under a consent that only goes on stays as it is.
     """
-    await store.start_marketing(conn, company_id, driver_id, MARKETING_CHANNELS, now)
+    await preference_store.start_marketing(conn, company_id, driver_id, MARKETING_CHANNELS, now)
 
 
 async def stop_marketing(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
@@ -278,7 +298,15 @@ async def stop_marketing(conn: Connection, company_id: UUID, driver_id: UUID) ->
 
     Waits for no message. Before the act is answered, :func:`drain` does.
     """
-    await store.delete_preferences(conn, company_id, driver_id)
+    await preference_store.delete_preferences(conn, company_id, driver_id)
+
+
+async def hold_on_its_way(conn: Connection, company_id: UUID, member_id: UUID) -> bool:
+    """Say that a message that rests on a wish or a consent is on its way, for this transaction.
+
+    False while somebody waits for those on their way: a further one would overtake them.
+    """
+    return await preference_store.hold_on_its_way(conn, company_id, member_id)
 
 
 async def drain(pool: Pool, company_id: UUID, member_id: UUID) -> None:
@@ -289,72 +317,21 @@ async def drain(pool: Pool, company_id: UUID, member_id: UUID) -> None:
     """
     try:
         async with db.tenant(pool, company_id) as conn:
-            await delivery_store.pass_on_their_way(
+            await preference_store.pass_on_their_way(
                 conn, company_id, member_id, lock_ms_max=int(ON_THEIR_WAY_S_MAX * 1000)
             )
     except db.LockTimeout:
         log.warning("message_on_its_way_too_long", company=str(company_id))
 
 
-async def deliveries(
-    conn: Connection,
-    company_id: UUID,
-    *,
-    member_id: UUID | None,
-    kind: NoticeKind | None,
-    state: DeliveryState | None,
-    cursor: str | None,
-    limit: int,
-) -> tuple[list[Delivery], str | None]:
-    """Return where the deliveries of a page of notices stand, newest notice first.
-
-    ``limit`` counts notices. No text, no address.
-
-    Raises
-    ------
-    CursorInvalid
-    """
-    found = await delivery_store.deliveries(
-        conn,
-        company_id,
-        member_id=member_id,
-        kind=kind,
-        state=state,
-        before=None if cursor is None else place_of(cursor),
-        limit=limit + 1,
-    )
-    notices = list(dict.fromkeys(one.notice_id for one in found))
-    if len(notices) <= limit:
-        return found, None
-    kept = set(notices[:limit])
-    return [one for one in found if one.notice_id in kept], cursor_of(notices[limit - 1])
-
-
-async def evidence(conn: Connection, company_id: UUID, notice_id: UUID) -> list[DeliveryEvent]:
-    """Return everything that happened to a notice's deliveries, in order.
-
-    Raises
-    ------
-    NoticeMissing
-    """
-    found = await delivery_store.events(conn, company_id, notice_id)
-    if not found:
-        raise NoticeMissing
-    return found
-
-
 async def export(conn: Connection, vault: Vault, company_id: UUID, member_id: UUID) -> Export:
-    """Return all that is kept of a member here: notices as shown, deliveries, preferences.
+    """Return all that a member was told, as shown, and what they want.
 
     What was neither shown nor sent yet has no text.
     """
     found = await store.every_notice(conn, company_id, member_id)
     return Export(
         notices=await _shown(vault, company_id, found),
-        events={
-            one.notice_id: await delivery_store.events(conn, company_id, one.notice_id)
-            for one in found
-        },
         preference=await preference(conn, company_id, member_id),
     )
 
@@ -366,9 +343,9 @@ async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     """
     held = await store.lock_notices_of_person(conn, company_id, member_id)
     rows = await store.delete_notices(conn, company_id, held)
-    return rows + await store.delete_preferences(conn, company_id, member_id)
+    return rows + await preference_store.delete_preferences(conn, company_id, member_id)
 
 
 async def _shown(vault: Vault, company_id: UUID, notices: Sequence[Notice]) -> list[ShownNotice]:
-    texts = await sealing.opened(vault, company_id, notices)
+    texts = await preparing.opened(vault, company_id, notices)
     return [ShownNotice(notice=one, text=text) for one, text in zip(notices, texts, strict=True)]

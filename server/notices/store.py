@@ -1,13 +1,17 @@
-"""Notices and preferences in PostgreSQL. Each function is one statement."""
+"""Notices, their deliveries and the evidence, in PostgreSQL. Each function is one statement.
+
+Whoever works on a delivery holds its notice (FOR KEY SHARE) before the delivery itself, as erasing
+holds the notices before it deletes: nobody waits for somebody who waits for them.
+"""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
 from server.kit.db import Connection, Record
 from server.notices.kinds import Channel, NoticeKind
-from server.notices.model import Notice, NoticeText
+from server.notices.model import DeliveryEvent, DeliveryState, Notice, NoticeText
 
 
 async def insert_notice(
@@ -76,24 +80,6 @@ async def insert_persons(
         notice_id,
         list(member_ids),
     )
-
-
-async def unprepared(
-    conn: Connection, company_id: UUID, *, member_id: UUID | None = None, limit: int
-) -> list[UUID]:
-    """Return notices (of one reader, or all) whose text is not written yet, oldest first."""
-    rows = await conn.fetch(
-        """
-        SELECT notice_id FROM notice
-         WHERE company_id = $1 AND prepared_at IS NULL
-           AND ($3::uuid IS NULL OR member_id = $3)
-         ORDER BY notice_id LIMIT $2
-        """,
-        company_id,
-        limit,
-        member_id,
-    )
-    return [row["notice_id"] for row in rows]
 
 
 async def lock_unprepared(conn: Connection, company_id: UUID, notice_id: UUID) -> Notice | None:
@@ -221,115 +207,89 @@ async def every_notice(conn: Connection, company_id: UUID, member_id: UUID) -> l
     return [_notice(row) for row in rows]
 
 
-async def preferences(
-    conn: Connection, company_id: UUID, member_id: UUID
-) -> Mapping[Channel, tuple[bool, datetime]]:
-    rows = await conn.fetch(
-        """
-        SELECT channel, marketing, changed_at FROM notice_preference
-         WHERE company_id = $1 AND member_id = $2
-        """,
-        company_id,
-        member_id,
-    )
-    return {Channel(row["channel"]): (row["marketing"], row["changed_at"]) for row in rows}
-
-
-async def start_marketing(
+async def insert_delivery(
     conn: Connection,
     company_id: UUID,
-    member_id: UUID,
-    channels: Collection[Channel],
-    now: datetime,
-) -> None:
-    """Switch marketing on where nothing was chosen yet."""
-    await conn.execute(
-        """
-        INSERT INTO notice_preference (company_id, member_id, channel, marketing, changed_at)
-        SELECT $1, $2, unnest($3::text[]), true, $4
-        ON CONFLICT (company_id, member_id, channel) DO NOTHING
-        """,
-        company_id,
-        member_id,
-        [channel.value for channel in channels],
-        now,
-    )
-
-
-async def set_marketing(
-    conn: Connection,
-    company_id: UUID,
+    notice_id: UUID,
     member_id: UUID,
     channel: Channel,
+    state: DeliveryState,
     *,
-    wanted: bool,
+    next_attempt_at: datetime | None,
     now: datetime,
 ) -> None:
     await conn.execute(
         """
-        INSERT INTO notice_preference (company_id, member_id, channel, marketing, changed_at)
-        VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT (company_id, member_id, channel) DO UPDATE
-           SET marketing = excluded.marketing, changed_at = excluded.changed_at
+        INSERT INTO notice_delivery (company_id, notice_id, channel, member_id, state,
+                                     next_attempt_at, changed_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
         """,
         company_id,
-        member_id,
+        notice_id,
         channel.value,
-        wanted,
+        member_id,
+        state.value,
+        next_attempt_at,
         now,
     )
 
 
-async def change_marketing(
+async def move(
     conn: Connection,
     company_id: UUID,
-    member_id: UUID,
+    notice_id: UUID,
     channel: Channel,
     *,
-    wanted: bool,
+    before: DeliveryState,
+    after: DeliveryState,
+    tried: bool,
+    next_attempt_at: datetime | None,
     now: datetime,
 ) -> bool:
-    """Change what is chosen; tell whether there is anything to choose."""
+    """Change where the delivery stands; tell whether it stood at ``before``."""
     found = await conn.fetchval(
         """
-        UPDATE notice_preference SET marketing = $4, changed_at = $5
-         WHERE company_id = $1 AND member_id = $2 AND channel = $3
+        UPDATE notice_delivery
+           SET state = $5, attempts = attempts + CASE WHEN $6 THEN 1 ELSE 0 END,
+               next_attempt_at = $7, changed_at = $8
+         WHERE company_id = $1 AND notice_id = $2 AND channel = $3 AND state = $4
         RETURNING true
         """,
         company_id,
-        member_id,
+        notice_id,
         channel.value,
-        wanted,
+        before.value,
+        after.value,
+        tried,
+        next_attempt_at,
         now,
     )
     return bool(found)
 
 
-async def wants_marketing(
-    conn: Connection, company_id: UUID, member_id: UUID, channel: Channel
-) -> bool:
-    found = await conn.fetchval(
+async def insert_event(
+    conn: Connection,
+    company_id: UUID,
+    notice_id: UUID,
+    member_id: UUID,
+    happened: DeliveryEvent,
+) -> None:
+    """Add to the evidence; the caller holds the delivery's row, so numbers do not meet."""
+    await conn.execute(
         """
-        SELECT marketing FROM notice_preference
-         WHERE company_id = $1 AND member_id = $2 AND channel = $3
+        INSERT INTO notice_event (company_id, notice_id, channel, number, member_id, event, reason,
+                                  at)
+        SELECT $1, $2, $3, 1 + count(*), $4, $5, $6, $7
+          FROM notice_event WHERE company_id = $1 AND notice_id = $2 AND channel = $3
         """,
         company_id,
+        notice_id,
+        happened.channel.value,
         member_id,
-        channel.value,
+        happened.event.value,
+        happened.reason,
+        happened.at,
     )
-    return bool(found)
-
-
-async def members_who_want(conn: Connection, company_id: UUID) -> list[UUID]:
-    """Return who asked for marketing on some channel."""
-    rows = await conn.fetch(
-        """
-        SELECT DISTINCT member_id FROM notice_preference
-         WHERE company_id = $1 AND marketing ORDER BY member_id
-        """,
-        company_id,
-    )
-    return [row["member_id"] for row in rows]
 
 
 async def lock_notices_of_person(conn: Connection, company_id: UUID, member_id: UUID) -> list[UUID]:
@@ -370,19 +330,6 @@ async def delete_notices(conn: Connection, company_id: UUID, notice_ids: Collect
         """,
         company_id,
         list(notice_ids),
-    )
-    return count
-
-
-async def delete_preferences(conn: Connection, company_id: UUID, member_id: UUID) -> int:
-    count: int = await conn.fetchval(
-        """
-        WITH p AS (DELETE FROM notice_preference
-                    WHERE company_id = $1 AND member_id = $2 RETURNING 1)
-        SELECT count(*) FROM p
-        """,
-        company_id,
-        member_id,
     )
     return count
 

@@ -1,4 +1,4 @@
-"""The notices' endpoints: a member's own, what they want, and the evidence for the staff."""
+"""The notices' endpoints: a member's own, what they want, and news."""
 
 from collections.abc import Collection
 from http import HTTPStatus
@@ -8,7 +8,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
-from server.credentials.access import ANY_MEMBER, CALLER, MAIN_USER, STAFF, VAULT, me
+from server.credentials.access import ANY_MEMBER, CALLER, MAIN_USER, VAULT, me
 from server.credentials.model import NotAuthenticated, Role
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
@@ -17,12 +17,9 @@ from server.kit.wire import Instant, Page, Text, Wire
 from server.notices import service
 from server.notices.kinds import KINDS, PROSE_CHARS_MAX, Category, Channel, NoticeKind
 from server.notices.model import (
-    DeliveryState,
-    Event,
     MarketingConsentNeeded,
     NoticeMissing,
     Preference,
-    Reason,
     ServiceNoticeNotRefusable,
     ShownNotice,
 )
@@ -90,34 +87,6 @@ class MarketingWish(Wire):
 class PreferenceChange(Wire):
     service: ServiceWish = ServiceWish()
     marketing: MarketingWish = MarketingWish()
-
-
-class DeliveryView(Wire):
-    notice_id: UUID
-    member_id: UUID
-    kind: NoticeKind
-    channel: Channel
-    state: DeliveryState
-    attempts: int
-    queued_at: Instant
-    changed_at: Instant
-    next_attempt_at: Instant | None
-
-
-class DeliveriesQuery(Wire):
-    member_id: UUID | None = None
-    kind: NoticeKind | None = None
-    state: DeliveryState | None = None
-    cursor: Annotated[str, Text(CURSOR_CHARS_MAX)] | None = None
-    limit: Annotated[int, Field(ge=1, le=NOTICES_MAX)] = 50
-    """Notices, each with all its deliveries."""
-
-
-class DeliveryEventView(Wire):
-    channel: Channel
-    event: Event
-    reason: Reason | None
-    at: Instant
 
 
 class News(Wire):
@@ -194,34 +163,6 @@ async def change_my_notice_preferences(
     return _preference(found)
 
 
-@endpoint("GET", "/v1/notice-deliveries", access=STAFF, raises=(CursorInvalid,))
-async def list_notice_deliveries(
-    request: web.Request, *, query: DeliveriesQuery
-) -> Page[DeliveryView]:
-    """List where the company's notices stand, newest first: no text, no address."""
-    async with transaction(request, readonly=True) as conn:
-        found, following = await service.deliveries(
-            conn,
-            request[COMPANY],
-            member_id=query.member_id,
-            kind=query.kind,
-            state=query.state,
-            cursor=query.cursor,
-            limit=query.limit,
-        )
-    return Page(items=[DeliveryView.model_validate(one) for one in found], next_cursor=following)
-
-
-@endpoint("GET", "/v1/notices/{notice_id}/deliveries", access=STAFF, raises=(NoticeMissing,))
-async def read_notice_deliveries(
-    request: web.Request, *, notice_id: UUID
-) -> Page[DeliveryEventView]:
-    """Read everything that happened to one notice's deliveries, in order, on one page."""
-    async with transaction(request, readonly=True) as conn:
-        found = await service.evidence(conn, request[COMPANY], notice_id)
-    return Page(items=[DeliveryEventView.model_validate(one) for one in found])
-
-
 @endpoint("POST", "/v1/news", access=MAIN_USER, status=HTTPStatus.ACCEPTED)
 async def send_news(request: web.Request, *, body: News) -> NewsQueued:
     """Queue news for the members who asked for marketing, and for nobody else."""
@@ -275,7 +216,5 @@ ENDPOINTS: Final = (
     see_my_notice,
     read_my_notice_preferences,
     change_my_notice_preferences,
-    list_notice_deliveries,
-    read_notice_deliveries,
     send_news,
 )

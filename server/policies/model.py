@@ -21,8 +21,6 @@ TEXT_CHARS_MAX: Final = 40_000
 PARAGRAPHS_MAX: Final = 1_000
 """Comparing two texts takes time with the square of it."""
 
-_PLACEHOLDER: Final = re.compile(r"\{(company_name|bin|privacy_contact)\}")
-
 
 class Document(StrEnum):
     PRIVACY_NOTICE = "privacy_notice"
@@ -31,7 +29,10 @@ class Document(StrEnum):
 
 
 class ChangeClass(StrEnum):
-    """What an edition changes; it decides how long before it is in force it must be noticed."""
+    """What an edition changes, by the word of whoever publishes it; members are told that word.
+
+    No word shortens the notice: nobody here can tell what protects better from what does not.
+    """
 
     FIRST = "first"
     PROTECTIVE = "protective"
@@ -40,8 +41,8 @@ class ChangeClass(StrEnum):
     ADDS_PURPOSE = "adds_purpose"
 
 
-class Purpose(StrEnum):
-    """What an edition may add and members consent to one by one; spelt as their consents are."""
+class AddedItem(StrEnum):
+    """What an edition may add: items of consent, uses and capabilities; spelt as the cells are."""
 
     LOCATION = "location"
     DISPATCH_TRACKING = "dispatch_tracking"
@@ -51,10 +52,6 @@ class Purpose(StrEnum):
     MARKETING = "marketing"
 
 
-# Nobody is made to wait for better protection, and there is nothing to compare a first text with.
-AT_ONCE: Final = frozenset({ChangeClass.FIRST, ChangeClass.PROTECTIVE})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edition:
     """A published edition; its texts stand beside it, by language."""
@@ -62,7 +59,7 @@ class Edition:
     document: Document
     edition: int
     change_class: ChangeClass
-    adds_purpose: Purpose | None
+    adds_purpose: AddedItem | None
     published_at: datetime
     noticed_at: datetime
     effective_at: datetime
@@ -102,7 +99,7 @@ class Draft:
 
     document: Document
     change_class: ChangeClass
-    adds_purpose: Purpose | None = None
+    adds_purpose: AddedItem | None = None
     effective_at: datetime | None = None
     """None: as soon as its class allows."""
     texts: Mapping[Locale, str]
@@ -116,6 +113,8 @@ class Controller:
     bin: str | None = None
     """Business identification number."""
     privacy_contact: str | None = None
+    storage_country: str
+    """In which the databases stand, ISO 3166-1: what every consent record says too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,8 +250,8 @@ class NoticeTooShort(errors.Invalid):
 
     def __init__(self) -> None:
         super().__init__(
-            f"It can be in force {NOTICE_PERIOD.days} days after the notice at the earliest; at "
-            "once only if it protects members better."
+            f"It can be in force {NOTICE_PERIOD.days} days after the notice at the earliest, "
+            "whatever its class is."
         )
 
 
@@ -278,10 +277,13 @@ def sha256_of(text: str) -> str:
 
 
 def earliest_effective(change_class: ChangeClass, noticed_at: datetime) -> datetime:
-    """Return when an edition can be in force: 30 times 24 hours after the notice, or at once."""
+    """Return when an edition can be in force: 30 times 24 hours after the notice; a first at once.
+
+    A first one changes nothing that anybody was promised.
+    """
     # In UTC: adding days in another zone would move with its clocks.
     noticed = noticed_at.astimezone(UTC)
-    return noticed if change_class in AT_ONCE else noticed + NOTICE_PERIOD
+    return noticed if change_class is ChangeClass.FIRST else noticed + NOTICE_PERIOD
 
 
 def edition_in_force(editions: Iterable[Edition], at: datetime) -> Edition | None:
@@ -365,28 +367,6 @@ def shown(edition: Edition, texts: Mapping[Locale, Text], language: Locale) -> S
         sha256=found.sha256,
         authoritative_sha256=prevailing.sha256,
     )
-
-
-_UNSTATED: Final[Mapping[Locale, Mapping[str, str]]] = {
-    Locale.RU: {"bin": "не указан", "privacy_contact": "руководство компании"},
-    Locale.KK: {"bin": "көрсетілмеген", "privacy_contact": "компания басшылығы"},
-    Locale.EN: {"bin": "not stated", "privacy_contact": "the management of the company"},
-}
-
-
-def filled(text: str, controller: Controller, language: Locale) -> str:
-    """Return the text with the company's particulars in their places."""
-    values = {
-        **_UNSTATED[language],
-        "company_name": controller.company_name,
-        **({} if controller.bin is None else {"bin": controller.bin}),
-        **(
-            {}
-            if controller.privacy_contact is None
-            else {"privacy_contact": controller.privacy_contact}
-        ),
-    }
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
 
 
 # A blank line, or a line that begins an item of a list, a row of a table or a heading.

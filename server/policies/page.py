@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from html import escape
@@ -15,7 +16,8 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 from server.accounts.model import Locale
-from server.policies.model import Controller, Edition, Shown, Standing, filled
+from server.policies.model import Controller, Edition, Shown, Standing
+from server.policies.particulars import filled
 
 # No HTML and no images: a text can neither run nor fetch anything. Links to other than web and
 # mail addresses stay text.
@@ -213,7 +215,8 @@ def _escaped(controller: Controller) -> Controller:
     def safe(text: str | None) -> str | None:
         return None if text is None else escape(text)
 
-    return Controller(
+    return replace(
+        controller,
         company_name=escape(controller.company_name),
         bin=safe(controller.bin),
         privacy_contact=safe(controller.privacy_contact),

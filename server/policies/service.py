@@ -8,8 +8,9 @@ from typing import Final
 from uuid import UUID
 
 from server.accounts import service as accounts
-from server.accounts.model import Locale
+from server.accounts.model import CompanyMissing, Locale
 from server.credentials.model import MemberState
+from server.gate import service as gate
 from server.gate.model import GateMissing
 from server.kit import db
 from server.kit.db import Connection, Pool
@@ -112,11 +113,10 @@ async def controller(conn: Connection, company_id: UUID) -> Controller:
     ------
     CompanyMissing
     """
-    company = await accounts.company(conn, company_id)
-    business_number, privacy_contact = await store.controller(conn, company_id)
-    return Controller(
-        company_name=company.name, bin=business_number, privacy_contact=privacy_contact
-    )
+    found = await store.controller(conn, company_id)
+    if found is None:
+        raise CompanyMissing
+    return found
 
 
 async def set_controller(
@@ -182,6 +182,8 @@ async def publish(
 ) -> Edition:
     """Publish an edition and queue the notice of it to every member, at the same moment.
 
+    Of a device notice, every process looks its devices up again, and so knows from when to ask.
+
     Raises
     ------
     ChangeClassMisplaced, NoticeTooShort, EditionOrder, TextUnfit
@@ -193,6 +195,8 @@ async def publish(
     if not await store.insert_edition(conn, company_id, made):
         raise EditionTaken
     await _write_texts(conn, company_id, made, draft.texts)
+    if made.document is Document.DEVICE_NOTICE:
+        await gate.bump_all_credentials(conn, company_id)
     await _tell_everybody(conn, company_id, made, now=now)
     await _enter(conn, company_id, made, draft.texts, actor=actor, now=now)
     return made
@@ -296,9 +300,9 @@ async def tell_newcomers(conn: Connection, company_id: UUID, now: datetime) -> N
 
 
 async def ship(conn: Connection, company_id: UUID, now: datetime) -> int:
-    """Publish our own texts as first editions of what the company has none of; return how many.
+    """Publish our own texts, in force at once, of what the company has none of; return how many.
 
-    They are in force at once. Safe to call again, also from several processes at a time.
+    Safe to call again, also from several processes at a time.
     """
     made = {}
     for document in Document:
@@ -384,9 +388,8 @@ async def _enter(
 
 
 async def _shown(conn: Connection, company_id: UUID, found: Edition, language: Locale) -> Shown:
-    texts = await store.texts(
-        conn, company_id, found.document, found.edition, {language, PREVAILING}
-    )
+    asked = {language, PREVAILING}
+    texts = await store.texts(conn, company_id, found.document, found.edition, asked)
     return shown(found, texts, language)
 
 

@@ -8,12 +8,13 @@ from server.accounts.model import Locale
 from server.kit.db import Connection, Record
 from server.policies.model import (
     Acceptance,
+    AddedItem,
     Answered,
     ChangeClass,
     Clarified,
+    Controller,
     Document,
     Edition,
-    Purpose,
     Text,
 )
 
@@ -198,12 +199,16 @@ async def insert_applied(
     return written is not None
 
 
-async def controller(conn: Connection, company_id: UUID) -> tuple[str | None, str | None]:
-    """Return business number and privacy contact, each None where it was never stated."""
+async def controller(conn: Connection, company_id: UUID) -> Controller | None:
     row = await conn.fetchrow(
-        "SELECT bin, privacy_contact FROM policy_controller WHERE company_id = $1", company_id
+        """
+        SELECT c.name AS company_name, p.bin, p.privacy_contact, c.storage_country
+          FROM company c LEFT JOIN policy_controller p USING (company_id)
+         WHERE c.company_id = $1
+        """,
+        company_id,
     )
-    return (None, None) if row is None else (row["bin"], row["privacy_contact"])
+    return None if row is None else Controller(**dict(row))
 
 
 async def set_controller(
@@ -243,7 +248,7 @@ def _edition(row: Record) -> Edition:
         document=Document(row["document"]),
         edition=row["edition"],
         change_class=ChangeClass(row["change_class"]),
-        adds_purpose=None if purpose is None else Purpose(purpose),
+        adds_purpose=None if purpose is None else AddedItem(purpose),
         published_at=row["published_at"],
         noticed_at=row["noticed_at"],
         effective_at=row["effective_at"],

@@ -32,8 +32,8 @@ from server.policies.model import (
     NoticeTooShort,
     Shown,
     TextUnfit,
-    filled,
 )
+from server.policies.particulars import filled
 from server.policies.wire import (
     AcceptancesView,
     AcceptanceView,
@@ -163,8 +163,8 @@ async def publish_policy_edition(
 ) -> EditionView:
     """Publish an edition and tell every member; it is in force 30 days later at the earliest.
 
-    Only what protects members better may be in force sooner. What was published cannot be
-    changed or taken back: publish the next edition.
+    No class shortens that, not even `protective`; a first edition alone is in force at once. What
+    was published cannot be changed or taken back: publish the next edition.
     """
     at = now(request)
     texts = {language: getattr(body.texts, language.value) for language in Locale}

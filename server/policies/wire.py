@@ -7,11 +7,11 @@ from pydantic import Field
 
 from server.accounts.model import Locale
 from server.kit.wire import Instant, Text, Wire
-from server.policies.model import TEXT_CHARS_MAX, ChangeClass, ChangeKind, Document, Purpose
+from server.policies.model import TEXT_CHARS_MAX, AddedItem, ChangeClass, ChangeKind, Document
 
-EDITIONS_MAX: Final = 100_000
+EDITION_MAX: Final = 100_000
 
-EditionNumber = Annotated[int, Field(ge=1, le=EDITIONS_MAX)]
+EditionNumber = Annotated[int, Field(ge=1, le=EDITION_MAX)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", max_length=64)]
 Markdown = Annotated[str, Text(TEXT_CHARS_MAX, lines=True)]
 
@@ -51,7 +51,7 @@ class EditionView(Wire):
     document: Document
     edition: int
     change_class: ChangeClass
-    adds_purpose: Purpose | None
+    adds_purpose: AddedItem | None
     published_at: Instant
     noticed_at: Instant
     effective_at: Instant
@@ -117,7 +117,7 @@ class Texts(Wire):
 
 class NewEdition(Wire):
     change_class: ChangeClass
-    adds_purpose: Purpose | None = None
+    adds_purpose: AddedItem | None = None
     """With ``adds_purpose`` alone: the consent that is suspended until it is given again."""
     effective_at: Instant | None = None
     """Left out: as soon as its class allows."""

@@ -9,8 +9,8 @@ from typing import Final
 from uuid import UUID
 
 from server.kit.cursors import CursorInvalid
-from server.ledger.model import BUCKET, Actor, ActorKind, ReadPurpose, Screen
-from server.ledger.reads import View
+from server.ledger.model import Actor, ActorKind
+from server.reads.model import BUCKET, ReadPurpose, Screen, View
 
 SHOWN_FOR: Final = timedelta(days=30)
 """How far back the list goes, if nobody says otherwise."""

@@ -7,14 +7,15 @@ from uuid import UUID
 
 from server.accounts import service as accounts
 from server.credentials import service as credentials
+from server.kit.cursors import page_of
 from server.kit.db import Connection
 from server.kit.wire import rfc3339
-from server.ledger import reads
-from server.ledger.alerts import Alert, AlertKind
 from server.ledger.model import ActorKind
-from server.ledger.retention import reads_kept_since
 from server.notices import service as notices
 from server.notices.kinds import NoticeKind
+from server.reads import service as reads
+from server.reads.alerts import Alert, AlertKind
+from server.reads.retention import reads_kept_since
 from server.rights.model import Looked, cursor_after, place_after
 from server.vault.service import Vault
 
@@ -52,7 +53,7 @@ async def views(
         before=place_after(cursor),
         limit=limit + 1,
     )
-    shown = found[:limit]
+    shown, following = page_of(found, limit, cursor_after)
     members = {one.viewer_member_id for one in shown if one.viewer_member_id is not None}
     integrations = {one.viewer_id for one in shown if one.viewer_kind == ActorKind.API_TOKEN}
     names = await accounts.names(conn, vault, company_id, members) if members else {}
@@ -61,7 +62,7 @@ async def views(
     looked = [
         Looked(view=one, name=names.get(one.viewer_member_id or one.viewer_id)) for one in shown
     ]
-    return looked, cursor_after(shown[-1]) if len(found) > limit else None
+    return looked, following
 
 
 async def tell_of_alert(conn: Connection, company_id: UUID, alert: Alert) -> None:
@@ -76,5 +77,5 @@ async def tell_of_alert(conn: Connection, company_id: UUID, alert: Alert) -> Non
         "at": rfc3339(alert.at),
         **({} if viewer.member_id is None else {"by": str(viewer.member_id)}),
     }
-    for main_user in await accounts.main_users(conn, company_id):
-        await notices.queue(conn, company_id, main_user, NOTICES[alert.kind], told, now=alert.at)
+    kind = NOTICES[alert.kind]
+    await notices.queue_for_main_users(conn, company_id, kind, told, now=alert.at)

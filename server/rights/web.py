@@ -8,7 +8,6 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import Field
 
-from server.consent.receipts import KEYS_PATH
 from server.credentials.access import CALLER, DRIVER, PUBLIC, VAULT, me
 from server.credentials.viewers import actor_of
 from server.kit.api import endpoint, json_bytes
@@ -16,8 +15,10 @@ from server.kit.cursors import CursorInvalid
 from server.kit.errors import NotFound
 from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
-from server.ledger import alerts
-from server.ledger.model import Actor, ActorKind, ReadPurpose, Screen
+from server.ledger.model import Actor, ActorKind
+from server.reads import alerts
+from server.reads.model import ReadPurpose, Screen
+from server.receipts.model import KEYS_PATH
 from server.rights import service
 from server.rights.model import CURSOR_CHARS_MAX, SHOWN_FOR, Looked, UnknownIds
 
@@ -75,7 +76,7 @@ class LookedView(Wire):
     until: Instant
     viewer_role: ActorKind
     viewer_name: str | None
-    """Null for a customer, and for a member who was erased since."""
+    """Null for a customer, for the server itself, and for a member who was erased since."""
     purpose: ReadPurpose
     screen: Screen
 

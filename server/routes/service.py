@@ -20,6 +20,7 @@ from server.accounts import service as accounts
 from server.credentials.model import MemberMissing, MemberState
 from server.gate.model import GateMissing
 from server.kit.db import Connection
+from server.kit.errors import there
 from server.kit.ids import uuid7
 from server.routes import store
 from server.routes.model import (
@@ -44,7 +45,7 @@ from server.routes.model import (
     to_bytes,
 )
 from server.tracking import service as tracking
-from server.tracking.model import ReadPurpose
+from server.tracking.model import TrackPurpose
 from server.tracking.service import SealedTrack
 from server.vault.model import Category, DataKey, key_id_of
 from server.vault.service import Vault
@@ -148,9 +149,7 @@ async def find(conn: Connection, vault: Vault, company_id: UUID, route_id: UUID)
     ------
     RouteNotFound
     """
-    sealed = await store.get(conn, company_id, route_id)
-    if sealed is None:
-        raise RouteNotFound
+    sealed = there(await store.get(conn, company_id, route_id), RouteNotFound)
     key_ids = {key_id_of(sealed.name_sealed), key_id_of(sealed.plan_sealed)}
     return FoundRoute(sealed=sealed, keys=await vault.keys(company_id, key_ids))
 
@@ -194,6 +193,18 @@ async def assigned(conn: Connection, company_id: UUID, *, now: datetime) -> dict
         for head in heads
         if head.driver_id is not None
     }
+
+
+async def driven(
+    conn: Connection, company_id: UUID, driver_ids: Sequence[UUID], *, now: datetime
+) -> dict[UUID, UUID]:
+    """Return by driver the route they have to drive now: of those that started, the last."""
+    return await store.driven(
+        conn, company_id, driver_ids, started_before=now, ending_after=now - TAIL
+    )
+
+
+starts = store.starts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +251,7 @@ async def gather(
                 head.driver_id,
                 begin,
                 until,
-                purpose=ReadPurpose.PLAN_FACT,
+                purpose=TrackPurpose.PLAN_FACT,
                 now=now,
             )
         except GateMissing:  # erased just now

@@ -1,5 +1,6 @@
 """Routes in PostgreSQL. Each function is one statement."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
@@ -137,6 +138,46 @@ async def under_way(
         ending_after,
     )
     return [_head(row) for row in rows]
+
+
+async def driven(
+    conn: Connection,
+    company_id: UUID,
+    driver_ids: Sequence[UUID],
+    *,
+    started_before: datetime,
+    ending_after: datetime,
+) -> dict[UUID, UUID]:
+    """Return by driver, of their routes whose planned time touches the interval, the last."""
+    rows = await conn.fetch(
+        """
+        SELECT DISTINCT ON (driver_id) driver_id, route_id
+          FROM route
+         WHERE company_id = $1 AND driver_id = ANY($2::uuid[])
+           AND starts_at <= $3 AND ends_at >= $4
+         ORDER BY driver_id, starts_at DESC, route_id DESC
+        """,
+        company_id,
+        driver_ids,
+        started_before,
+        ending_after,
+    )
+    return {row["driver_id"]: row["route_id"] for row in rows}
+
+
+async def starts(
+    conn: Connection, company_id: UUID, route_ids: Sequence[UUID]
+) -> dict[UUID, datetime]:
+    """Return when each of the routes starts, by its plan."""
+    rows = await conn.fetch(
+        """
+        SELECT route_id, starts_at FROM route
+         WHERE company_id = $1 AND route_id = ANY($2::uuid[])
+        """,
+        company_id,
+        route_ids,
+    )
+    return {row["route_id"]: row["starts_at"] for row in rows}
 
 
 async def unassign_driver(conn: Connection, company_id: UUID, driver_id: UUID) -> int:

@@ -19,7 +19,7 @@ from server.kit.api import endpoint
 from server.kit.ids import uuid7
 from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Latitude, Longitude, Page, Text, Wire
-from server.ledger.model import ReadPurpose, Screen
+from server.reads.model import ReadPurpose, Screen
 from server.routes import service
 from server.routes.model import (
     LINE_POINTS_MAX,

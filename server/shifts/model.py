@@ -32,12 +32,16 @@ class ShiftEnd(StrEnum):
     MAIN_USER = "main_user"
     FORGOTTEN = "forgotten"
     WITHDRAWAL = "withdrawal"
+    CONSENT_ENDED = "consent_ended"
+    """By itself or by others: it ran out, say, or an edition or another controller ended it."""
     BLOCK = "block"
     ERASURE = "erasure"
 
 
 # After these nothing may be recorded, whatever the driver consented to before.
-STOPPING_ENDS: Final = frozenset({ShiftEnd.WITHDRAWAL, ShiftEnd.BLOCK, ShiftEnd.ERASURE})
+STOPPING_ENDS: Final = frozenset(
+    {ShiftEnd.WITHDRAWAL, ShiftEnd.CONSENT_ENDED, ShiftEnd.BLOCK, ShiftEnd.ERASURE}
+)
 
 # A pair that is absent is refused. One that leads nowhere is done already: a stop that is sent
 # again, because its answer was lost, must not look failed; nothing more is recorded.

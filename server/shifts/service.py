@@ -137,7 +137,8 @@ async def end(
 ) -> None:
     """End the shift, inside ``gate.service.stopping``. Without one there is nothing to do.
 
-    After a withdrawal, a block or an erasure no window stays open, whatever the scope was.
+    After a withdrawal, the end of a consent, a block or an erasure no window stays open, whatever
+    the scope was.
     ``member_id`` is who ends it, where that is not the driver.
 
     Raises
@@ -208,9 +209,9 @@ async def fit_window(conn: Connection, company_id: UUID, driver_id: UUID, *, now
 
 
 async def drivers_at_work(conn: Connection, company_id: UUID, at: datetime) -> set[UUID]:
-    """Return the drivers on shift, and those whose shift a withdrawal ended before its time.
+    """Return the drivers on shift, and those whose shift ended with a consent before its time.
 
-    The company must not be able to tell a withdrawal from a pause, so it looks like one.
+    On the live map a withdrawal must look like a pause.
     """
     return set(await store.drivers_at_work(conn, company_id, at))
 

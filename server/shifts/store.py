@@ -127,7 +127,7 @@ async def drivers_at_work(conn: Connection, company_id: UUID, at: datetime) -> l
                   FROM shift
                  WHERE company_id = $1 AND ends_by > $2
                  ORDER BY driver_id, shift_id DESC) newest
-         WHERE ended_at IS NULL OR ended_by = 'withdrawal'
+         WHERE ended_at IS NULL OR ended_by IN ('withdrawal', 'consent_ended')
         """,
         company_id,
         at,

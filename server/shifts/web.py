@@ -1,19 +1,17 @@
 """The driver's own shift; the staff may end one."""
 
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from aiohttp import web
 
-from server.credentials.access import CALLER, DRIVER, STAFF
+from server.credentials.access import CALLER, DRIVER, STAFF, me
 from server.credentials.model import NotPermitted
-from server.gate import service as gate
 from server.gate.model import GateMissing
+from server.gate.web import stopping
 from server.kit.api import endpoint
-from server.kit.db import Connection
-from server.kit.web import COMPANY, POOL, now, transaction
+from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Wire
 from server.shifts import service
 from server.shifts.model import (
@@ -39,7 +37,7 @@ async def read_shift(request: web.Request) -> ShiftView:
     """Read whether the caller is on shift, and when it ends by itself."""
     at = now(request)
     async with transaction(request, readonly=True) as conn:
-        found = await service.shift(conn, request[COMPANY], _me(request))
+        found = await service.shift(conn, request[COMPANY], me(request))
     return _shift_view(found, at)
 
 
@@ -53,7 +51,7 @@ async def start_shift(request: web.Request) -> ShiftView:
     """Start the caller's shift: positions are kept from now on."""
     at = now(request)
     async with transaction(request) as conn:
-        started = await service.start(conn, request[COMPANY], _me(request), now=at)
+        started = await service.start(conn, request[COMPANY], me(request), now=at)
     return _shift_view(started, at)
 
 
@@ -61,8 +59,8 @@ async def start_shift(request: web.Request) -> ShiftView:
 async def pause_shift(request: web.Request) -> ShiftView:
     """Pause the caller's shift: nothing is kept or shown until it is resumed."""
     at = now(request)
-    async with _stopping(request, _me(request), at) as conn:
-        paused = await service.pause(conn, request[COMPANY], _me(request), now=at)
+    async with stopping(request, me(request), at) as conn:
+        paused = await service.pause(conn, request[COMPANY], me(request), now=at)
     return _shift_view(paused, at)
 
 
@@ -76,14 +74,14 @@ async def resume_shift(request: web.Request) -> ShiftView:
     """Resume the caller's shift after a pause."""
     at = now(request)
     async with transaction(request) as conn:
-        resumed = await service.resume(conn, request[COMPANY], _me(request), now=at)
+        resumed = await service.resume(conn, request[COMPANY], me(request), now=at)
     return _shift_view(resumed, at)
 
 
 @endpoint("POST", "/v1/me/shift/end", access=DRIVER, raises=(GateMissing,))
 async def end_shift(request: web.Request) -> ShiftView:
     """End the caller's shift. Again is the same as once."""
-    return await _end_shift(request, _me(request))
+    return await _end_shift(request, me(request))
 
 
 @endpoint("POST", "/v1/drivers/{driver_id}/shift/end", access=STAFF, raises=(GateMissing,))
@@ -98,22 +96,9 @@ async def _end_shift(request: web.Request, driver_id: UUID) -> ShiftView:
     if caller.role is None:
         raise NotPermitted
     by = ShiftEnd(caller.role.value)
-    async with _stopping(request, driver_id, at) as conn:
+    async with stopping(request, driver_id, at) as conn:
         await service.end(conn, company_id, driver_id, by=by, now=at, member_id=caller.member_id)
     return ShiftView(state=ShiftState.OFF)
-
-
-def _stopping(
-    request: web.Request, driver_id: UUID, at: datetime
-) -> AbstractAsyncContextManager[Connection]:
-    return gate.stopping(request.app[POOL], request[COMPANY], driver_id, now=at)
-
-
-def _me(request: web.Request) -> UUID:
-    member_id = request[CALLER].member_id
-    if member_id is None:
-        raise NotPermitted
-    return member_id
 
 
 def _shift_view(shift: Shift | None, at: datetime) -> ShiftView:

@@ -39,7 +39,7 @@ MOCK_KNOWN: Final = 0b0000_1000
 MOCK: Final = 0b0001_0000
 
 
-class ReadPurpose(StrEnum):
+class TrackPurpose(StrEnum):
     """What a location is read for. The person's own access is never fenced."""
 
     DISPATCH_TRACKING = "dispatch_tracking"

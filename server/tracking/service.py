@@ -31,8 +31,8 @@ from server.tracking.model import (
     Ints,
     LatestPosition,
     Positions,
-    ReadPurpose,
     Track,
+    TrackPurpose,
     TrackSpanInvalid,
     TrackTooLong,
     ceil_ms,
@@ -47,7 +47,7 @@ from server.vault.service import Vault
 log = structlog.get_logger(__name__)
 
 
-def purpose_of(caller: Caller, driver_id: UUID) -> ReadPurpose:
+def purpose_of(caller: Caller, driver_id: UUID) -> TrackPurpose:
     """Return what the caller may read the driver's track for.
 
     Raises
@@ -56,10 +56,10 @@ def purpose_of(caller: Caller, driver_id: UUID) -> ReadPurpose:
         Drivers see nobody's but their own, and not whether others exist.
     """
     if caller.is_staff:
-        return ReadPurpose.PLAN_FACT
+        return TrackPurpose.PLAN_FACT
     if caller.member_id != driver_id:
         raise GateMissing
-    return ReadPurpose.SUBJECT_ACCESS
+    return TrackPurpose.SUBJECT_ACCESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ async def gather(
     since: datetime,
     until: datetime,
     *,
-    purpose: ReadPurpose,
+    purpose: TrackPurpose,
     now: datetime,
 ) -> SealedTrack:
     """Read the driver's positions of ``[since, until)``, as far as the purpose covers them.
@@ -108,7 +108,7 @@ async def gather(
         gate=gate,
         since=since,
         until=until,
-        fenced=purpose is not ReadPurpose.SUBJECT_ACCESS,
+        fenced=purpose is not TrackPurpose.SUBJECT_ACCESS,
         availability=Availability.NO_POSITIONS,
     )
     given = gate.since(Purpose(purpose.value), now) if found.fenced else None
@@ -160,7 +160,7 @@ async def track(
     since: datetime,
     until: datetime,
     *,
-    purpose: ReadPurpose,
+    purpose: TrackPurpose,
     now: datetime,
 ) -> Track:
     """Gather and open in one go, for a caller with time and a connection of its own.

@@ -26,9 +26,9 @@ from server.kit.wire import (
     Wire,
     rfc3339,
 )
-from server.ledger import model as ledger
+from server.reads import model as reads
 from server.tracking import render, service
-from server.tracking.model import Availability, ReadPurpose, TrackSpanInvalid, TrackTooLong
+from server.tracking.model import Availability, TrackPurpose, TrackSpanInvalid, TrackTooLong
 
 _Source: TypeAlias = Literal["gps", "wifi", "cell", "fused", "beacon"]
 
@@ -55,7 +55,7 @@ class TrackView(Wire):
     driver_id: UUID
     since: Instant = Field(alias="from")
     until: Instant = Field(alias="to")
-    purpose: ReadPurpose
+    purpose: TrackPurpose
     availability: Availability
     count: int
     columns: TrackColumns
@@ -71,7 +71,7 @@ class TrackView(Wire):
         Media(content_type="application/gpx+xml"),
     ),
     raises=(GateMissing, TrackSpanInvalid, TrackTooLong, ReadsBusy),
-    purposes=(ReadPurpose.PLAN_FACT, ReadPurpose.SUBJECT_ACCESS),
+    purposes=(TrackPurpose.PLAN_FACT, TrackPurpose.SUBJECT_ACCESS),
 )
 async def read_track(
     request: web.Request, *, driver_id: UUID, query: TrackQuery
@@ -99,16 +99,16 @@ async def read_track(
         return await asyncio.to_thread(_drawn, found, driver_id, query, purpose)
 
     seen = None
-    if purpose is not ReadPurpose.SUBJECT_ACCESS:
-        recorded = ledger.ReadPurpose(purpose.value)
+    if purpose is not TrackPurpose.SUBJECT_ACCESS:
+        recorded = reads.ReadPurpose(purpose.value)
         # A file for other programs goes out of our sight: the driver is told that it was one.
-        screen = ledger.Screen.TRACK if query.format == "json" else ledger.Screen.EXPORT
+        screen = reads.Screen.TRACK if query.format == "json" else reads.Screen.EXPORT
         seen = handover.viewing(request, viewer(request), recorded, screen)
     return await handover.answer(request, seen, draw)
 
 
 def _drawn(
-    found: service.SealedTrack, driver_id: UUID, query: TrackQuery, purpose: ReadPurpose
+    found: service.SealedTrack, driver_id: UUID, query: TrackQuery, purpose: TrackPurpose
 ) -> Drawn:
     track = service.opened(found)
     head = {

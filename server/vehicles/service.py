@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from server.kit.cursors import cursor_of, place_of
+from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection
 from server.kit.ids import uuid7
 from server.vehicles import store
@@ -40,6 +40,6 @@ async def vehicles(
     """
     one_more = None if limit is None else limit + 1
     found = await store.vehicles(conn, company_id, after=place_of(cursor), limit=one_more)
-    if limit is None or len(found) <= limit:
+    if limit is None:
         return found, None
-    return found[:limit], cursor_of(found[limit - 1].vehicle_id)
+    return page_of(found, limit, lambda one: cursor_of(one.vehicle_id))

@@ -8,7 +8,10 @@ from typing import Any, Final
 
 import schemathesis
 from schemathesis.config import SchemathesisConfig
-from schemathesis.engine import Status, events, from_schema
+from schemathesis.engine import Status, StopReason, events, from_schema
+from schemathesis.engine.run import PhaseName
+
+from tests.api.pace import Pace
 
 SEED: Final = 1
 PHASES: Final = ("coverage", "fuzzing", "stateful")
@@ -19,7 +22,7 @@ class Effort:
     """How much is tried."""
 
     examples: int
-    """Generated cases for each operation; those of the coverage phase come on top."""
+    """Generated cases for each operation, at most; those of the coverage phase come on top."""
     phases: Sequence[str]
     every_operation: bool
     """Each caller tries every operation, not only those that nobody lesser may call."""
@@ -89,11 +92,16 @@ def fuzz(
     *,
     operations: Sequence[str],
     document: Mapping[str, Any] | None = None,
+    pace: Pace | None = None,
 ) -> Outcome:
     """Try the operations as the holder of the token; blocks.
 
-    ``document`` is believed instead of the served one: a control may lie in it.
+    ``document`` is believed instead of the served one: a control may lie in it. ``pace`` says how
+    many cases each operation gets, and ends it all when the time is over; without it each gets
+    what the effort allows, however long that takes.
     """
+    if pace is not None and pace.is_over:
+        return Outcome()
     config = configuration(url, token, effort)
     whole: Any = (
         schemathesis.openapi.from_url(f"{url}/openapi.json", config=config)
@@ -101,17 +109,36 @@ def fuzz(
         else schemathesis.openapi.from_dict(dict(document), config=config)
     )
     outcome = Outcome()
-    for event in from_schema(whole.include(operation_id=list(operations))).execute():
+    chosen = whole.include(operation_id=list(operations))
+    running = from_schema(chosen).execute()
+    for event in running:
         match event:
             case events.ScenarioFinished():
                 _note(outcome, event, token)
+                if pace is not None:
+                    _keep_to(pace, event)
+                    chosen.config.generation.update(max_examples=pace.examples())
+            case events.EngineFinished() if event.stop_reason is StopReason.SERVER_UNAVAILABLE:
+                outcome.failures["error"] = "the server went away"
             case events.NonFatalError():
                 outcome.failures[f"{event.label}: error"] = repr(event.value)
             case events.FatalError():
                 outcome.failures["error"] = repr(event.exception)
             case _:
                 pass
+        if pace is not None and pace.is_over:
+            running.stop()
     return outcome
+
+
+def _keep_to(pace: Pace, event: events.ScenarioFinished) -> None:
+    match event.phase:
+        case PhaseName.COVERAGE:
+            pace.covered(event.elapsed_time)
+        case PhaseName.FUZZING:
+            pace.turn_done(len(event.recorder.interactions), event.elapsed_time)
+        case _:
+            pace.sequence_done(event.elapsed_time)
 
 
 def _note(outcome: Outcome, event: events.ScenarioFinished, token: str | None) -> None:

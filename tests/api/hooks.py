@@ -17,6 +17,7 @@ from server.accounts.model import Locale
 from server.demo.company import BUSINESS_NUMBER
 from server.kit.wire import INSTANT_PATTERN, SAFE_TEXT_PATTERN
 from server.policies.model import Document
+from server.policies.wire import EDITION_MAX
 from tests.api.people import AGREED_AT
 from tests.consents import DEVICE_NOTICE_BODY, NOTICE_BODY
 from tests.kit.schemathesis_hooks import said
@@ -97,7 +98,9 @@ def _together(value: dict[str, Any]) -> dict[str, Any]:
             together = {**value, **log_in}
         case {"code": str(code), "password": str()} if invitation and _is_safe(code):
             together = {**value, **invitation}
-        case {"edition": int(edition), "sha256": str(digest)} if edition > 0 and _is_digest(digest):
+        case {"edition": int(edition), "sha256": str(digest)} if (
+            1 <= edition <= EDITION_MAX and _is_digest(digest)
+        ):
             together = _notice_in_force(value)
         case {"bin": str(), "privacy_contact": str(), "effective_at": str(at)} if _are_times(at):
             ahead = {"bin": OTHER_NUMBER, "effective_at": FAR_AHEAD}

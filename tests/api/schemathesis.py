@@ -6,7 +6,7 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from copy import deepcopy
 from pathlib import Path
@@ -17,10 +17,11 @@ from server.credentials.model import Kind, Role
 from server.kit import tokens
 from tests.api import hooks
 from tests.api.fuzzing import EFFORTS, Effort, Outcome, fuzz
+from tests.api.pace import Pace
 from tests.api.people import CALLERS, People, fresh_session, may_call, people_of
 from tests.api.samples import UUID_OF_NOTHING
 from tests.conftest import DSN_KEY, Cluster
-from tests.proofs import FOLDER, Report, Row, size
+from tests.proofs import FOLDER, Report, Row, at_least, ended, size
 from tests.running import Demo, demo
 
 LOG_OUT: Final = "close_session"
@@ -81,42 +82,54 @@ def introduce(served: Demo, people: People, caller: str) -> None:
     hooks.log_in.update(login=login, password=password)
 
 
-async def try_all(served: Demo, people: People, caller: str, effort: Effort) -> Outcome:
+async def try_all(served: Demo, people: People, caller: str, effort: Effort, pace: Pace) -> Outcome:
     """Try what the caller tries: first what depends on an order, logging out at last."""
     names = operations_of(caller, effort)
     first = [[name] for name in IN_ORDER.get(caller, ()) if name in names]
     rest = [name for name in names if [name] not in first and name not in {LAST, LOG_OUT}]
     outcome = Outcome()
     groups = [*first, rest, *([[LAST]] if LAST in names else [])]
+
+    async def fuzzed(token: str | None, operations: Sequence[str]) -> Outcome:
+        return await asyncio.to_thread(
+            fuzz, served.url, token, effort, operations=operations, pace=pace
+        )
+
     for operations in groups:
-        token = people.tokens.get(caller)
-        outcome.add(await asyncio.to_thread(fuzz, served.url, token, effort, operations=operations))
+        outcome.add(await fuzzed(people.tokens.get(caller), operations))
     if LOG_OUT in names:
         token = people.tokens.get(caller)
         if caller in people.member_ids:
             token = await fresh_session(served, people, caller)
-        closing = await asyncio.to_thread(fuzz, served.url, token, effort, operations=[LOG_OUT])
+        closing = await fuzzed(token, [LOG_OUT])
         closing.turned_away.clear()  # the first of its cases logged out
         outcome.add(closing)
     return outcome
 
 
-async def prove(served: Demo, effort: Effort) -> Report:
+def pace_of(effort: Effort) -> Pace:
+    turns = sum(len(operations_of(caller, effort)) for caller in CALLERS)
+    return Pace(turns=turns, examples_max=effort.examples)
+
+
+async def prove(served: Demo, effort: Effort, pace: Pace) -> Report:
     report = Report(name="schemathesis")
     people = await people_of(served, served.company)
     tried: set[str] = set()
     succeeded: set[str] = set()
     for caller in CALLERS:
         introduce(served, people, caller)
-        outcome = await try_all(served, people, caller, effort)
+        outcome = await try_all(served, people, caller, effort, pace)
         tried |= outcome.operations
         succeeded |= outcome.succeeded
         _say(report, caller, outcome)
+    pace.end()
     missing = sorted(BY_NAME.keys() - tried)
     report.add(_none("operations not tried", len(missing), note=", ".join(missing)))
     missing = sorted(BY_NAME.keys() - succeeded)
     report.add(_none("operations that never answered 2xx", len(missing), note=", ".join(missing)))
     await _controls(report, served, people, effort)
+    _say_pace(report, pace)
     return report
 
 
@@ -157,6 +170,20 @@ def _say(report: Report, caller: str, outcome: Outcome) -> None:
         sys.stdout.write(f"\n## {caller}: {name}\n{said}\n")
 
 
+def _say_pace(report: Report, pace: Pace) -> None:
+    """Say how much was tried in the time; fewer cases than the floor are a run without an end."""
+    report.add(
+        _none(
+            "turns (an operation as a caller) not done before the time was over",
+            pace.turns_left,
+            note=f"of {pace.turns}; {pace.took_s:.0f} s of at most {pace.bound_s:.0f}",
+        )
+    )
+    note = f"at most {pace.examples_max}; those that cover the description come on top"
+    figure = "generated cases in a turn, at the fewest"
+    report.add(at_least(figure, pace.fewest, pace.examples_min, note=note))
+
+
 def _none(figure: str, value: int, *, note: str = "") -> Row:
     return Row(figure=figure, value=value, target="= 0", met=value == 0, note=note)
 
@@ -165,14 +192,16 @@ def _some(figure: str, value: int) -> Row:
     return Row(figure=figure, value=value, target="> 0", met=value > 0, control=value)
 
 
-async def _served(dsn: str, effort: Effort) -> Report:
+async def _served(dsn: str, effort: Effort, pace: Pace) -> Report:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jolda-api-")))
         served = await stack.enter_async_context(demo(dsn, folder, driving=False, speed=1.0))
-        return await prove(served, effort)
+        return await prove(served, effort, pace)
 
 
 def main() -> int:
+    effort = EFFORTS[size()]
+    pace = pace_of(effort)
     hooks.register()
     # The server lives in this process and may use random while schemathesis draws.
     warnings.filterwarnings("ignore", message="Do not use the `random` module")
@@ -183,12 +212,13 @@ def main() -> int:
         cluster = Cluster()
         dsn = cluster.start()
     try:
-        report = asyncio.run(_served(dsn, EFFORTS[size()]))
+        report = asyncio.run(_served(dsn, effort, pace))
     finally:
         if cluster is not None:
             cluster.stop()
-    report.publish(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
-    return 1 if report.unmet else 0
+    status = ended(report, Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    sys.stdout.write(f"{pace.told()}\n")
+    return status
 
 
 if __name__ == "__main__":

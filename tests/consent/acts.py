@@ -10,7 +10,7 @@ from server.consent.model import Consent, ConsentAct, ConsentItem, Consents
 from server.gate import service as gate
 from server.gate.model import Gate, GateItem, Windows
 from server.kit import db
-from server.policies.model import NOTICE_PERIOD, ChangeClass, Document, Edition, Purpose
+from server.policies.model import NOTICE_PERIOD, AddedItem, ChangeClass, Document, Edition
 from server.shifts import service as shifts
 from server.shifts.model import Shift, ShiftEnd
 from tests.consents import answer
@@ -62,7 +62,7 @@ def adding(item: ConsentItem) -> Edition:
         document=Document.DRIVER_NOTICE,
         edition=2,
         change_class=ChangeClass.ADDS_PURPOSE,
-        adds_purpose=Purpose(item.value),
+        adds_purpose=AddedItem(item.value),
         published_at=NOW - NOTICE_PERIOD,
         noticed_at=NOW - NOTICE_PERIOD,
         effective_at=NOW,

@@ -17,7 +17,7 @@ from server.gate import service as gate
 from server.kit import db
 from server.kit.db import Pool
 from server.policies import service as policies
-from server.policies.model import NOTICE_PERIOD, ChangeClass, Document, Edition, Purpose
+from server.policies.model import NOTICE_PERIOD, AddedItem, ChangeClass, Document, Edition
 from tests.conftest import Databases
 from tests.consent.acts import MINUTE, consents, give, read_gate, withdraw
 from tests.consent.people import ALL, new_driver
@@ -32,14 +32,14 @@ THEN: Final = IN_FORCE + MINUTE
 
 
 async def published(
-    world: World, *, document: Document = Document.DRIVER_NOTICE, purpose: Purpose | None = None
+    world: World, *, document: Document = Document.DRIVER_NOTICE, purpose: AddedItem | None = None
 ) -> Edition:
     """Publish now an edition that comes into force when its notice period is over."""
     return await publish(
         world,
         ChangeClass.ADDS_PURPOSE,
         document=document,
-        purpose=purpose or Purpose.PLAN_FACT,
+        purpose=purpose or AddedItem.PLAN_FACT,
     )
 
 

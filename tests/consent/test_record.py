@@ -14,7 +14,7 @@ import rfc8785
 from hypothesis import given as forall
 from hypothesis import strategies as st
 
-from server.consent import record, service
+from server.consent import expiry, record, service
 from server.consent.model import (
     Consent,
     ConsentAct,
@@ -117,7 +117,7 @@ async def every_state(world: World) -> dict[str, Consent]:
     again = await give(world, driver, ConsentItem.LOCATION)
     assert again.valid_until is not None
     async with db.tenant(world.pool, company_id) as conn:
-        await service.expire_due(conn, company_id, again.valid_until)
+        await expiry.expire_due(conn, company_id, again.valid_until)
     await give(world, driver, ConsentItem.LOCATION)
     async with gate.stopping(world.pool, company_id, driver_id, now=NOW) as conn:
         await service.invalidate(conn, company_id, driver_id, now=NOW)

@@ -10,8 +10,9 @@ import jsonschema_rs
 import pytest
 from aiohttp import ClientSession
 
-from server.consent import receipts, record
-from server.consent.receipts import ReceiptRefused
+from server.consent import record
+from server.receipts import verification
+from server.receipts.verification import ReceiptRefused
 from tests.consent.acts import call
 from tests.consent.people import new_driver
 from tests.consents import body
@@ -77,7 +78,7 @@ async def test_its_hash_is_kept_in_the_record_and_in_the_receipt(
     text = record.canonical(one["record"])
     assert record.digest(text).hex() == one["record_sha256"]
     file = await receipt_file(client, token, tmp_path)
-    said = receipts.verify_receipt(file, None, signature)
+    said = verification.verify_receipt(file, None, signature)
     assert said[-2].startswith("consent.p7s is the signature that came with the consent.")
     assert "Not checked: whether it is valid or qualified" in said[-2]
 
@@ -106,7 +107,7 @@ async def test_a_receipt_without_one_says_so(
     file = await receipt_file(client, token, tmp_path)
 
     with pytest.raises(ReceiptRefused, match=r"^No signature came with this consent\.$"):
-        receipts.verify_receipt(file, None, signature)
+        verification.verify_receipt(file, None, signature)
 
 
 async def test_the_record_of_the_withdrawal_has_none(client: ClientSession, token: str) -> None:
@@ -179,7 +180,7 @@ async def test_a_receipt_with_a_broken_one_is_damaged_or_refused(
     file.write_text(json.dumps(changed))
 
     with pytest.raises(ReceiptRefused) as refused:
-        receipts.verify_receipt(file, None, signature)
+        verification.verify_receipt(file, None, signature)
 
     assert len(refused.value.faults) > 1
 

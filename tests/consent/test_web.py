@@ -13,6 +13,7 @@ from tests.consent.people import ALL, new_driver
 from tests.consents import NOTICE_BODY, body
 from tests.endpoints import CONSENT as ENDPOINTS
 from tests.http import Clock, serve
+from tests.waiting import LEASE_WITHOUT_END_MS, THE_BARRIER, until_somebody_waits_for
 from tests.world import World, add_company, add_driver
 
 NOTHING = "01a20418-0000-7000-8000-000000000000"
@@ -90,14 +91,15 @@ async def test_a_driver_gives_sees_and_withdraws_each_consent(
 
 
 async def test_a_withdrawal_is_answered_only_when_no_frame_can_leave_any_more(
-    world: World, client: ClientSession
+    world: World, client: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(gate, "FRAME_LEASE_MS", LEASE_WITHOUT_END_MS)
     token = await world.driver_session(await new_driver(world, *ALL))
     async with gate.frames(world.pool, world.company_id):
         asked = asyncio.create_task(
             call(client, token, "POST", "/v1/me/consents/location/withdraw")
         )
-        await asyncio.sleep(0.2)
+        await until_somebody_waits_for(world.owner, THE_BARRIER)
         assert not asked.done()
 
     assert (await asked)[0] == 200

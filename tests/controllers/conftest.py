@@ -6,6 +6,7 @@ import pytest
 from aiohttp import ClientSession
 
 from server.credentials.model import Role
+from server.delivery.web import ENDPOINTS as DELIVERIES
 from server.notices.web import ENDPOINTS as NOTICES
 from server.uploads import web as uploads
 from tests.conftest import Databases
@@ -27,6 +28,7 @@ async def client(world: World, databases: Databases, clock: Clock) -> AsyncItera
         CONSENT,
         POLICIES,
         NOTICES,
+        DELIVERIES,
         TRACKING,
         clock=clock,
         prepare=lambda app: app.cleanup_ctx.append(uploads.uploading(databases.main)),

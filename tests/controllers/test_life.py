@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
+import pytest
 from aiohttp import ClientSession
 
-from server.controllers import transfer
+from server.controllers import consents, service, transfer
+from server.kit import db
 from server.kit.wire import rfc3339
 from server.policies.model import Document
 from tests.consent.acts import act, call
@@ -32,6 +35,7 @@ from tests.controllers.acts import (
 )
 from tests.guardians import minors
 from tests.http import Clock
+from tests.told import told
 from tests.world import CONSENTED, NOW, World
 
 HOUR = timedelta(hours=1)
@@ -206,3 +210,54 @@ async def test_a_minor_s_agreement_alone_carries_nothing_of_their_location_on(
         "plan_fact": "superseded",
         "notifications": "given",
     }
+    # So they are asked anew as well, and the driver is told.
+    refused = await client.post("/v1/me/consents", json=body("location"), headers=headers)
+    assert (refused.status, (await refused.json())["code"]) == (409, "guardian-consent-needed")
+    assert ("guardian_consent_revoked", {"revoked_at": rfc3339(DUE)}) in await told(
+        world, young.member_id
+    )
+    act = "SELECT actor_kind FROM ledger_entry WHERE act = 'guardian_consent_revoked'"
+    assert [row["actor_kind"] for row in await world.owner.fetch(act)] == ["system"]
+    await minors.agree(world, young.member_id)
+    again = await client.post("/v1/me/consents", json=body("location"), headers=headers)
+    assert again.status == 201
+
+
+async def given_between_the_change_and_the_move(
+    world: World, client: ClientSession, clock: Clock, boss: dict[str, str]
+) -> dict[str, str]:
+    """Let a minor give when the particulars have changed and their turn has not come."""
+    young = await new_driver(world)
+    await minors.state(world, young.member_id, minors.MINOR)
+    await minors.agree(world, young.member_id)
+    headers = await as_driver(world, young)
+    _, change = await announce(client, boss)
+    clock.at = DUE
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await service.apply(conn, world.company_id, UUID(change["change_id"]), now=DUE)
+    given = await client.post("/v1/me/consents", json=body("location"), headers=headers)
+    assert given.status == 201
+    await transfer.run_due(world.pool, world.company_id, clock.at)
+    return await states(world, young)
+
+
+async def test_what_rests_on_the_guardian_of_before_ends_also_if_it_names_the_new_controller(
+    world: World, client: ClientSession, clock: Clock, boss: dict[str, str]
+) -> None:
+    found = await given_between_the_change_and_the_move(world, client, clock, boss)
+
+    assert found == {"location": "superseded"}
+
+
+async def test_control_by_the_controller_alone_it_would_go_on_without_a_guardian(
+    world: World,
+    client: ClientSession,
+    clock: Clock,
+    boss: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consents, "_guardian_of", lambda _given: None)
+
+    found = await given_between_the_change_and_the_move(world, client, clock, boss)
+
+    assert found == {"location": "given"}

@@ -79,7 +79,7 @@ async def test_a_withdrawal_that_races_with_the_job_holds(world: World) -> None:
     assert len(await moves(world)) == RACES
 
 
-async def test_control_moving_what_was_read_before_the_lock_opens_the_gate_again(
+async def test_control_moving_what_was_read_before_the_lock_gives_what_was_withdrawn(
     world: World,
 ) -> None:
     change = await announced(world)
@@ -92,7 +92,7 @@ async def test_control_moving_what_was_read_before_the_lock_opens_the_gate_again
     async with db.tenant(world.pool, world.company_id) as conn:
         await _keep_unread(conn, world, driver, stale)
 
-    assert (await gate_of(world, driver)).location_since is not None
+    assert (await states(world, driver))["location"] == "given"  # over the withdrawal
 
 
 async def _keep_unread(conn: Connection, world: World, driver: Driver, stale: Cells) -> None:
@@ -116,6 +116,7 @@ async def _keep_unread(conn: Connection, world: World, driver: Driver, stale: Ce
         notice=given.notice,
         terms=given.terms,
         held=given,
+        until=given.valid_until,
     )
     await enact(conn, world.company_id, cells, change, now=DUE)
 

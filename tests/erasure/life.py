@@ -20,18 +20,19 @@ from server.guardians import service as guardians
 from server.guardians.model import Agreed, Agreement, Relation
 from server.kit import db
 from server.kit.ids import uuid7
-from server.ledger.model import Actor, ActorKind, ReadPurpose, Screen
-from server.ledger.reads import Reads
+from server.ledger.model import Actor, ActorKind
 from server.links import service as links
 from server.notices import service as notices
 from server.notices.kinds import NoticeKind
 from server.policies import service as policies
 from server.policies.model import NOTICE_PERIOD, Acceptance, Document, sha256_of
+from server.reads.model import ReadPurpose, Screen
+from server.reads.service import Reads
 from server.rights.service import tell_of_alert
 from server.routes import service as routes
 from server.routes.model import Stop
 from server.vault.model import Category, SealedText
-from tests.notices.stage import deliverer_over
+from tests.delivery.stage import deliverer_over
 from tests.world import CONSENTED, NOW, World, add_member
 
 QUESTION: Final = "Who at my daughter's school sees where I park?"

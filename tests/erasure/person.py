@@ -15,7 +15,7 @@ from server.devices import service as devices
 from server.gate import service as gate
 from server.kit import db, tokens
 from server.kit.localpg.place import binary
-from server.notices import sealing
+from server.notices import preparing
 from server.notices.kinds import NoticeKind
 from server.notices.model import Notice
 from server.shifts import service as shifts
@@ -142,7 +142,7 @@ async def _notices(world: World, driver_id: UUID) -> tuple[Notice, ...]:
 
 async def opened(vault: Vault, company_id: UUID, person: Person) -> list[str | None]:
     """Try to read an old dump's sealed values with today's keys."""
-    notices = await sealing.opened(vault, company_id, person.notices)
+    notices = await preparing.opened(vault, company_id, person.notices)
     return [
         *await vault.open_texts(company_id, person.sealed),
         *(None if one is None else one.body for one in notices),

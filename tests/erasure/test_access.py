@@ -1,36 +1,12 @@
 """Who sees which request, and who has no say."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from aiohttp import ClientSession
 
-from server.erasure.web import ENDPOINTS
 from server.kit.ids import uuid7
-from tests.consent.people import ALL, new_driver
-from tests.endpoints import CONSENT as CONSENT_ENDPOINTS
-from tests.erasure.calls import ask, call, cancel, decide, set_grace
-from tests.http import Clock, serve
+from tests.consent.people import new_driver
+from tests.erasure.calls import ask, call, cancel, decide
 from tests.world import Driver, World, add_company, open_session
-
-HOUR_S = 3600
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def client(world: World, clock: Clock) -> AsyncIterator[ClientSession]:
-    await set_grace(world, HOUR_S)
-    async with serve(world, ENDPOINTS, CONSENT_ENDPOINTS, clock=clock) as client:
-        yield client
-
-
-@pytest.fixture
-async def driver(world: World) -> Driver:
-    return await new_driver(world, *ALL, on_shift=True)
 
 
 @pytest.mark.proves("gocargo:use-of-the-site-other-users")

@@ -6,16 +6,17 @@ from datetime import timedelta
 import pytest
 
 from server.credentials.model import Role
+from server.delivery.ports import SmtpServer
 from server.erasure import saga, service
 from server.erasure.model import Request, State, Step
 from server.erasure.saga import TOLD_WITHIN
 from server.gate import service as gate
 from server.kit import db
 from server.ledger.model import Actor, ActorKind
-from server.notices.ports import SmtpServer
-from tests.notices.mail import SENDER, Mailbox, smtp_server
-from tests.notices.stage import EMAIL, Reader, add_reader, deliverer, tell, tell_news, want
-from tests.notices.test_ports import free_port
+from tests.delivery.mail import SENDER, Mailbox, smtp_server
+from tests.delivery.stage import deliverer
+from tests.delivery.test_ports import free_port
+from tests.notices.stage import EMAIL, Reader, add_reader, tell, tell_news, want
 from tests.world import NOW, World
 
 MINUTE = timedelta(minutes=1)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -13,12 +12,10 @@ from server.accounts.model import BlockReason, Locale, NewMember
 from server.credentials.model import Role
 from server.erasure import saga
 from server.erasure.model import Step
-from server.erasure.web import ENDPOINTS, ERASE_DUE
+from server.erasure.web import ERASE_DUE
 from server.gate import service as gate
 from server.kit import db
-from tests.consent.people import ALL, new_driver
 from tests.consents import body
-from tests.endpoints import CONSENT as CONSENT_ENDPOINTS
 from tests.erasure.calls import (
     account,
     ask,
@@ -30,27 +27,9 @@ from tests.erasure.calls import (
     read_gate,
     set_grace,
 )
-from tests.http import Clock, serve
+from tests.http import Clock
+from tests.waiting import LEASE_WITHOUT_END_MS, THE_BARRIER, until_somebody_waits_for
 from tests.world import NOW, Driver, World
-
-HOUR_S = 3600
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def client(world: World, clock: Clock) -> AsyncIterator[ClientSession]:
-    await set_grace(world, HOUR_S)
-    async with serve(world, ENDPOINTS, CONSENT_ENDPOINTS, clock=clock) as client:
-        yield client
-
-
-@pytest.fixture
-async def driver(world: World) -> Driver:
-    return await new_driver(world, *ALL, on_shift=True)
 
 
 async def test_a_dispatcher_deletes_a_driver_and_without_grace_it_happens_now(
@@ -122,12 +101,13 @@ async def test_in_grace_the_driver_still_logs_in_and_nothing_is_tracked(
 
 
 async def test_an_erasure_is_answered_only_when_no_frame_can_leave_any_more(
-    world: World, client: ClientSession, driver: Driver
+    world: World, client: ClientSession, driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(gate, "FRAME_LEASE_MS", LEASE_WITHOUT_END_MS)
     dispatcher = await world.session("dispatcher")
     async with gate.frames(world.pool, world.company_id):
         asked = asyncio.create_task(ask(client, dispatcher, driver))
-        await asyncio.sleep(0.2)
+        await until_somebody_waits_for(world.owner, THE_BARRIER)
         assert not asked.done()
 
     assert (await asked)["state"] == "grace"

@@ -1,12 +1,22 @@
 """Single writes past every rule, as the database's owner can make them."""
 
 from typing import Final
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from server.ledger import store
-from server.ledger.model import Entry, checkpoint_statement, genesis
+from server.ledger.model import (
+    Act,
+    ActorKind,
+    Entry,
+    Place,
+    checkpoint_statement,
+    genesis,
+    link,
+)
 from tests.ledger.chains import Chain, Owner
+from tests.world import NOW
 
 FAR: Final = 1_000_000
 READ_COLUMNS: Final = ("viewer_kind", "viewer_id", "purpose", "screen", "set_hash", "read_at")
@@ -23,6 +33,35 @@ async def hash_at(owner: Owner, chain: Chain, index: int) -> bytes:
 async def delete_entry(owner: Owner, chain: Chain, index: int) -> None:
     await owner.execute(
         "DELETE FROM ledger_entry WHERE company_id = $1 AND index = $2", chain.company_id, index
+    )
+
+
+async def append_in_bulk(owner: Owner, company_id: UUID, count: int) -> None:
+    """Add entries as the service would, without its transaction for each."""
+    head = await store.head(owner, company_id) or Place(index=0, hash=genesis(company_id))
+    rows = []
+    for index in range(head.index + 1, head.index + 1 + count):
+        entry = Entry(
+            company_id=company_id,
+            index=index,
+            recorded_at=NOW,
+            act=Act.NOTICE_SENT.value,
+            actor_kind=ActorKind.SYSTEM.value,
+            actor_id=None,
+            subject_id=None,
+            detail_sealed=None,
+            facts="{}",
+        )
+        head = Place(index=index, hash=link(head.hash, entry.digest()))
+        rows.append((*(getattr(entry, name) for name in Entry.__slots__), head.hash))
+    await owner.copy_records_to_table(
+        "ledger_entry", records=rows, columns=[*Entry.__slots__, "hash"]
+    )
+    await owner.execute(
+        "UPDATE ledger_head SET index = $2, hash = $3 WHERE company_id = $1",
+        company_id,
+        head.index,
+        head.hash,
     )
 
 

@@ -1,4 +1,7 @@
-"""A company whose ledger has entries of every shape, checkpoints, and reads that were closed."""
+"""A company whose ledger has entries of every shape, checkpoints, and what entries bind.
+
+That is reads that were closed, and consents: of drivers who are there, and of one who was erased.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,16 +10,26 @@ from uuid import UUID
 
 import asyncpg
 
+from server.audit.consents import ConsentRecords
+from server.consent import acts
+from server.consent import service as consent
+from server.consent.model import ConsentActor, ConsentItem, ConsentState, LocationTerms
+from server.gate import service as gate
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
-from server.ledger import reads, service
-from server.ledger.model import Act, Actor, ActorKind, Place, ReadPurpose, Screen
+from server.ledger import service
+from server.ledger.model import Act, Actor, ActorKind, Place
 from server.ledger.verify import Verdict, verify
+from server.policies import service as policies
+from server.reads import service as reads
+from server.reads.closed import ClosedReads
+from server.reads.model import ReadPurpose, Screen
 from server.rights.service import tell_of_alert
 from server.vault.model import LedgerWitness
 from server.vault.service import Vault
-from tests.world import NOW, Driver, World, add_member
+from tests.consents import BIN, CONTACT, NOTICE
+from tests.world import NOW, Driver, World, add_member, begin_erasing
 
 Owner: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -24,6 +37,22 @@ ENTRIES = 40
 CHECKPOINTS = (9, 21, 34)
 CLOSED_AT = (15, 28)
 """Entries that close a bucket of reads."""
+DRIVER, OTHER, LEAVER = range(3)
+CONSENTS = {
+    4: (DRIVER, ConsentItem.LOCATION, ConsentState.GIVEN),
+    8: (OTHER, ConsentItem.PLAN_FACT, ConsentState.GIVEN),
+    12: (LEAVER, ConsentItem.LOCATION, ConsentState.GIVEN),
+    16: (DRIVER, ConsentItem.DISPATCH_TRACKING, ConsentState.GIVEN),
+    20: (DRIVER, ConsentItem.LOCATION, ConsentState.WITHDRAWN),
+    24: (OTHER, ConsentItem.NOTIFICATIONS, ConsentState.GIVEN),
+    32: (OTHER, ConsentItem.PLAN_FACT, ConsentState.WITHDRAWN),
+    36: (DRIVER, ConsentItem.LOCATION, ConsentState.GIVEN),
+    40: (OTHER, ConsentItem.LOCATION, ConsentState.GIVEN),
+}
+"""Entries of consents, by their place."""
+ERASED_AT = 38
+RECORDED = tuple(one for one, (who, _, _) in CONSENTS.items() if who != LEAVER)
+"""Those whose records are still there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +60,13 @@ class Chain:
     vault: Vault
     company_id: UUID
     driver_id: UUID
+    other_id: UUID
     dispatcher_id: UUID
     last: int
     checkpoints: tuple[int, ...]
     witness: LedgerWitness
+    compared: bool = True
+    """With what the entries bind; else the chain alone."""
 
     async def verdict(self, conn: Connection, *, witnessed: bool = True) -> Verdict:
         return await verify(
@@ -42,6 +74,7 @@ class Chain:
             self.company_id,
             public_keys=self.vault.public_keys(),
             witness=self.witness if witnessed else None,
+            counterparts=(ClosedReads(), ConsentRecords()) if self.compared else (),
         )
 
 
@@ -125,9 +158,56 @@ async def append_some(
                 )
 
 
+async def decide(world: World, driver_id: UUID, item: ConsentItem, state: ConsentState) -> None:
+    """Write down that a driver gave or withdrew a consent."""
+    is_given = state is ConsentState.GIVEN
+    async with db.tenant(world.pool, world.company_id) as conn:
+        change = acts.Change(
+            driver_id=driver_id,
+            item=item,
+            states=[state],
+            who=acts.Who(
+                actor=ConsentActor.DRIVER,
+                ledger=Actor(kind=ActorKind.DRIVER, member_id=driver_id),
+            ),
+            notice=NOTICE if is_given else None,
+            terms=LocationTerms() if is_given and item is ConsentItem.LOCATION else None,
+        )
+        cells = await acts.cells_of(conn, world.company_id, driver_id)
+        await acts.enact(conn, world.company_id, cells, change, now=NOW)
+
+
+async def erase(world: World, driver_id: UUID) -> None:
+    """Erase a driver, as far as the ledger is concerned."""
+    await begin_erasing(world, driver_id)
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await consent.erase(conn, world.company_id, driver_id)
+        await service.append(
+            conn,
+            world.company_id,
+            Act.MEMBER_ERASED,
+            actor=Actor(kind=ActorKind.SYSTEM),
+            subject_id=driver_id,
+            now=NOW,
+        )
+        await service.erase(conn, world.company_id, driver_id)
+
+
+async def with_gates(world: World) -> list[UUID]:
+    """Add drivers who can be asked for consents."""
+    await policies.set_controller(
+        world.owner, world.company_id, business_number=BIN, privacy_contact=CONTACT, now=NOW
+    )
+    drivers = [await enrolled(world) for _ in (DRIVER, OTHER, LEAVER)]
+    async with db.tenant(world.pool, world.company_id) as conn:
+        for one in drivers:
+            await gate.create(conn, world.company_id, one)
+    return drivers
+
+
 async def build(world: World, entries: int = ENTRIES) -> Chain:
-    driver_id = await enrolled(world)
-    other_id = await enrolled(world)
+    drivers = await with_gates(world)
+    driver_id, other_id, leaver_id = drivers
     dispatcher_id = await enrolled(world, "dispatcher")
     looking = reads.Reads(world.pool, tell_of_alert)
     viewer = Actor(kind=ActorKind.DISPATCHER, member_id=dispatcher_id)
@@ -152,7 +232,12 @@ async def build(world: World, entries: int = ENTRIES) -> Chain:
             )
             at += timedelta(minutes=10)
             async with db.tenant(world.pool, world.company_id) as conn:
-                assert await reads.close_read_buckets(conn, world.company_id, at) == 1
+                assert await reads.close_buckets(conn, world.company_id, at) == 1
+        elif number in CONSENTS:
+            who, item, state = CONSENTS[number]
+            await decide(world, drivers[who], item, state)
+        elif number == ERASED_AT:
+            await erase(world, leaver_id)
         else:
             await append_some(
                 world.pool,
@@ -176,6 +261,7 @@ async def build(world: World, entries: int = ENTRIES) -> Chain:
         vault=world.vault,
         company_id=world.company_id,
         driver_id=driver_id,
+        other_id=other_id,
         dispatcher_id=dispatcher_id,
         last=entries,
         checkpoints=tuple(one for one in CHECKPOINTS if one <= entries),

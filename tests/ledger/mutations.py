@@ -5,23 +5,25 @@ a verifier that believes the stored hashes instead of computing them does the sa
 miss some. ``SIZE=smoke python -m tests.ledger.mutations`` for a short run.
 """
 
-import asyncio
 import random
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from unittest.mock import patch
 
 from server.ledger import verify
+from server.ledger.model import Entry
 from server.ledger.verify import Verdict
 from tests.ledger.chains import Chain, Owner, bare_world, build
-from tests.ledger.tampering import KINDS, Expected
-from tests.proofs import Progress, Report, Row, size
-from tests.stage import stage
+from tests.ledger.consent_tampering import CHANGED_RECORD, CONSENT_KINDS
+from tests.ledger.tampering import LEDGER_KINDS, Expected, Tamper
+from tests.proofs import Progress, Report, Row, ended, size
+from tests.stage import Stage, on_a_stage
 from tests.world import World
 
 SEED: Final = 20261122
+KINDS: Final[dict[str, Tamper]] = LEDGER_KINDS | CONSENT_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +63,15 @@ def is_named(expected: Expected, verdict: Verdict) -> bool:
 
 async def believing(owner: Owner, chain: Chain, kind: str, seed: int) -> Verdict:
     """Look with a verifier that takes each stored hash for the right one."""
-    walk = verify._Check._entries  # noqa: SLF001 - the guard that is taken away
+    follow = verify._Check._follow  # noqa: SLF001 - the guard that is taken away
     stored = [b""]
 
-    async def noting(check: verify._Check, last_index: int):  # type: ignore[no-untyped-def]  # noqa: ANN202 - stands in for a generator
-        async for entry, there in walk(check, last_index):
-            stored[0] = there
-            yield entry, there
+    async def noting(check: verify._Check, entry: Entry, there: bytes) -> None:
+        stored[0] = there
+        await follow(check, entry, there)
 
     with (
-        patch.object(verify._Check, "_entries", noting),  # noqa: SLF001 - as above
+        patch.object(verify._Check, "_follow", noting),  # noqa: SLF001 - as above
         patch.object(verify, "link", lambda _before, _digest: stored[0]),
     ):
         _, verdict = await tampered(owner, chain, kind, seed)
@@ -81,7 +82,7 @@ async def prove(world: World, sizes: Sizes) -> Report:
     report = Report(name="ledger-mutations")
     chain = await build(world)
     before = await chain.verdict(world.owner)
-    progress = Progress("mutations", sizes.each * len(KINDS) + sizes.control)
+    progress = Progress("mutations", sizes.each * len(KINDS) + 2 * sizes.control)
     for kind in KINDS:
         wrong: Counter[str] = Counter()
         for number in range(sizes.each):
@@ -113,6 +114,21 @@ async def prove(world: World, sizes: Sizes) -> Report:
             note=f"of {sizes.control}",
         )
     )
+    missed = 0
+    chain_alone = replace(chain, compared=False)
+    for number in range(sizes.control):
+        _, verdict = await tampered(world.owner, chain_alone, CHANGED_RECORD, SEED + number)
+        missed += verdict.sound
+        progress.step()
+    report.add(
+        Row(
+            figure="changed consent records missed by a verifier of the chain alone",
+            value=missed,
+            target=f"= {sizes.control}",
+            met=missed == sizes.control,
+            control=missed,
+        )
+    )
     after = await chain.verdict(world.owner)
     report.add(
         Row(
@@ -126,16 +142,9 @@ async def prove(world: World, sizes: Sizes) -> Report:
     return report
 
 
-async def _on_a_stage(sizes: Sizes) -> Report:
-    async with stage() as at:
-        return await prove(await bare_world(at.vault, at.pool, at.owner), sizes)
-
-
-def main() -> int:
-    report = asyncio.run(_on_a_stage(SIZES[size()]))
-    report.publish()
-    return 1 if report.unmet else 0
+async def on_it(at: Stage) -> Report:
+    return await prove(await bare_world(at.vault, at.pool, at.owner), SIZES[size()])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(on_a_stage(on_it)))

@@ -23,7 +23,7 @@ from tests.ledger.by_hand import (
     replace_read,
     shift_entries,
 )
-from tests.ledger.chains import CLOSED_AT, Chain, Owner
+from tests.ledger.chains import CLOSED_AT, RECORDED, Chain, Owner
 
 COLUMNS: Final = (
     "recorded_at",
@@ -163,8 +163,11 @@ async def insert(owner: Owner, chain: Chain, rng: random.Random) -> Expected:
     if not fitting:
         return bad(index, Reason.CHANGED, Reason.ORDER)
     if index <= chain.last:
-        return bad(index, Reason.FORKED if index in chain.checkpoints else Reason.ORDER)
-    return bad(index, Reason.HEAD if with_head else Reason.SURPLUS)
+        return bad(
+            index, Reason.FORKED if index in chain.checkpoints else Reason.ORDER, Reason.CONSENT
+        )
+    # Perhaps it is a consent's, and nobody's record.
+    return bad(index, Reason.HEAD if with_head else Reason.SURPLUS, Reason.CONSENT)
 
 
 async def truncate(owner: Owner, chain: Chain, rng: random.Random) -> Expected:
@@ -226,6 +229,8 @@ async def fork(owner: Owner, chain: Chain, rng: random.Random) -> Expected:
         first_signed = chain.witness.index
     if index in CLOSED_AT:
         return bad(index, Reason.READS)
+    if index in RECORDED:
+        return bad(index, Reason.CONSENT)
     return bad(first_signed, Reason.CHECKPOINT if how == 1 else Reason.FORKED)
 
 
@@ -344,8 +349,9 @@ async def change_and_push(owner: Owner, chain: Chain, rng: random.Random) -> Exp
 
 
 async def misclose(owner: Owner, chain: Chain, rng: random.Random) -> Expected:
-    """Let reads say that another entry closed them."""
-    other = rng.choice([one for one in range(1, chain.last + 1) if one not in CLOSED_AT])
+    """Let reads say that another entry closed them, perhaps one that is not there."""
+    others = [one for one in range(1, chain.last + 1) if one not in CLOSED_AT]
+    other = rng.choice([*others, chain.last + 1 + rng.randrange(FAR)])
     await owner.execute(
         "UPDATE location_read_bucket SET ledger_index = $3"
         " WHERE company_id = $1 AND ledger_index = $2",
@@ -356,7 +362,7 @@ async def misclose(owner: Owner, chain: Chain, rng: random.Random) -> Expected:
     return bad(other, Reason.READS)
 
 
-KINDS: Final[dict[str, Tamper]] = {
+LEDGER_KINDS: Final[dict[str, Tamper]] = {
     "flip a byte of an entry": flip,
     "an impossible time": misdate,
     "change one and push another far": change_and_push,

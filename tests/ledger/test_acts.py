@@ -42,10 +42,10 @@ WRITTEN_BY: Final[dict[Act, set[str]]] = {
     Act.CONTROLLER_CHANGED: {"controllers/service.py"},
     Act.LINK_CREATED: {"links/service.py"},
     Act.LINK_REVOKED: {"links/service.py"},
-    Act.LOCATION_READ_BUCKET: {"ledger/reads.py"},
-    Act.BULK_READ_ALERT: {"ledger/alerts.py"},
-    Act.UNKNOWN_IDS_ALERT: {"ledger/alerts.py"},
-    Act.READ_REFUSED: {"ledger/reads.py"},
+    Act.LOCATION_READ_BUCKET: {"reads/service.py"},
+    Act.BULK_READ_ALERT: {"reads/alerts.py"},
+    Act.UNKNOWN_IDS_ALERT: {"reads/alerts.py"},
+    Act.READ_REFUSED: {"reads/service.py"},
 }
 
 
@@ -60,5 +60,5 @@ def test_whatever_names_an_act_writes_to_the_ledger(path: str) -> None:
 
 
 def test_control_a_comparison_with_an_act_writes_nothing() -> None:
-    assert "Act.LOCATION_READ_BUCKET" in (TOP / "server/ledger/verify.py").read_text()
-    assert "ledger/verify.py" not in call_sites(Act)[Act.LOCATION_READ_BUCKET]
+    assert "Act.LOCATION_READ_BUCKET" in (TOP / "server/reads/closed.py").read_text()
+    assert "reads/closed.py" not in call_sites(Act)[Act.LOCATION_READ_BUCKET]

@@ -107,12 +107,18 @@ class Delivery:
             return found
 
 
-async def planned(client: ClientSession, staff: str, driver: Driver | None) -> dict[str, Any]:
+async def planned(
+    client: ClientSession,
+    staff: str,
+    driver: Driver | None,
+    *,
+    start: datetime = NOW - timedelta(hours=1),
+) -> dict[str, Any]:
     body = {
         "name": "North",
         "date": NOW.date().isoformat(),
         "driver_id": None if driver is None else str(driver.member_id),
-        "planned_start": rfc3339(NOW - timedelta(hours=1)),
+        "planned_start": rfc3339(start),
         "stops": [STOP, LAST],
     }
     async with client.post("/v1/routes", json=body, headers=bearer(staff)) as answer:
@@ -132,12 +138,17 @@ async def made(
 
 
 async def delivery(
-    client: ClientSession, world: World, *, driver: Driver | None = None, agreed: bool = True
+    client: ClientSession,
+    world: World,
+    *,
+    driver: Driver | None = None,
+    agreed: bool = True,
+    start: datetime = NOW - timedelta(hours=1),
 ) -> Delivery:
     """Plan a route for the driver and make a link to its first stop."""
     driver = driver or world.driver
     staff = await world.session("dispatcher")
-    route = await planned(client, staff, driver)
+    route = await planned(client, staff, driver, start=start)
     link = await made(client, staff, route)
     found = Delivery(
         client=client,

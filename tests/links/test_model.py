@@ -18,6 +18,7 @@ from server.links.model import (
     LinkState,
     Phase,
     Progress,
+    Terms,
     distance_m,
     has_arrived,
     spot_of,
@@ -52,15 +53,18 @@ GATE = Gate(
     key_epoch=0,
     closing=False,
 )
-AGREED = Consented(
-    gate=GATE, given_at=NOW - 60 * MINUTE, taken_back=False, in_window=True, on_shift=True
+TERMS = Terms(
+    begins_at=NOW - 60 * MINUTE,
+    under_way=True,
+    given_at=NOW - 60 * MINUTE,
+    taken_back=False,
 )
+AGREED = Consented(gate=GATE, terms=TERMS, in_window=True, on_shift=True)
 PLAN = Progress(
     stops={STOP.stop_id: STOP},
     arrived=frozenset(),
     deviation_s=None,
     gate=None,
-    begins_at=NOW - 60 * MINUTE,
 )
 LINK = CustomerLink(
     link_id=uuid7(),
@@ -135,7 +139,7 @@ def test_two_kilometres_are_where_it_gets_exact() -> None:
 
 
 def test_a_link_shows_its_position_when_everything_holds() -> None:
-    seen = tracked(STOP, PLAN, AGREED, position(43.2, 76.8), under_way=True, now=NOW)
+    seen = tracked(STOP, PLAN, AGREED, position(43.2, 76.8), now=NOW)
 
     assert seen.phase is Phase.ON_THE_WAY
     assert seen.spot is not None
@@ -144,11 +148,12 @@ def test_a_link_shows_its_position_when_everything_holds() -> None:
 @pytest.mark.parametrize(
     "consented",
     [
-        replace(AGREED, given_at=None),
-        replace(AGREED, taken_back=True),
+        replace(AGREED, terms=replace(TERMS, given_at=None)),
+        replace(AGREED, terms=replace(TERMS, taken_back=True)),
+        replace(AGREED, terms=replace(TERMS, under_way=False)),
         replace(AGREED, in_window=False),
         replace(AGREED, on_shift=False),
-        replace(AGREED, given_at=NOW + MINUTE),
+        replace(AGREED, terms=replace(TERMS, given_at=NOW + MINUTE)),
         replace(AGREED, gate=replace(GATE, location_since=None)),
         replace(AGREED, gate=replace(GATE, location_since=NOW + MINUTE)),
         replace(AGREED, gate=replace(GATE, account_active=False)),
@@ -157,31 +162,34 @@ def test_a_link_shows_its_position_when_everything_holds() -> None:
 def test_one_missing_condition_hides_it_and_looks_like_any_other(consented: Consented) -> None:
     late = replace(PLAN, deviation_s=0.0, gate=GATE)
 
-    seen = tracked(STOP, late, consented, position(43.2, 76.8), under_way=True, now=NOW)
+    seen = tracked(STOP, late, consented, position(43.2, 76.8), now=NOW)
 
     assert (seen.phase, seen.spot, seen.eta) == (Phase.NOT_SHARED, None, None)
 
 
-@pytest.mark.parametrize(
-    ("here", "under_way"),
-    [
-        (None, True),
-        (position(43.2, 76.8, NOW - 16 * MINUTE), True),
-        (position(43.2, 76.8), False),
-    ],
-)
-def test_no_fresh_position_or_another_route_hides_it(
-    here: LatestPosition | None, *, under_way: bool
-) -> None:
-    seen = tracked(STOP, PLAN, AGREED, here, under_way=under_way, now=NOW)
+@pytest.mark.parametrize("here", [None, position(43.2, 76.8, NOW - 16 * MINUTE)])
+def test_without_a_fresh_position_there_is_none(here: LatestPosition | None) -> None:
+    seen = tracked(STOP, PLAN, AGREED, here, now=NOW)
 
     assert (seen.phase, seen.spot) == (Phase.NOT_SHARED, None)
 
 
-def test_before_the_route_begins_it_is_planned() -> None:
-    later = replace(PLAN, begins_at=NOW + MINUTE)
+@pytest.mark.parametrize(
+    ("begins_in", "recorded_in", "phase"),
+    [
+        (timedelta(microseconds=1), timedelta(0), Phase.PLANNED),
+        (timedelta(0), timedelta(0), Phase.ON_THE_WAY),
+        (timedelta(0), -timedelta(microseconds=1), Phase.NOT_SHARED),
+    ],
+)
+def test_nothing_is_shown_before_the_route_starts_and_nothing_from_before_it(
+    begins_in: timedelta, recorded_in: timedelta, phase: Phase
+) -> None:
+    starting = replace(AGREED, terms=replace(TERMS, begins_at=NOW + begins_in))
 
-    assert tracked(STOP, later, AGREED, None, under_way=False, now=NOW).phase is Phase.PLANNED
+    seen = tracked(STOP, PLAN, starting, position(43.2, 76.8, NOW + recorded_in), now=NOW)
+
+    assert (seen.phase, seen.spot is not None) == (phase, phase is Phase.ON_THE_WAY)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +209,7 @@ def test_the_time_of_arrival_comes_from_plan_and_report_under_the_same_gate(
 ) -> None:
     progress = replace(PLAN, deviation_s=deviation_s, gate=made_under)
 
-    seen = tracked(STOP, progress, AGREED, position(43.2, 76.8), under_way=True, now=NOW)
+    seen = tracked(STOP, progress, AGREED, position(43.2, 76.8), now=NOW)
 
     assert seen.eta == (None if minutes is None else NOW + minutes * MINUTE)
 
@@ -223,14 +231,19 @@ def test_to_arrive_is_to_stand_inside_the_circle(
 
 
 @pytest.mark.parametrize(
-    ("link", "state"),
+    ("link", "state", "ended"),
     [
-        (LINK, LinkState.ACTIVE),
-        (replace(LINK, expires_at=NOW), LinkState.EXPIRED),
-        (replace(LINK, revoked_at=NOW), LinkState.REVOKED),
-        (replace(LINK, driver_id=None), LinkState.REVOKED),
-        (replace(LINK, delivered_at=NOW, revoked_at=NOW, driver_id=None), LinkState.DELIVERED),
+        (LINK, LinkState.ACTIVE, False),
+        (replace(LINK, expires_at=NOW), LinkState.EXPIRED, True),
+        (replace(LINK, revoked_at=NOW), LinkState.REVOKED, True),
+        (replace(LINK, driver_id=None), LinkState.REVOKED, True),
+        (replace(LINK, delivered_at=NOW), LinkState.ACTIVE, True),
+        (replace(LINK, delivered_at=NOW, revoked_at=NOW, driver_id=None), LinkState.REVOKED, True),
     ],
 )
-def test_what_became_of_a_link(link: CustomerLink, state: LinkState) -> None:
-    assert link.state(NOW) is state
+def test_what_the_company_is_told_of_a_link_is_not_whether_the_driver_arrived(
+    link: CustomerLink,
+    state: LinkState,
+    ended: bool,  # noqa: FBT001 - a table
+) -> None:
+    assert (link.state(NOW), link.has_ended(NOW)) == (state, ended)

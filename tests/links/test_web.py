@@ -16,8 +16,6 @@ from tests.links.deliveries import (
     FAR_LON,
     NEAR_LAT,
     NEAR_LON,
-    STOP_LAT,
-    STOP_LON,
     Delivery,
     delivery,
     made,
@@ -141,68 +139,12 @@ async def test_dispatch_tracking_alone_is_no_consent_to_customers_and_is_not_nee
     assert (await link.look())[1]["phase"] == "on_the_way"
 
 
-@pytest.mark.proves("relog-service:4.1b")
-async def test_before_the_route_begins_the_link_only_tells_the_plan(
-    client: ClientSession, world: World, clock: Clock
-) -> None:
-    link = await delivery(client, world)
-    tomorrow = await planned(client, link.staff, world.driver)
-    await world.owner.execute(
-        "UPDATE route SET starts_at = starts_at + interval '1 day',"
-        " ends_at = ends_at + interval '1 day' WHERE route_id = $1",
-        tomorrow["route_id"],
-    )
-    later = await made(client, link.staff, tomorrow)
-    await link.drive(FAR_LAT, FAR_LON, clock.at)
-
-    async with client.get(f"/v1/track/{later['url_token']}") as answer:
-        seen = (answer.status, await answer.json())
-
-    assert shows_nothing(seen, "planned")
-
-
 async def test_off_shift_nothing_is_shown(client: ClientSession, world: World) -> None:
     link = await delivery(client, world)
     await link.drive(FAR_LAT, FAR_LON)
     await link.act("/v1/me/shift/end")
 
     assert shows_nothing(await link.look())
-
-
-@pytest.mark.proves("relog-service:4.1b")
-async def test_once_the_driver_stands_at_the_stop_the_link_has_ended(
-    client: ClientSession, world: World
-) -> None:
-    link = await delivery(client, world)
-    await link.drive(STOP_LAT, STOP_LON, speed_mps=0.0)
-
-    status, seen = await link.look()
-
-    assert (status, seen["code"]) == (410, "link-ended")
-    assert (await link.get(f"/v1/links/{link.link_id}"))["state"] == "delivered"
-
-
-async def test_driving_past_the_stop_does_not_end_the_link(
-    client: ClientSession, world: World
-) -> None:
-    link = await delivery(client, world)
-    await link.drive(STOP_LAT, STOP_LON, speed_mps=14.0)
-
-    assert (await link.look())[1]["phase"] == "on_the_way"
-
-
-async def test_an_arrival_that_nobody_looked_at_ends_the_link_too(
-    client: ClientSession, world: World, clock: Clock
-) -> None:
-    link = await delivery(client, world)
-    await link.drive(STOP_LAT, STOP_LON, speed_mps=0.0)
-
-    ended = await service.note_arrivals(world.pool, world.vault, world.company_id, clock.at)
-    clock.at += timedelta(minutes=1)
-    await link.drive(FAR_LAT, FAR_LON, clock.at, speed_mps=14.0)
-
-    assert ended == 1
-    assert (await link.look())[0] == 410
 
 
 @pytest.mark.parametrize("end", ["revoked", "expired", "erased"])

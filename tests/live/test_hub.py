@@ -179,10 +179,23 @@ async def test_without_screens_nothing_ticks(world: World, clock: Clock) -> None
         await channel.task
 
 
+TICK_S = 30.0
+"""So long that what comes much earlier was hinted at."""
+
+
+async def _until_shown(screen: socket.socket) -> None:
+    """Read until a position came."""
+    loop, came = asyncio.get_running_loop(), b""
+    while b"event: pos" not in came:
+        more = await loop.sock_recv(screen, 1 << 16)
+        assert more, "the screen was cut off"
+        came += more
+
+
 async def test_a_hint_brings_the_frame_before_the_second_is_full(
     world: World, databases: Databases, clock: Clock
 ) -> None:
-    hub = hub_of(world, clock, tick_s=30.0)
+    hub = hub_of(world, clock, tick_s=TICK_S)
     listening = asyncio.create_task(hubs.listen(world.pool, hub))
     async with (
         serve_live(world, databases.main, clock=clock) as client,
@@ -192,12 +205,14 @@ async def test_a_hint_brings_the_frame_before_the_second_is_full(
         hub.admit(
             channel, watcher, seen=looking(world.pool, world.company_id, clock), last_event_id=None
         )
-        await asyncio.sleep(0.2)  # the listener is there
-        await upload(client, world.driver, clock.at)
-        await asyncio.sleep(1.0)
-
         other.setblocking(False)  # noqa: FBT003 - the socket's own signature
-        assert b"event: pos" in other.recv(1 << 16)
+        shown = asyncio.create_task(_until_shown(other))
+        async with asyncio.timeout(TICK_S / 2):
+            while not shown.done():  # until the listener is there nobody hears a hint
+                clock.at += timedelta(seconds=1)
+                await upload(client, world.driver, clock.at)
+                await asyncio.wait((shown,), timeout=0.5)
+        await shown
         await hub.close()
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)

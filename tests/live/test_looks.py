@@ -8,9 +8,8 @@ from aiohttp import ClientSession
 from server.credentials import service as credentials
 from server.credentials.model import Scope
 from server.kit import db
-from server.ledger import reads
-from server.ledger.model import ReadPurpose, Screen
-from server.ledger.reads import View
+from server.reads import service as reads
+from server.reads.model import ReadPurpose, Screen, View
 from tests.http import Clock, bearer
 from tests.live.screens import LAT, act, off_duty, screen, snapshot, told, upload
 from tests.world import NOW, World

@@ -14,13 +14,12 @@ from server.live.model import (
     ErasureWord,
     Fix,
     Gone,
-    Link,
     Picture,
     Sight,
+    Signal,
     Work,
     changes,
     picture_of,
-    sharing_of,
     sights_of,
 )
 from server.tracking.model import LatestPosition
@@ -40,7 +39,7 @@ GATE = Gate(
     key_epoch=0,
     closing=False,
 )
-ON_SHIFT = Crew(state=MemberState.ACTIVE, in_window=True, at_work=True)
+ON_SHIFT = Crew(state=MemberState.ACTIVE, in_window=True, at_work=True, epoch=5)
 PAUSED = replace(ON_SHIFT, in_window=False)
 OFF = replace(PAUSED, at_work=False)
 NOBODY = Picture(told={}, states={})
@@ -60,28 +59,28 @@ def position(at: datetime = NOW, *, driver_id: UUID = DRIVER) -> LatestPosition:
 
 
 def sight(gate: Gate = GATE, crew: Crew = ON_SHIFT, found: LatestPosition | None = None) -> Sight:
-    fix = Fix(position=found or position(), sharing=sharing_of(GATE))
+    fix = Fix(position=found or position(), epoch=ON_SHIFT.epoch)
     return sights_of([gate], {DRIVER: crew}, {DRIVER: fix}, {}, now=NOW)[DRIVER]
 
 
 @pytest.mark.parametrize(
-    ("age_s", "link", "shown"),
+    ("age_s", "signal", "shown"),
     [
-        (-30, Link.LIVE, True),
-        (0, Link.LIVE, True),
-        (60, Link.LIVE, True),
-        (60.001, Link.STALE, True),
-        (600, Link.STALE, True),
-        (600.001, Link.LOST, True),
-        (900, Link.LOST, True),
-        (900.001, Link.NOT_SHARED, False),
+        (-30, Signal.LIVE, True),
+        (0, Signal.LIVE, True),
+        (60, Signal.LIVE, True),
+        (60.001, Signal.STALE, True),
+        (600, Signal.STALE, True),
+        (600.001, Signal.LOST, True),
+        (900, Signal.LOST, True),
+        (900.001, Signal.NOT_SHARED, False),
     ],
 )
-def test_the_link_goes_by_age(age_s: float, link: Link, shown: bool) -> None:  # noqa: FBT001 - a table
+def test_the_signal_goes_by_age(age_s: float, signal: Signal, shown: bool) -> None:  # noqa: FBT001 - a table
     found = sight(found=position(NOW - timedelta(seconds=age_s)))
 
-    assert (found.link, found.position is not None) == (link, shown)
-    assert (found.work is not None) == (link is Link.LIVE)
+    assert (found.signal, found.position is not None) == (signal, shown)
+    assert (found.work is not None) == (signal is Signal.LIVE)
 
 
 @pytest.mark.parametrize(
@@ -98,17 +97,23 @@ def test_the_speed_alone_tells_the_work(speed_mps: float | None, work: Work | No
         (replace(GATE, location_since=None), ON_SHIFT),
         (replace(GATE, dispatch_since=None, plan_fact_since=CONSENTED), ON_SHIFT),
         (replace(GATE, dispatch_since=NOW + timedelta(seconds=1)), ON_SHIFT),
-        (replace(GATE, epoch=4), ON_SHIFT),
-        (replace(GATE, rev=5), ON_SHIFT),
+        (GATE, replace(ON_SHIFT, epoch=ON_SHIFT.epoch + 1)),  # ended and begun since it was read
         (GATE, PAUSED),
         (GATE, OFF),
     ],
 )
-def test_a_position_is_shown_only_under_the_gate_it_was_read_with(gate: Gate, crew: Crew) -> None:
+def test_a_position_is_shown_only_under_what_it_was_read_with(gate: Gate, crew: Crew) -> None:
     found = sight(gate, crew)
 
     assert found.position is None
-    assert found.link is (Link.OFF_SHIFT if crew is OFF else Link.NOT_SHARED)
+    assert found.signal is (Signal.OFF_SHIFT if crew is OFF else Signal.NOT_SHARED)
+
+
+@pytest.mark.parametrize(
+    "gate", [replace(GATE, epoch=4), replace(GATE, rev=5), replace(GATE, plan_fact_since=CONSENTED)]
+)
+def test_an_act_on_what_screens_do_not_show_is_not_seen_on_them(gate: Gate) -> None:
+    assert sight(gate) == sight()
 
 
 def test_an_account_that_is_not_active_is_not_listed() -> None:
@@ -134,7 +139,7 @@ def test_nothing_is_told_twice() -> None:
         (replace(GATE, rev=5), PAUSED),
         (replace(GATE, rev=5), OFF),
         (GATE, PAUSED),  # a window that ended by itself changes no counter
-        (replace(GATE, epoch=5), ON_SHIFT),  # withdrawn and given again between two ticks
+        (replace(GATE, epoch=5), replace(ON_SHIFT, epoch=7)),  # ended and begun between two ticks
         (replace(GATE, account_active=False, epoch=4), PAUSED),
     ],
 )
@@ -144,7 +149,7 @@ def test_who_stopped_sharing_is_gone_under_the_epoch_that_was_shown(gate: Gate, 
 
     told = changes(before, now, {DRIVER: crew})
 
-    assert told.events[0] == Gone(driver_id=DRIVER, epoch=sharing_of(GATE))
+    assert told.events[0] == Gone(driver_id=DRIVER, epoch=ON_SHIFT.epoch)
     assert told.moves == ()
 
 
@@ -201,7 +206,7 @@ def test_of_many_moves_the_longest_untold_come_first_and_none_is_forgotten() -> 
             [replace(GATE, driver_id=one) for one in drivers],
             crews,
             {
-                one: Fix(position=position(at, driver_id=one), sharing=sharing_of(GATE))
+                one: Fix(position=position(at, driver_id=one), epoch=ON_SHIFT.epoch)
                 for one in drivers
             },
             {},

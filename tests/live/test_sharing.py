@@ -10,6 +10,7 @@ from aiohttp import ClientSession, web
 from server.gate import service as gate
 from server.gate.model import CLOCK_AHEAD_MAX, GateItem
 from server.kit.db import Connection, Pool
+from server.live import web as live_web
 from server.live.web import HUB
 from tests import consents
 from tests.conftest import Databases
@@ -26,6 +27,7 @@ from tests.live.screens import (
     told,
     upload,
 )
+from tests.waiting import LEASE_WITHOUT_END_MS, THE_BARRIER, until_somebody_waits_for
 from tests.world import NOW, World
 
 POSITION = {"lat", "lon", "fix_at", "speed_mps", "heading_deg", "accuracy_m"}
@@ -101,7 +103,11 @@ async def test_pause_refusal_and_withdrawal_look_the_same(
         await act(client, sessions["location withdrawn"], "consents/location/withdraw")
         for item in GateItem:
             await act(client, sessions["all withdrawn"], f"consents/{item}/withdraw")
-        await asyncio.sleep(0.3)
+        for name, one in drivers.items():
+            if name != "refused":
+                await shown.wait_for("gone", driver_id=str(one.member_id))
+                await shown.wait_for("state", driver_id=str(one.member_id))
+        await asyncio.sleep(0.3)  # whatever else would come
 
         rows = await snapshot(client, dispatcher)
         alike = [
@@ -125,7 +131,10 @@ async def test_pause_refusal_and_withdrawal_look_the_same(
             assert [row.keys() for row in shown.of(one, "gone")] == (
                 [] if name == "refused" else [{"driver_id", "epoch"}]
             )
-            assert {row["link"] for row in shown.of(one, "state")} == {"not_shared"}
+            # A refusal of what was never given changes nothing that a screen could know.
+            assert {row["link"] for row in shown.of(one, "state")} == (
+                set() if name == "refused" else {"not_shared"}
+            )
 
 
 async def test_a_pause_ends_with_a_position_the_screen_takes(
@@ -177,8 +186,14 @@ async def test_the_link_ages_by_the_servers_clock(
 
 
 async def test_a_withdrawal_waits_for_a_snapshot_that_is_being_sent(
-    world: World, databases: Databases, clock: Clock, dispatcher: str
+    world: World,
+    databases: Databases,
+    clock: Clock,
+    dispatcher: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(gate, "FRAME_LEASE_MS", LEASE_WITHOUT_END_MS)
+    monkeypatch.setattr(live_web, "SEND_S_MAX", LEASE_WITHOUT_END_MS / 1000)
     inside, go_on = asyncio.Event(), asyncio.Event()
     apps: list[web.Application] = []
 
@@ -197,13 +212,15 @@ async def test_a_withdrawal_waits_for_a_snapshot_that_is_being_sent(
         await inside.wait()
         path = "consents/dispatch_tracking/withdraw"
         withdrawing = asyncio.create_task(act(client, driver, path))
-        await asyncio.sleep(0.1)
+        await until_somebody_waits_for(world.owner, THE_BARRIER)
+        # It is committed, and not answered.
+        assert await world.owner.fetchval("SELECT dispatch_since IS NULL FROM gate")
         assert not withdrawing.done()
         go_on.set()
         row = (await reading)[str(world.driver.member_id)]
         await withdrawing
 
-    # It was committed before the gates were read.
+    # The gates were read after that.
     assert not POSITION & row.keys()
 
 
@@ -213,13 +230,14 @@ async def test_an_erased_driver_leaves_the_screen_by_state(
     async with screen(client, dispatcher) as shown:
         await upload(client, world.driver, clock.at)
         await told(shown, world.driver)
+        after = 0
         for state in ("grace", "active", "grace", "erasing"):
             await world.owner.execute(
                 "UPDATE member SET state = $2 WHERE member_id = $1", world.driver.member_id, state
             )
+            told_as = "cancelled" if state == "active" else state
+            await shown.wait_for("erasure", after=after, state=told_as)
             after = len(shown.events)
-            await asyncio.sleep(0.2)
-            assert "erasure" in {event.name for event in shown.events[after:]}
         await world.owner.execute("DELETE FROM device")
         await world.owner.execute("DELETE FROM gate")
         await world.owner.execute(

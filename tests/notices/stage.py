@@ -1,6 +1,5 @@
-"""Members who can be told things, and what stands in the outbox."""
+"""Members who can be told things, and what they want."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,14 +10,10 @@ from server.consent.acts import message_consents
 from server.credentials.model import Role
 from server.gate import service as gate
 from server.kit import db
-from server.kit.outgoing import Destination
 from server.notices import service
-from server.notices.delivery import Deliverer
 from server.notices.kinds import MARKETING_CHANNELS, Channel, NoticeKind
-from server.notices.model import DeliveryEvent, MessageConsent
-from server.notices.ports import Port, SmtpServer, ports_of
+from server.notices.model import MessageConsent
 from tests import consents
-from tests.http import Clock
 from tests.world import NOW, World, open_session
 
 NAME = "Санжар Қайратұлы"
@@ -113,33 +108,3 @@ async def want(world: World, driver_id: UUID, **marketing: bool) -> None:
             now=NOW,
         )
     await service.drain(world.pool, world.company_id, driver_id)
-
-
-async def events(world: World, notice_id: UUID) -> list[DeliveryEvent]:
-    async with db.tenant(world.pool, world.company_id, readonly=True) as conn:
-        return await service.evidence(conn, world.company_id, notice_id)
-
-
-async def happened(world: World, notice_id: UUID, channel: Channel) -> list[str]:
-    """Return what happened on one channel, with the reason where there is one."""
-    return [
-        one.event.value if one.reason is None else f"{one.event.value}: {one.reason.value}"
-        for one in await events(world, notice_id)
-        if one.channel is channel
-    ]
-
-
-def deliverer(
-    world: World, server: SmtpServer | None, push: str | None = None, clock: Clock | None = None
-) -> Deliverer:
-    """Return a sender over these ways out; ``push`` is the adapter's address."""
-    destination = None if push is None else Destination(url=push, token=None)
-    return deliverer_over(world, ports_of(server, None, destination), clock)
-
-
-def deliverer_over(
-    world: World, ports: Mapping[Channel, Port], clock: Clock | None = None
-) -> Deliverer:
-    return Deliverer(
-        world.pool, world.vault, ports, consents=message_consents, clock=clock or Clock()
-    )

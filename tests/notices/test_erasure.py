@@ -1,17 +1,23 @@
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
 import pytest
 from asyncpg import IntegrityConstraintViolationError
 
 from server.credentials.model import Role
+from server.delivery import service as delivery
 from server.kit import db
-from server.notices import sealing, service, store
+from server.notices import preparing, service, store
 from server.notices.kinds import Channel, NoticeKind
 from server.notices.model import NoticeText
-from tests.notices.mail import Mailbox, smtp_server
-from tests.notices.stage import NAME, Reader, add_reader, deliverer, tell, want
+from server.vault import shared
+from server.vault.service import Vault
+from tests.delivery.mail import Mailbox, smtp_server
+from tests.delivery.stage import deliverer
+from tests.notices.stage import NAME, Reader, add_reader, tell, want
 from tests.world import NOW, World
 
 TABLES = ("notice", "notice_person", "notice_delivery", "notice_event", "notice_preference")
@@ -79,13 +85,13 @@ async def read_from_an_old_copy(world: World) -> list[NoticeText | None]:
     async with db.tenant(world.pool, world.company_id) as conn:
         kept = await store.hold_notice(conn, world.company_id, main_user.member_id, notice_id)
     assert kept is not None
-    (text,) = await sealing.opened(world.vault, world.company_id, [kept])
+    (text,) = await preparing.opened(world.vault, world.company_id, [kept])
     assert text is not None
     assert NAME in text.body
 
     await world.vault.destroy(world.company_id, driver.member_id, NOW)
 
-    return await sealing.opened(world.vault, world.company_id, [kept])
+    return await preparing.opened(world.vault, world.company_id, [kept])
 
 
 async def test_an_old_copy_of_a_notice_does_not_tell_whom_it_named(world: World) -> None:
@@ -95,7 +101,14 @@ async def test_an_old_copy_of_a_notice_does_not_tell_whom_it_named(world: World)
 async def test_control_sealed_for_its_reader_alone_it_does(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealing, "persons_named", lambda *_: set())
+    seal = shared.seal
+
+    async def for_its_reader_alone(
+        vault: Vault, company_id: UUID, subject_ids: Sequence[UUID], *rest: Any, **bound: Any
+    ) -> bytes:
+        return await seal(vault, company_id, subject_ids[:1], *rest, **bound)
+
+    monkeypatch.setattr(shared, "seal", for_its_reader_alone)
 
     (text,) = await read_from_an_old_copy(world)
 
@@ -170,13 +183,14 @@ async def test_an_export_holds_notices_as_they_were_shown(world: World) -> None:
 
     async with db.tenant(world.pool, world.company_id, readonly=True) as conn:
         found = await service.export(conn, world.vault, world.company_id, driver.member_id)
+        events = await delivery.export(conn, world.company_id, driver.member_id)
 
     assert [one.notice.notice_id for one in found.notices] == [shown, not_written_yet]
     texts = [one.text for one in found.notices]
     assert texts[0] is not None
     assert texts[0].language == "ru"
     assert texts[1] is None
-    assert [one.channel for one in found.events[shown]] == [
+    assert [one.channel for one in events[shown]] == [
         Channel.EMAIL,
         Channel.EMAIL,
         Channel.IN_APP,

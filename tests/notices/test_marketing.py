@@ -1,6 +1,7 @@
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from time import monotonic
 from uuid import UUID
 
@@ -8,20 +9,19 @@ import pytest
 
 from server.consent.model import VALID_FOR
 from server.credentials.model import Role
+from server.delivery.deliverer import Deliverer
 from server.kit import db
 from server.kit.ids import uuid7
-from server.notices import delivery_store, service, store
-from server.notices.delivery import Deliverer
+from server.notices import preference_store, service
 from server.notices.kinds import MARKETING_CHANNELS, Channel
 from server.notices.model import MarketingConsentNeeded
-from tests.notices.http_port import Adapter, adapter_server
-from tests.notices.mail import Mailbox, smtp_server
+from tests.delivery.http_port import Adapter, adapter_server
+from tests.delivery.mail import Mailbox, smtp_server
+from tests.delivery.stage import deliverer, happened
 from tests.notices.stage import (
     Reader,
     add_reader,
     agree,
-    deliverer,
-    happened,
     take_back,
     tell,
     tell_news,
@@ -283,7 +283,7 @@ async def test_control_if_a_message_is_not_held_while_on_its_way_it_arrives_afte
     async def held_by_nobody(*_: object) -> bool:
         return True
 
-    monkeypatch.setattr(delivery_store, "hold_on_its_way", held_by_nobody)
+    monkeypatch.setattr(preference_store, "hold_on_its_way", held_by_nobody)
 
     assert await late_messages(world, reader) > 0
 
@@ -293,19 +293,19 @@ async def test_control_asking_before_the_message_is_held_is_not_enough(
 ) -> None:
     notice_id = await prepared_news(world, reader)
     mailbox = Mailbox()
-    held = delivery_store.hold_on_its_way
+    held = preference_store.hold_on_its_way
 
     async def asked_before(conn: db.Connection, company_id: UUID, member_id: UUID) -> bool:
-        before = await store.wants_marketing(conn, company_id, member_id, Channel.EMAIL)
+        before = await preference_store.preferences(conn, company_id, member_id)
 
-        async def as_it_was(*_: object) -> bool:
+        async def as_it_was(*_: object) -> Mapping[Channel, tuple[bool, datetime]]:
             return before
 
-        monkeypatch.setattr(store, "wants_marketing", as_it_was)
+        monkeypatch.setattr(preference_store, "preferences", as_it_was)
         await want(world, member_id, email=False)  # answered before anything is held
         return await held(conn, company_id, member_id)
 
-    monkeypatch.setattr(delivery_store, "hold_on_its_way", asked_before)
+    monkeypatch.setattr(preference_store, "hold_on_its_way", asked_before)
     async with smtp_server(mailbox) as server:
         await deliverer(world, server).deliver(world.company_id, notice_id, NOW)
 
@@ -334,7 +334,8 @@ async def test_an_opt_out_waits_for_the_message_that_is_on_its_way(
 
 async def test_no_message_is_begun_while_an_opt_out_waits(world: World, reader: Reader) -> None:
     first, *others = [await prepared_news(world, reader) for _ in range(4)]
-    mailbox = Mailbox(delay_s=0.4)
+    mailbox = Mailbox()
+    mailbox.answering.clear()
 
     async with smtp_server(mailbox) as server:
         sender = deliverer(world, server)
@@ -346,6 +347,7 @@ async def test_no_message_is_begun_while_an_opt_out_waits(world: World, reader: 
             await sender.deliver(world.company_id, one, NOW)
         began_meanwhile = [await happened(world, one, Channel.EMAIL) for one in others]
         assert not opting_out.done()
+        mailbox.answering.set()
         await asyncio.gather(sending, opting_out)
         await sender.deliver_due(world.company_id, NOW)
 

@@ -23,21 +23,19 @@ from server.kit import db
 from server.kit.db import Connection
 from server.ledger import service as ledger
 from server.ledger.model import Actor, ActorKind
-from server.notices import delivery_store, service
+from server.notices import preference_store, service
 from server.notices.kinds import Channel
 from server.notices.web import ENDPOINTS as NOTICES
 from server.policies.model import Document
+from tests.delivery.http_port import Adapter, adapter_server
+from tests.delivery.mail import Mailbox, smtp_server
+from tests.delivery.stage import deliverer, events, happened
 from tests.endpoints import ATTESTATIONS, CONSENT
 from tests.http import Clock, bearer, serve
-from tests.notices.http_port import Adapter, adapter_server
-from tests.notices.mail import Mailbox, smtp_server
 from tests.notices.stage import (
     Reader,
     add_reader,
     agree,
-    deliverer,
-    events,
-    happened,
     tell,
     tell_news,
     want,
@@ -150,7 +148,7 @@ async def test_control_an_act_that_waits_for_it_with_the_ledgers_head_stalls_the
         nonlocal calls
         calls += 1
         if calls > 1:  # as it comes to the cell, after those of the location were written down
-            await delivery_store.pass_on_their_way(conn, company_id, driver_id, lock_ms_max=5000)
+            await preference_store.pass_on_their_way(conn, company_id, driver_id, lock_ms_max=5000)
 
     monkeypatch.setattr(service, "stop_marketing", stop_and_wait)
 
@@ -179,7 +177,7 @@ async def test_control_waiting_inside_the_act_holds_the_gate(
     world: World, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def stop_and_wait(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
-        await delivery_store.pass_on_their_way(conn, company_id, driver_id, lock_ms_max=5000)
+        await preference_store.pass_on_their_way(conn, company_id, driver_id, lock_ms_max=5000)
 
     monkeypatch.setattr(service, "stop_marketing", stop_and_wait)
 

@@ -12,10 +12,12 @@ from server.kit.ids import uuid7
 from server.ledger import service as ledger
 from server.notices.kinds import NoticeKind
 from server.notices.web import ENDPOINTS
+from tests.delivery.mail import Mailbox, smtp_server
+from tests.delivery.stage import deliverer
 from tests.http import Clock, bearer, serve
 from tests.kit.schema_walk import unbounded
-from tests.notices.mail import Mailbox, smtp_server
-from tests.notices.stage import EMAIL, NAME, Reader, add_reader, agree, deliverer, tell
+from tests.notices.asking import get, status_of
+from tests.notices.stage import EMAIL, Reader, add_reader, agree, tell
 from tests.world import NOW, World
 
 
@@ -33,18 +35,6 @@ async def driver(world: World) -> Reader:
 @pytest.fixture
 async def dispatcher(world: World) -> Reader:
     return await add_reader(world, role=Role.DISPATCHER, email="dana@company.example", phone=None)
-
-
-async def get(client: ClientSession, reader: Reader, path: str) -> Any:
-    async with client.get(path, headers=bearer(reader.session)) as answer:
-        assert answer.status == 200, await answer.text()
-        assert answer.headers["Cache-Control"] == "no-store"
-        return await answer.json()
-
-
-async def status_of(client: ClientSession, reader: Reader, method: str, path: str) -> int:
-    async with client.request(method, path, headers=bearer(reader.session)) as answer:
-        return answer.status
 
 
 async def wish(client: ClientSession, reader: Reader, body: object) -> tuple[int, Any]:
@@ -256,62 +246,14 @@ async def test_a_wish_that_does_not_fit_is_refused(
     assert (await wish(client, driver, body))[0] == 422
 
 
-# ---- evidence for the staff
+# ---- news
 
 
-async def test_the_staff_see_where_notices_stand_and_no_text(
-    world: World, client: ClientSession, driver: Reader, dispatcher: Reader
-) -> None:
-    notice_id = await tell(world, driver.member_id)
-    await tell(world, dispatcher.member_id)
-    await deliver(world)
-
-    listed = await get(client, dispatcher, f"/v1/notice-deliveries?member_id={driver.member_id}")
-    one = await get(client, dispatcher, f"/v1/notices/{notice_id}/deliveries")
-
-    assert [(row["channel"], row["state"]) for row in listed["items"]] == [
-        ("email", "handed_over"),
-        ("in_app", "handed_over"),
-    ]
-    assert {row["notice_id"] for row in listed["items"]} == {str(notice_id)}
-    assert [(row["channel"], row["event"]) for row in one["items"]] == [
-        ("email", "queued"),
-        ("email", "handed_over"),
-        ("in_app", "handed_over"),
-    ]
-    for secret in (NAME, EMAIL, "device was added"):
-        assert secret not in f"{listed}{one}"
-
-
-async def test_deliveries_are_found_by_kind_and_state_page_by_page(
-    world: World, client: ClientSession, driver: Reader, dispatcher: Reader
-) -> None:
-    told = [str(await tell(world, driver.member_id)) for _ in range(3)]
-    await deliver(world)
-
-    async def listed(query: str) -> tuple[list[str], str | None]:
-        page = await get(client, dispatcher, f"/v1/notice-deliveries?{query}")
-        return [one["notice_id"] for one in page["items"]], page["next_cursor"]
-
-    assert await listed("kind=account_blocked") == ([], None)
-    assert await listed("state=failed") == ([], None)
-    assert len((await listed("kind=device_added&state=handed_over"))[0]) == 6
-    first, cursor = await listed("limit=2")
-    rest, nothing = await listed(f"limit=2&cursor={cursor}")
-    assert sorted({*first, *rest}) == sorted(told)
-    assert len(rest) == 2
-    assert nothing is None
-
-
-async def test_a_driver_sees_no_evidence_and_sends_no_news(
+async def test_nobody_but_a_main_user_sends_news(
     client: ClientSession, driver: Reader, dispatcher: Reader
 ) -> None:
-    for path in ("/v1/notice-deliveries", f"/v1/notices/{uuid7()}/deliveries"):
-        assert await status_of(client, driver, "GET", path) == 403
     for reader in (driver, dispatcher):
         assert await status_of(client, reader, "POST", "/v1/news") == 403
-    missing = f"/v1/notices/{uuid7()}/deliveries"
-    assert await status_of(client, dispatcher, "GET", missing) == 404
 
 
 async def test_news_go_to_who_asked_once_however_often_they_are_sent(

@@ -14,7 +14,7 @@ from server.kit import db
 from server.kit.ids import uuid7
 from server.ledger.model import SYSTEM
 from server.policies import service
-from server.policies.model import ChangeClass, Document, Draft, Edition, Purpose
+from server.policies.model import AddedItem, ChangeClass, Document, Draft, Edition
 from server.vault.service import Vault
 from tests.http import bearer
 from tests.world import CONSENTED, NOW, World
@@ -47,7 +47,7 @@ async def publish(
     change_class: ChangeClass = ChangeClass.MATERIAL,
     *,
     document: Document = Document.DRIVER_NOTICE,
-    purpose: Purpose | None = None,
+    purpose: AddedItem | None = None,
     texts: Mapping[Locale, str] = TEXTS,
     effective_at: datetime | None = None,
     now: datetime = NOW,

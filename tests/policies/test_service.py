@@ -14,6 +14,7 @@ from server.ledger.model import Actor, ActorKind
 from server.policies import service
 from server.policies.model import (
     Acceptance,
+    AddedItem,
     ChangeClass,
     Document,
     DocumentMissing,
@@ -21,10 +22,9 @@ from server.policies.model import (
     EditionOrder,
     EditionOutdated,
     EditionTaken,
-    Purpose,
     Shown,
 )
-from tests.notices.stage import deliverer_over
+from tests.delivery.stage import deliverer_over
 from tests.policies.acts import bare_company, entries, publish, told
 from tests.world import CONSENTED, NOW, World, add_member, begin_erasing
 
@@ -149,7 +149,7 @@ async def test_every_member_has_evidence_of_delivery_before_an_edition_is_in_for
 
 
 async def test_publishing_stands_in_the_ledger_with_every_hash(shipped: World) -> None:
-    made = await publish(shipped, ChangeClass.ADDS_PURPOSE, purpose=Purpose.CUSTOMER_LINK)
+    made = await publish(shipped, ChangeClass.ADDS_PURPOSE, purpose=AddedItem.CUSTOMER_LINK)
     shown = {
         language.value: (await in_force(shipped, made.effective_at, language=language)).sha256
         for language in Locale
@@ -177,7 +177,7 @@ class Suspended:
     """Notes whom it was called for, as the consents would be suspended."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[UUID, Purpose | None]] = []
+        self.calls: list[tuple[UUID, AddedItem | None]] = []
 
     async def __call__(
         self, _company_id: UUID, driver_id: UUID, edition: Edition, _now: datetime
@@ -190,7 +190,7 @@ async def test_what_an_edition_adds_is_suspended_for_every_driver_once_it_is_in_
 ) -> None:
     second = await add_member(shipped.vault, shipped.pool, shipped.company_id, role="driver")
     await add_member(shipped.vault, shipped.pool, shipped.company_id, role="dispatcher")
-    made = await publish(shipped, ChangeClass.ADDS_PURPOSE, purpose=Purpose.CUSTOMER_LINK)
+    made = await publish(shipped, ChangeClass.ADDS_PURPOSE, purpose=AddedItem.CUSTOMER_LINK)
     suspended = Suspended()
 
     early = await service.apply_editions(
@@ -206,7 +206,7 @@ async def test_what_an_edition_adds_is_suspended_for_every_driver_once_it_is_in_
 
     drivers = sorted((shipped.driver.member_id, second))
     assert (applied, again) == (1, 0)
-    assert suspended.calls == [(one, Purpose.CUSTOMER_LINK) for one in drivers]
+    assert suspended.calls == [(one, AddedItem.CUSTOMER_LINK) for one in drivers]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ async def test_an_edition_that_adds_no_purpose_suspends_nothing(
 async def test_an_edition_that_could_not_be_applied_to_all_is_tried_again(
     shipped: World,
 ) -> None:
-    made = await publish(shipped, ChangeClass.ADDS_PURPOSE, purpose=Purpose.PLAN_FACT)
+    made = await publish(shipped, ChangeClass.ADDS_PURPOSE, purpose=AddedItem.PLAN_FACT)
 
     async def fail(*_: object) -> None:
         raise ConnectionError

@@ -9,15 +9,15 @@ import pytest
 from server.accounts.model import Locale
 from server.kit import db
 from server.policies import store
-from server.policies.model import ChangeClass, Document, Edition, Purpose, Text, sha256_of
+from server.policies.model import AddedItem, ChangeClass, Document, Edition, Text, sha256_of
 from tests.world import NOW, World
 
 THIRTY_DAYS = timedelta(days=30)
-WAITING = [ChangeClass.EDITORIAL, ChangeClass.MATERIAL, ChangeClass.ADDS_PURPOSE]
+WAITING = sorted(set(ChangeClass) - {ChangeClass.FIRST})
 
 
 def an_edition(change_class: ChangeClass, /, *, waits: timedelta, **more: Any) -> Edition:
-    purpose = Purpose.PLAN_FACT if change_class is ChangeClass.ADDS_PURPOSE else None
+    purpose = AddedItem.PLAN_FACT if change_class is ChangeClass.ADDS_PURPOSE else None
     given = {
         "document": Document.DRIVER_NOTICE,
         "edition": 1 if change_class is ChangeClass.FIRST else 2,
@@ -59,14 +59,30 @@ async def test_29_days_23_hours_59_minutes_after_the_notice_is_too_soon(
     await insert(world, an_edition(change_class, waits=THIRTY_DAYS))
 
 
-@pytest.mark.parametrize("change_class", [ChangeClass.FIRST, ChangeClass.PROTECTIVE])
-async def test_a_first_or_a_protective_edition_need_not_wait(
-    world: World, change_class: ChangeClass
-) -> None:
+async def test_a_first_edition_need_not_wait_but_is_never_dated_back(world: World) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
-        await insert(world, an_edition(change_class, waits=-timedelta(seconds=1)))
+        await insert(world, an_edition(ChangeClass.FIRST, waits=-timedelta(seconds=1)))
 
-    await insert(world, an_edition(change_class, waits=timedelta(0)))
+    await insert(world, an_edition(ChangeClass.FIRST, waits=timedelta(0)))
+
+
+async def test_by_the_rule_before_a_word_was_enough_to_begin_at_once(world: World) -> None:
+    """The control: it is this check, and nothing else, that holds `protective` back."""
+    at_once = an_edition(ChangeClass.PROTECTIVE, waits=timedelta(0))
+    with pytest.raises(asyncpg.CheckViolationError):
+        await insert(world, at_once)
+    before = world.owner.transaction()
+    await before.start()
+    await world.owner.execute(
+        "ALTER TABLE policy_edition DROP CONSTRAINT policy_edition_notice_period,"
+        " ADD CONSTRAINT policy_edition_notice_period CHECK (change_class IN"
+        " ('first', 'protective') OR effective_at >= noticed_at + interval '720 hours') NOT VALID"
+    )
+
+    written = await store.insert_edition(world.owner, world.company_id, at_once)
+
+    await before.rollback()
+    assert written
 
 
 async def test_the_notice_period_is_not_shortened_by_the_clocks_of_a_session(
@@ -98,7 +114,7 @@ async def test_the_notice_period_is_not_shortened_by_the_clocks_of_a_session(
     [
         {"edition": 2, "change_class": ChangeClass.FIRST},
         {"edition": 1, "change_class": ChangeClass.MATERIAL},
-        {"adds_purpose": Purpose.PLAN_FACT},
+        {"adds_purpose": AddedItem.PLAN_FACT},
         {"change_class": ChangeClass.ADDS_PURPOSE, "adds_purpose": None},
         {"published_at": NOW + timedelta(seconds=1)},
         {"edition": 0, "change_class": ChangeClass.PROTECTIVE},

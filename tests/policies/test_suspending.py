@@ -11,7 +11,7 @@ from server.gate import service as gate
 from server.kit import db
 from server.kit.db import Pool
 from server.policies import service
-from server.policies.model import ChangeClass, Edition, Purpose
+from server.policies.model import AddedItem, ChangeClass, Edition
 from server.vault.service import Vault
 from tests.policies.acts import publish
 from tests.world import NOW, World
@@ -36,7 +36,7 @@ async def test_the_added_purpose_alone_is_suspended_when_the_edition_is_in_force
     made = await publish(
         world,
         ChangeClass.ADDS_PURPOSE,
-        purpose=Purpose.PLAN_FACT,
+        purpose=AddedItem.PLAN_FACT,
         now=NOW - timedelta(days=30) + timedelta(hours=1),
     )
     await service.apply_editions(world.pool, world.company_id, made.effective_at, supersede)

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from server.accounts.model import Locale
-from server.policies.model import ChangeClass, Document, Purpose
+from server.policies.model import AddedItem, ChangeClass, Document
 from tests.http import Clock, bearer
 from tests.policies.acts import TEXTS, accept, current, publish
 from tests.world import NOW, World
@@ -245,6 +245,16 @@ async def test_only_the_main_user_publishes(client: ClientSession, shipped: Worl
         ({"effective_at": "2026-12-22T11:59:00Z"}, 422, "policy-notice-too-short"),
         ({"change_class": "editorial", "effective_at": None}, 201, None),
         ({"change_class": "protective"}, 201, None),
+        (
+            {"change_class": "protective", "effective_at": "2026-12-22T11:59:00Z"},
+            422,
+            "policy-notice-too-short",
+        ),
+        (
+            {"change_class": "protective", "effective_at": "2026-11-22T12:00:00Z"},
+            422,
+            "policy-notice-too-short",
+        ),
         ({"change_class": "adds_purpose"}, 422, "policy-change-class-misplaced"),
         ({"change_class": "first"}, 422, "policy-change-class-misplaced"),
         ({"adds_purpose": "plan_fact"}, 422, "policy-change-class-misplaced"),
@@ -257,6 +267,8 @@ async def test_only_the_main_user_publishes(client: ClientSession, shipped: Worl
     ids=[
         "29 d 23 h 59 m",
         "30 d",
+        "protective",
+        "protective, 29 d 23 h 59 m",
         "protective at once",
         "names no purpose",
         "a second first",
@@ -281,7 +293,7 @@ async def test_an_edition_that_would_not_bind_is_refused(
 
 
 async def test_what_an_edition_adds_is_told_with_it(client: ClientSession, shipped: World) -> None:
-    await publish(shipped, ChangeClass.ADDS_PURPOSE, purpose=Purpose.CUSTOMER_LINK)
+    await publish(shipped, ChangeClass.ADDS_PURPOSE, purpose=AddedItem.CUSTOMER_LINK)
 
     shown = await _get(
         client, "/v1/policies/driver_notice/editions/2", company_id=str(shipped.company_id)

@@ -34,13 +34,14 @@ from server.gate.model import LOCK
 from server.kit import db
 from server.uploads import store
 from tests.http import bearer
-from tests.proofs import Progress, Report, Row, size
+from tests.proofs import Progress, Report, Row, ended, size
 from tests.races.acts_driver import WRITERS, Company, Driver, HoldingUp, Surroundings
 from tests.races.acts_history import WITNESS, Became, Found, Stop, Try, judged
 from tests.races.acts_server import clock
 from tests.races.acts_workers import PROCESSES, Instead, Workers, workers
 from tests.races.withdrawal import statements
-from tests.stage import Stage, stage
+from tests.stage import Stage, on_a_stage
+from tests.waiting import until
 from tests.world import add_company, add_member, open_session
 
 DRIVERS: Final = 12
@@ -117,13 +118,12 @@ async def latched(at: Stage) -> AsyncGenerator[None]:
     """Close the latch, and wait until a storing statement waits for it: the act overtakes that."""
     await at.owner.execute("SELECT pg_advisory_lock($1)", LATCH)
     try:
-        async with asyncio.timeout(RACE_S_MAX):
-            while not await at.owner.fetchval(  # noqa: ASYNC110 - PostgreSQL tells nobody
-                "SELECT EXISTS (SELECT FROM pg_locks"
-                " WHERE locktype = 'advisory' AND objid = $1 AND NOT granted)",
-                LATCH,
-            ):
-                await asyncio.sleep(0.002)
+        await until(
+            at.owner,
+            "SELECT EXISTS (SELECT FROM pg_locks"
+            " WHERE locktype = 'advisory' AND objid = $1 AND NOT granted)",
+            LATCH,
+        )
         yield
     finally:
         await at.owner.execute("SELECT pg_advisory_unlock($1)", LATCH)
@@ -237,13 +237,12 @@ async def _until(over: asyncio.Event, disturb: Disturbance, running: Workers) ->
 
 async def _settled(at: Stage) -> None:
     """Wait until the statements of processes that were killed have ended too."""
-    async with asyncio.timeout(RACE_S_MAX):
-        while await at.owner.fetchval(  # noqa: ASYNC110 - PostgreSQL tells nobody
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name = $1 AND state <> 'idle')",
-            db.ROLE_COMMITTER,
-        ):
-            await asyncio.sleep(0.01)
+    await until(
+        at.owner,
+        "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = $1 AND state <> 'idle')",
+        db.ROLE_COMMITTER,
+    )
 
 
 def mixed(tries: int) -> list[Stop]:
@@ -338,16 +337,5 @@ def _say_latencies(report: Report, took_ms: Sequence[float]) -> None:
         report.add(Row(figure=f"withdrawal {name}", value=value, unit="ms", note=note))
 
 
-async def _on_a_stage(sizes: Sizes) -> Report:
-    async with stage() as at:
-        return await prove(at, sizes)
-
-
-def main() -> int:
-    report = asyncio.run(_on_a_stage(SIZES[size()]))
-    report.publish()
-    return 1 if report.unmet else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(on_a_stage(lambda at: prove(at, SIZES[size()]))))

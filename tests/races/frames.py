@@ -23,34 +23,30 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import numpy as np
 import uvloop
 
 from server.gate import service as gate
 from server.gate.model import GateBusy, GateItem
+from server.gate.service import screen_epochs
 from server.kit import db, tokens
 from server.kit.db import Connection, Pool
 from server.kit.sending import Connection as Screen
 from server.live.hub import Barrier, Hub
-from server.live.model import sharing_of
 from server.shifts import service as shifts
 from server.tracking.model import Positions, to_ms
 from server.uploads import committer
 from server.uploads.model import Upload, UploadsBusy
 from server.uploads.service import Uploads
-from server.vault.kek import load
-from server.vault.service import Vault, open_vault
 from tests import consents
 from tests.looks import looking
-from tests.proofs import Report, Row, size
+from tests.proofs import Report, Row, ended, size
 from tests.races.held_frames import Hold, HoldingStream, StallingStream
-from tests.stage import stage
+from tests.stage import Place, Stage, on_a_stage, stage_on
 from tests.world import NOW, Driver, add_company, add_driver
 
 COMPANIES: Final = 2
@@ -62,15 +58,6 @@ CONTROL_ROUNDS: Final = 200
 SPEED: Final = 60
 """The clock's. A consent given again counts half a minute after it was withdrawn."""
 _START: Final = monotonic()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the proof runs: DSNs as the owner, and the key file."""
-
-    main: str
-    keys: str
-    kek: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,10 +161,8 @@ async def _worker(
 ) -> None:
     encoder = StallingStream() if hold is None else HoldingStream(hold)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(db.pool(place.main, role=db.ROLE_APP, size_max=4))
-        keys = await stack.enter_async_context(db.pool(place.keys, role=db.ROLE_KEYS, size_max=2))
-        vault = await open_vault(keys, load(place.kek), NOW)
-        hub = Hub(pool, vault, clock, encoder, tick_s=0.0, barrier=barrier)
+        at = await stack.enter_async_context(stage_on(place, pool_max=4))
+        hub = Hub(at.pool, at.vault, clock, encoder, tick_s=0.0, barrier=barrier)
         channels = [
             await stack.enter_async_context(hub.joined(company_id)) for company_id in companies
         ]
@@ -186,7 +171,7 @@ async def _worker(
             for channel in channels:
                 if not channel.watchers:
                     screen = await stack.enter_async_context(_drained_screen())
-                    seen = looking(pool, channel.company_id, clock)
+                    seen = looking(at.pool, channel.company_id, clock)
                     hub.admit(channel, Tap(screen, history), seen=seen, last_event_id=None)
             await asyncio.sleep(0.02)
         await hub.close()
@@ -256,7 +241,7 @@ class Race:
     async def _round(self, company_id: UUID, driver: Driver, *, withdraws: bool) -> None:
         driver_id = driver.member_id
         async with db.tenant(self._pool, company_id, readonly=True) as conn:
-            epoch = sharing_of(await gate.read(conn, company_id, driver_id))
+            epoch = (await screen_epochs(conn, company_id))[driver_id]
         async with asyncio.timeout(SEEN_S_MAX):
             while not self._history.seen_since(driver_id, epoch):  # noqa: ASYNC110 - other threads
                 await asyncio.sleep(0.001)
@@ -271,7 +256,7 @@ class Race:
                 await consents.withdraw(conn, company_id, driver_id, item, now=clock())
             else:
                 await shifts.pause(conn, company_id, driver_id, now=clock())
-            after = sharing_of(await gate.read(conn, company_id, driver_id))
+            after = (await screen_epochs(conn, company_id))[driver_id]
         answered = monotonic()
         self._history.stops[driver_id].append((after, answered))
         self._history.took_s.append(answered - began)
@@ -292,13 +277,9 @@ async def race(
     history, stop = History(), threading.Event()
     hold = Hold() if barrier is no_barrier else None
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(db.pool(place.main, role=db.ROLE_APP))
-        keys = await stack.enter_async_context(db.pool(place.keys, role=db.ROLE_KEYS, size_max=4))
-        owner = await asyncpg.connect(place.main)
-        stack.push_async_callback(owner.close)
-        vault = await open_vault(keys, load(place.kek), NOW)
-        stores = await stack.enter_async_context(committer.running(place.main, pool))
-        drivers = await _drivers(vault, pool, owner)
+        at = await stack.enter_async_context(stage_on(place))
+        stores = await stack.enter_async_context(committer.running(at.main, at.pool))
+        drivers = await _drivers(at)
         companies = sorted({company_id for company_id, _ in drivers})
         workers = [
             asyncio.create_task(
@@ -306,7 +287,7 @@ async def race(
             )
             for _ in range(WORKERS)
         ]
-        racing = Race(pool, Uploads(pool, vault, stores), history, hold)
+        racing = Race(at.pool, Uploads(at.pool, at.vault, stores), history, hold)
         try:
             async with asyncio.TaskGroup() as group:
                 for company_id, driver in drivers:
@@ -328,15 +309,13 @@ async def race(
     )
 
 
-async def _drivers(
-    vault: Vault, pool: Pool, owner: "asyncpg.Connection[asyncpg.Record]"
-) -> list[tuple[UUID, Driver]]:
+async def _drivers(at: Stage) -> list[tuple[UUID, Driver]]:
     drivers = []
     for _ in range(COMPANIES):
-        company_id = await add_company(vault, owner)
-        await owner.execute("UPDATE company SET shift_max_s = 86400")  # the clock is fast
+        company_id = await add_company(at.vault, at.owner)
+        await at.owner.execute("UPDATE company SET shift_max_s = 86400")  # the clock is fast
         for _ in range(DRIVERS // COMPANIES):
-            driver = await add_driver(vault, pool, company_id, consents=(), on_shift=False)
+            driver = await add_driver(at.vault, at.pool, company_id, consents=(), on_shift=False)
             drivers.append((company_id, driver))
     return drivers
 
@@ -371,16 +350,5 @@ async def prove(place: Place, rounds: int) -> Report:
     return report
 
 
-async def _on_a_stage(rounds: int) -> Report:
-    async with stage() as at:
-        return await prove(Place(main=at.main, keys=at.keys, kek=at.kek), rounds)
-
-
-def main() -> int:
-    report = asyncio.run(_on_a_stage(ROUNDS[size()]))
-    report.publish()
-    return 1 if report.unmet else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(on_a_stage(lambda at: prove(at, ROUNDS[size()]))))

@@ -10,7 +10,7 @@ import json
 import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +20,6 @@ from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import uvloop
 from aiohttp import web
 from limits import RateLimitItemPerSecond
@@ -42,11 +41,11 @@ from server.live.model import Crew, Sight, Sights
 from server.live.service import Glimpse
 from server.routes import web as routes
 from server.uploads import web as uploads
-from server.vault.kek import load
-from server.vault.service import Vault, open_vault
+from server.vault.service import Vault
 from tests.endpoints import CONSENT, TRACKING
 from tests.http import Clock, serve
-from tests.races.frames import SPEED
+from tests.races.frames import SPEED, no_barrier
+from tests.stage import Place, stage_on
 from tests.world import NOW, Driver, World
 
 POOL_MAX: Final = 32
@@ -122,13 +121,6 @@ STANDING: Final = Standing()
 def tell(**what: Any) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
-
-
-@asynccontextmanager
-async def no_barrier(pool: Pool, company_id: UUID) -> AsyncIterator[Connection]:
-    """Read in the very same way, but hold nothing."""
-    async with db.tenant(pool, company_id) as conn:
-        yield conn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,13 +212,8 @@ async def main(main_dsn: str, keys_dsn: str, kek: str, told: str, began_s: str) 
     variant = Variant(told)
     judge_as(variant)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(
-            db.pool(main_dsn, role=db.ROLE_APP, size_max=POOL_MAX)
-        )
-        keys = await stack.enter_async_context(db.pool(keys_dsn, role=db.ROLE_KEYS, size_max=2))
-        vault = await open_vault(keys, load(Path(kek)), NOW)
-        owner = await asyncpg.connect(main_dsn)
-        stack.push_async_callback(owner.close)
+        place = Place(main=main_dsn, keys=keys_dsn, kek=Path(kek))
+        at = await stack.enter_async_context(stage_on(place, pool_max=POOL_MAX))
 
         async def set_up(app: web.Application) -> AsyncIterator[None]:
             # The proof asks more often than any customer may.
@@ -243,7 +230,7 @@ async def main(main_dsn: str, keys_dsn: str, kek: str, told: str, began_s: str) 
 
         nobody = Driver(member_id=NOBODY, device_id=NOBODY, device_token="")
         served = serve(
-            World(vault=vault, pool=pool, owner=owner, company_id=NOBODY, driver=nobody),
+            World(vault=at.vault, pool=at.pool, owner=at.owner, company_id=NOBODY, driver=nobody),
             CONSENT,
             devices.ENDPOINTS,
             attestations.ENDPOINTS,

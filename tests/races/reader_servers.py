@@ -14,8 +14,8 @@ from uuid import UUID
 
 from tests.proofs import ROOT
 from tests.races import reader_server
-from tests.races.frames import Place
 from tests.races.reader_server import Point, Variant
+from tests.stage import Place
 
 PROCESSES: Final = 2
 STARTED_S_MAX: Final = 120.0

@@ -37,16 +37,13 @@ from server.kit import db
 from server.kit.db import Pool
 from server.ledger.model import Actor, ActorKind
 from server.policies.model import Document
-from server.vault.kek import load
-from server.vault.service import open_vault
-from tests.proofs import Progress, Report, Row, size
-from tests.races.frames import Place
+from tests.proofs import Progress, Report, Row, ended, size
 from tests.races.reader_driver import HIDES, ITEMS, WAYS, ReadDriver, Stop
 from tests.races.reader_looks import Looks, looking
 from tests.races.reader_server import Point, RunningClock, Variant
 from tests.races.reader_servers import Servers, servers
-from tests.stage import stage
-from tests.world import CONSENTED, NOW, add_company, add_driver, add_member, open_session
+from tests.stage import Place, on_a_stage, stage_on
+from tests.world import CONSENTED, add_company, add_driver, add_member, open_session
 
 DRIVERS: Final = 5
 UNTIL_S_MAX: Final = 60.0
@@ -156,32 +153,30 @@ async def race(place: Place, variant: Variant, stops: Sequence[tuple[Stop, Meets
     clock = RunningClock(monotonic())
     progress = Progress(f"readers, {variant}", len(stops))
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(db.pool(place.main, role=db.ROLE_APP, size_max=4))
-        keys = await stack.enter_async_context(db.pool(place.keys, role=db.ROLE_KEYS, size_max=2))
-        vault = await open_vault(keys, load(place.kek), NOW)
-        at = await stack.enter_async_context(servers(place, variant, clock.began_s))
+        at = await stack.enter_async_context(stage_on(place, pool_max=4))
+        running = await stack.enter_async_context(servers(place, variant, clock.began_s))
         http = await stack.enter_async_context(ClientSession())
 
         async def one_driver(number: int) -> None:
             owner = await asyncpg.connect(place.main)
             stack.push_async_callback(owner.close)
-            company_id = await add_company(vault, owner, grace_s=3_600)
+            company_id = await add_company(at.vault, owner, grace_s=3_600)
             await owner.execute("UPDATE company SET shift_max_s = 86400")  # the clock is fast
-            made = await add_driver(vault, pool, company_id, consents=ITEMS, on_shift=False)  # type: ignore[arg-type]  # items that bind no position too
-            staff_id = await add_member(vault, pool, company_id, role="main_user")
-            await _attest(pool, company_id, made.member_id, staff_id)
+            made = await add_driver(at.vault, at.pool, company_id, consents=ITEMS, on_shift=False)  # type: ignore[arg-type]  # items that bind no position too
+            staff_id = await add_member(at.vault, at.pool, company_id, role="main_user")
+            await _attest(at.pool, company_id, made.member_id, staff_id)
             driver = ReadDriver(
                 number=number,
                 company_id=company_id,
                 made=made,
-                person=await open_session(pool, company_id, made.member_id),
-                staff=await open_session(pool, company_id, staff_id),
+                person=await open_session(at.pool, company_id, made.member_id),
+                staff=await open_session(at.pool, company_id, staff_id),
                 http=http,
-                urls=at.urls,
+                urls=running.urls,
                 owner=owner,
                 clock=clock,
             )
-            racing = Race(driver, at, outcome, races)
+            racing = Race(driver, running, outcome, races)
             async with driver.moving():
                 for stop, meets in stops[number::DRIVERS]:
                     await racing.stopped(stop, meets)
@@ -271,16 +266,5 @@ def _listed(counts: Counter[str] | Counter[Meets]) -> str:
     return ", ".join(f"{name} {times}" for name, times in sorted(counts.items()))
 
 
-async def _on_a_stage(rounds: int) -> Report:
-    async with stage() as at:
-        return await prove(Place(main=at.main, keys=at.keys, kek=at.kek), rounds)
-
-
-def main() -> int:
-    report = asyncio.run(_on_a_stage(ROUNDS[size()]))
-    report.publish()
-    return 1 if report.unmet else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(on_a_stage(lambda at: prove(at, ROUNDS[size()]))))

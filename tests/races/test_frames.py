@@ -1,20 +1,12 @@
 import asyncio
-from pathlib import Path
 
-import pytest
 import uvloop
 
 from server.gate import service as gate
-from server.vault.service import Vault
-from tests.conftest import Databases
-from tests.races.frames import Place, no_barrier, race
+from tests.races.frames import no_barrier, race
+from tests.stage import Place
 
 ROUNDS = 40
-
-
-@pytest.fixture
-def place(databases: Databases, vault: Vault, kek_file: Path) -> Place:  # noqa: ARG001 - made the key
-    return Place(main=databases.main, keys=databases.keys, kek=kek_file)
 
 
 async def test_no_frame_leaves_after_a_stop_was_answered(place: Place) -> None:

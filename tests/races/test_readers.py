@@ -1,20 +1,11 @@
-from pathlib import Path
-
 import pytest
 
-from server.vault.service import Vault
-from tests.conftest import Databases
-from tests.races.frames import Place
 from tests.races.reader_driver import HIDES, WAYS, Stop
 from tests.races.reader_server import Variant
 from tests.races.readers import Meets, mixed, race
+from tests.stage import Place
 
 CONTROL_STOPS = 3
-
-
-@pytest.fixture
-def place(databases: Databases, vault: Vault, kek_file: Path) -> Place:  # noqa: ARG001 - made the key
-    return Place(main=databases.main, keys=databases.keys, kek=kek_file)
 
 
 async def test_after_a_stop_no_way_leads_to_the_position_but_the_drivers_own(place: Place) -> None:

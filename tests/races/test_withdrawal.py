@@ -4,17 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import copy_databases
 from tests.races import withdrawal
-from tests.stage import stage_on
+from tests.stage import Place, stage_on
 
 
 @pytest.mark.proves("kargo.az:collection-consent", "qoldau:8-consent")
 async def test_no_position_is_stored_after_a_withdrawal_and_the_controls_find_some(
-    server_dsn: str, worker_id: str, kek_file: Path, tmp_path: Path
+    place: Place, tmp_path: Path
 ) -> None:
-    databases = await copy_databases(server_dsn, f"withdrawal_{worker_id}")
-    async with stage_on(main=databases.main, keys=databases.keys, kek=kek_file) as at:
+    async with stage_on(place) as at:
         report = await withdrawal.prove(at, withdrawal.SIZES["smoke"])
 
     # How long a withdrawal takes is for the full run to say: tests share their machine.

@@ -30,15 +30,15 @@ import numpy as np
 from server.gate import service as gates
 from server.gate.model import LOCK, Gate, GateBusy, GateItem
 from server.kit import db, tokens
-from server.kit.ids import uuid7
-from server.tracking.model import ChunkRow, Positions, to_ms
+from server.tracking.model import Positions, to_ms
 from server.uploads import committer, store
 from server.uploads.committer import Committer
 from server.uploads.model import Deposit, Upload, UploadsBusy
 from server.uploads.service import Uploads
 from tests import consents
-from tests.proofs import Progress, Report, Row, at_most, size
-from tests.stage import Stage, stage
+from tests.deposits import deposit, row
+from tests.proofs import Progress, Report, Row, at_most, ended, size
+from tests.stage import Stage, on_a_stage
 from tests.world import NOW, add_company, add_driver
 from tests.world import Driver as MadeDriver
 
@@ -123,18 +123,6 @@ class Driver:
             await consents.withdraw(conn, *self._key, GateItem.LOCATION, now=self._moment)
         return (monotonic() - began) * 1000
 
-    def deposit(self, gate: Gate, at: datetime) -> Deposit:
-        return Deposit(
-            *self._key,
-            epoch=gate.epoch,
-            rev=gate.rev,
-            credential_epoch=gate.credential_epoch,
-            key_epoch=gate.key_epoch,
-            only_latest=False,
-            stored_at=NOW,
-            rows=(ChunkRow(uuid7(), at, at, 1, uuid7(), b"sealed"),),
-        )
-
     async def stored(self, at: datetime) -> set[UUID]:
         async with db.tenant(self._at.pool, self._key[0]) as conn:
             rows = await conn.fetch(
@@ -149,10 +137,11 @@ class Driver:
         """Try once."""
         self._moment += timedelta(seconds=1)
         at = self._moment
-        deposits = [self.deposit(gate, at) for gate in [await self.give()] for _ in range(WRITERS)]
+        gate = await self.give()
+        deposits = [deposit(gate, row(at=at)) for _ in range(WRITERS)]
         uploads = [
-            asyncio.create_task(_upload(stores[place % len(stores)], deposit))
-            for place, deposit in enumerate(deposits)
+            asyncio.create_task(_upload(stores[place % len(stores)], one))
+            for place, one in enumerate(deposits)
         ]
         await asyncio.sleep(random.uniform(0, SPREAD_S))  # noqa: S311 - no secret
         found.took_ms.append(await self.withdraw())
@@ -165,14 +154,14 @@ class Driver:
         found.interleaved += 0 < len(after) < WRITERS
 
 
-async def _upload(stores: Committer, deposit: Deposit) -> UUID | None:
+async def _upload(stores: Committer, one: Deposit) -> UUID | None:
     """Upload at some moment; return the upload's id if it was acknowledged."""
     await asyncio.sleep(random.uniform(0, SPREAD_S))  # noqa: S311 - no secret
     try:
-        receipt = await stores.store(deposit)
+        receipt = await stores.store(one)
     except UploadsBusy:
         return None
-    return deposit.rows[0].upload_id if receipt.allowed else None
+    return one.rows[0].upload_id if receipt.allowed else None
 
 
 async def new_driver(at: Stage) -> Driver:
@@ -224,9 +213,9 @@ async def latencies_stored_ms(at: Stage, withdrawals: int) -> list[float]:
 
         async def flood(place: int, gate: Gate, over: asyncio.Event) -> None:
             while not over.is_set():
-                deposit = driver.deposit(gate, NOW + timedelta(seconds=place))
+                one = deposit(gate, row(at=NOW + timedelta(seconds=place)))
                 try:
-                    receipt = await stores[place % len(stores)].store(deposit)
+                    receipt = await stores[place % len(stores)].store(one)
                 except UploadsBusy:
                     continue
                 if not receipt.allowed:
@@ -315,16 +304,5 @@ def _say_latencies(report: Report, which: str, took_ms: list[float]) -> None:
     report.add(Row(figure=f"withdrawal max{which}", value=longest, unit="ms", note=note))
 
 
-async def _on_a_stage(sizes: Sizes) -> Report:
-    async with stage() as at:
-        return await prove(at, sizes)
-
-
-def main() -> int:
-    report = asyncio.run(_on_a_stage(SIZES[size()]))
-    report.publish()
-    return 1 if report.unmet else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(on_a_stage(lambda at: prove(at, SIZES[size()]))))

@@ -10,14 +10,15 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from server.consent import receipts
 from server.consent.model import ConsentItem
-from server.consent.receipts import KEYS_PATH, ReceiptRefused
 from server.kit import db
 from server.kit.db import Pool
 from server.kit.ids import uuid7
 from server.ledger import service as ledger
 from server.ledger.model import checkpoint_statement
+from server.receipts import verification
+from server.receipts.model import KEYS_PATH
+from server.receipts.verification import ReceiptRefused
 from server.rights.web import ENDPOINTS as RIGHTS
 from server.vault.kek import load
 from server.vault.model import verifies
@@ -57,7 +58,7 @@ async def downloaded(world: World, client: ClientSession) -> bytes:
 async def test_the_key_there_verifies_a_downloaded_receipt(
     world: World, client: ClientSession
 ) -> None:
-    receipt = receipts.read(await downloaded(world, client))
+    receipt = verification.read(await downloaded(world, client))
 
     [key] = await published(client)
 
@@ -65,10 +66,10 @@ async def test_the_key_there_verifies_a_downloaded_receipt(
     assert key["key_id"] == receipt["proof"]["key_id"]
     # The same letters in both places: people compare them by eye.
     assert key["public_key"] == receipt["proof"]["public_key"]
-    trusted = receipts.read_public_key(key["public_key"].encode())
-    receipts.verify(receipt, trusted)
+    trusted = verification.read_public_key(key["public_key"].encode())
+    verification.verify(receipt, trusted)
     with pytest.raises(ReceiptRefused, match="another key"):
-        receipts.verify(receipt, bytes(32))
+        verification.verify(receipt, bytes(32))
 
 
 async def test_a_receipt_says_where_to_compare_its_key_and_names_no_host(

@@ -24,10 +24,10 @@ from server.kit import db, openapi
 from server.kit.api import Endpoint, endpoint
 from server.kit.web import COMPANY, transaction
 from server.kit.wire import rfc3339
-from server.ledger.model import ReadPurpose, Screen
 from server.links.web import showing
 from server.live import web as live
 from server.log_in.web import logging_in
+from server.reads.model import ReadPurpose, Screen
 from server.uploads import web as uploads
 from tests.conftest import Databases
 from tests.http import bearer, serve

@@ -16,10 +16,11 @@ from server.kit.db import ROLE_COMMITTER
 from server.tracking import compaction, compaction_store, service
 from server.tracking.compaction import HOUR, compact, compact_due
 from server.tracking.compaction_store import LooseHour
-from server.tracking.model import ReadPurpose, Track
+from server.tracking.model import Track, TrackPurpose
 from tests import consents
 from tests.conftest import Databases
 from tests.uploading import Api, positions
+from tests.waiting import A_ROW, until_somebody_waits_for
 from tests.world import NOW
 
 LATER = NOW + timedelta(hours=2)
@@ -42,7 +43,7 @@ async def track_of(api: Api) -> Track:
             api.world.driver.member_id,
             NOW - timedelta(days=5),
             NOW + timedelta(days=5),
-            purpose=ReadPurpose.SUBJECT_ACCESS,
+            purpose=TrackPurpose.SUBJECT_ACCESS,
             now=NOW,
         )
 
@@ -135,7 +136,7 @@ async def test_a_withdrawn_past_stays_hidden_and_is_the_drivers_own(
 
     async with db.tenant(api.world.pool, api.world.company_id) as conn:
         shown = await service.track(
-            conn, api.world.vault, *driver, BEGAN, LATER, purpose=ReadPurpose.PLAN_FACT, now=LATER
+            conn, api.world.vault, *driver, BEGAN, LATER, purpose=TrackPurpose.PLAN_FACT, now=LATER
         )
     assert len(shown) == 0
     assert len(await track_of(api)) == 20
@@ -179,8 +180,12 @@ async def test_an_erasure_misses_no_row_that_is_just_being_merged(
         async with committer.transaction():
             await exchange(api, committer, compaction_store.build_exchange(lock))
             erasing = asyncio.create_task(erase())
-            await asyncio.sleep(0.3)
-        await erasing
+            waiting = asyncio.create_task(until_somebody_waits_for(world.owner, A_ROW))
+            # It waits for the gate, or, in the control, is through before the merged row is there.
+            await asyncio.wait((erasing, waiting), return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+        await asyncio.gather(erasing, waiting, return_exceptions=True)
+        erasing.result()
 
     assert await api.rows() == left
 

@@ -10,7 +10,7 @@ from server.gate import service as gates
 from server.gate.model import Gate, GateItem, GateMissing
 from server.kit import db
 from server.tracking import service
-from server.tracking.model import Availability, LatestPosition, ReadPurpose, Track
+from server.tracking.model import Availability, LatestPosition, Track, TrackPurpose
 from server.uploads import service as uploads
 from tests.uploading import Api, positions
 from tests.world import NOW, SHIFT_STARTED, Driver, add_company, add_driver
@@ -20,7 +20,7 @@ DAY = timedelta(days=1)
 
 async def track(
     api: Api,
-    purpose: ReadPurpose = ReadPurpose.PLAN_FACT,
+    purpose: TrackPurpose = TrackPurpose.PLAN_FACT,
     *,
     since: datetime = NOW - DAY,
     until: datetime = NOW + DAY,
@@ -80,7 +80,7 @@ async def test_what_was_shared_before_the_present_consent_stays_hidden_from_staf
         await gates.set_consent(conn, *driver, GateItem.PLAN_FACT, NOW - timedelta(seconds=25))
 
     staff = await track(api)
-    own = await track(api, ReadPurpose.SUBJECT_ACCESS)
+    own = await track(api, TrackPurpose.SUBJECT_ACCESS)
 
     assert (len(staff), len(own)) == (3, 10)
 
@@ -94,7 +94,7 @@ async def test_staff_see_nothing_outside_windows_even_if_it_were_stored(api: Api
         )
 
     assert len(await track(api)) == 5
-    assert len(await track(api, ReadPurpose.SUBJECT_ACCESS)) == 10
+    assert len(await track(api, TrackPurpose.SUBJECT_ACCESS)) == 10
 
 
 @pytest.mark.proves("relog-driver-manager-apps:7.3", "gocargo:terms-acceptance")
@@ -107,13 +107,13 @@ async def test_each_purpose_needs_location_and_itself(api: Api, item: GateItem) 
 
     shared = {
         purpose: (await track(api, purpose)).availability is Availability.FULL
-        for purpose in ReadPurpose
+        for purpose in TrackPurpose
     }
 
     assert shared == {
-        ReadPurpose.PLAN_FACT: item is GateItem.DISPATCH_TRACKING,
-        ReadPurpose.DISPATCH_TRACKING: item is GateItem.PLAN_FACT,
-        ReadPurpose.SUBJECT_ACCESS: True,
+        TrackPurpose.PLAN_FACT: item is GateItem.DISPATCH_TRACKING,
+        TrackPurpose.DISPATCH_TRACKING: item is GateItem.PLAN_FACT,
+        TrackPurpose.SUBJECT_ACCESS: True,
     }
 
 
@@ -152,7 +152,7 @@ async def test_erasing_deletes_every_row_of_the_driver_and_no_other(api: Api) ->
         counters = await uploads.erase(conn, world.company_id, world.driver.member_id)
 
     assert (chunks, counters) == (1, 1)
-    assert len(await track(api, ReadPurpose.SUBJECT_ACCESS)) == 0
+    assert len(await track(api, TrackPurpose.SUBJECT_ACCESS)) == 0
     assert len(await track(api, driver=other)) == 3
 
 
@@ -253,7 +253,7 @@ async def test_a_window_is_shared_from_the_consent_on(api: Api) -> None:
         await gates.set_consent(conn, *driver, GateItem.PLAN_FACT, given)
 
     staff = await track(api)
-    own = await track(api, ReadPurpose.SUBJECT_ACCESS)
+    own = await track(api, TrackPurpose.SUBJECT_ACCESS)
 
     assert [window.opened_at for window in staff.windows] == [given]
     assert [window.opened_at for window in own.windows] == [SHIFT_STARTED]

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,11 +16,11 @@ from server.gate.model import Gate
 from server.kit import db
 from server.kit.db import Pool
 from server.kit.ids import uuid7
-from server.tracking.model import ChunkRow
 from server.uploads import committer as committers
 from server.uploads.committer import HINT_CHANNEL, Committer
-from server.uploads.model import Deposit, Receipt, UploadsBusy
+from server.uploads.model import Receipt, UploadsBusy
 from tests.conftest import Databases
+from tests.deposits import deposit, row
 from tests.world import NOW, World, add_driver
 
 STORED, DUPLICATE = Receipt(allowed=True, new=(True,)), Receipt(allowed=True, new=(False,))
@@ -41,24 +41,6 @@ async def gate_of(world: World, driver_id: Any = None) -> Gate:
 async def drivers(world: World, count: int) -> list[Gate]:
     made = [await add_driver(world.vault, world.pool, world.company_id) for _ in range(count)]
     return [await gate_of(world, one.member_id) for one in made]
-
-
-def row(*, size: int = 1, at: datetime = NOW, blob: bytes = b"sealed") -> ChunkRow:
-    return ChunkRow(uuid7(), at, at, size, uuid7(), blob)
-
-
-def deposit(gate: Gate, *rows: ChunkRow, only_latest: bool = False, **changes: Any) -> Deposit:
-    return Deposit(
-        company_id=gate.company_id,
-        driver_id=gate.driver_id,
-        epoch=gate.epoch,
-        rev=gate.rev,
-        credential_epoch=gate.credential_epoch,
-        key_epoch=gate.key_epoch,
-        only_latest=only_latest,
-        stored_at=NOW,
-        rows=rows or (row(),),
-    )._replace(**changes)
 
 
 async def rows(world: World) -> int:
@@ -346,7 +328,10 @@ async def test_a_hint_names_the_company_and_nothing_else(
     await listener.add_listener(HINT_CHANNEL, lambda *told: heard.append(told[-1]))
 
     await asyncio.gather(*(committer.store(deposit(gate)) for _ in range(10)))
-    await asyncio.sleep(0.4)
+    async with asyncio.timeout(10):
+        while not heard:  # noqa: ASYNC110 - the listener's callback tells nobody else
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.4)  # one more would come now
     await listener.close()
 
     assert heard == [str(world.company_id)]

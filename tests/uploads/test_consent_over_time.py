@@ -14,7 +14,7 @@ from server.kit import db
 from server.shifts import service as shifts
 from server.shifts.model import ConsentNeeded
 from server.tracking import service
-from server.tracking.model import Availability, ReadPurpose, Track
+from server.tracking.model import Availability, Track, TrackPurpose
 from tests import consents
 from tests.uploading import Api, positions
 from tests.world import NOW, Driver, add_driver
@@ -56,7 +56,7 @@ async def track(api: Api, driver: Driver, now: datetime) -> Track:
             driver.member_id,
             now - HOUR,
             now + HOUR,
-            purpose=ReadPurpose.PLAN_FACT,
+            purpose=TrackPurpose.PLAN_FACT,
             now=now,
         )
 

@@ -9,7 +9,7 @@ from server.gate import service as gates
 from server.gate.model import GateItem
 from server.kit import db
 from server.tracking import codec, service
-from server.tracking.model import Availability, LatestPosition, ReadPurpose, Track
+from server.tracking.model import Availability, LatestPosition, Track, TrackPurpose
 from server.vault.model import Category
 from tests import consents
 from tests.uploading import Api, positions
@@ -38,7 +38,7 @@ async def latest(api: Api, driver: Driver, *, at: datetime) -> LatestPosition | 
     return found.get(driver.member_id)
 
 
-async def track(api: Api, driver: Driver, purpose: ReadPurpose) -> Track:
+async def track(api: Api, driver: Driver, purpose: TrackPurpose) -> Track:
     world = api.world
     async with db.tenant(world.pool, world.company_id, readonly=True) as conn:
         return await service.track(
@@ -65,7 +65,7 @@ async def test_no_track_is_kept_of_any_upload(api: Api, driver: Driver) -> None:
 
     assert await api.rows() == 0
     assert len(await rows(api)) == 1
-    assert len(await track(api, driver, ReadPurpose.SUBJECT_ACCESS)) == 0
+    assert len(await track(api, driver, TrackPurpose.SUBJECT_ACCESS)) == 0
 
 
 async def test_it_is_sealed_under_a_key_of_the_day_that_a_job_destroys(
@@ -137,7 +137,7 @@ async def test_a_later_consent_to_plan_versus_fact_never_covers_it(
     api.clock.at = later + SECOND
 
     again = await api.upload(sent, driver=driver)
-    found = await track(api, driver, ReadPurpose.PLAN_FACT)
+    found = await track(api, driver, TrackPurpose.PLAN_FACT)
 
     assert {one["reason"] for one in again["refused"]} == {"before_consent"}
     assert (found.availability, len(found)) == (Availability.NO_POSITIONS, 0)

@@ -14,7 +14,7 @@ from server.kit.db import ROLE_KEYS, pool
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
 from server.tracking import service
-from server.tracking.model import ReadPurpose
+from server.tracking.model import TrackPurpose
 from server.uploads import web as uploads
 from server.vault.kek import load
 from server.vault.service import open_vault
@@ -49,7 +49,7 @@ async def stored_times(api: Api, driver: Driver | None = None) -> list[str]:
             (driver or api.world.driver).member_id,
             NOW - timedelta(days=5),
             NOW + timedelta(days=5),
-            purpose=ReadPurpose.SUBJECT_ACCESS,
+            purpose=TrackPurpose.SUBJECT_ACCESS,
             now=NOW,
         )
     return [rfc3339(datetime.fromtimestamp(s, tz=NOW.tzinfo)) for s in track.time_s]

@@ -143,8 +143,10 @@ def end_orphans(data: Path) -> None:
         postmaster = _noted_pid(data)
         foreign = [pid for pid in orphans if not _is_ours(pid)]
         if foreign:
+            # Its children work there too, and may have smaller pids, once those began anew.
+            told = postmaster if postmaster in foreign else foreign[0]
             raise LocalPostgresError(
-                f"Another PostgreSQL is already running on {data} (pid {foreign[0]})."
+                f"Another PostgreSQL is already running on {data} (pid {told})."
             )
         if not orphans:
             # Else PostgreSQL takes whatever program has this pid now for a server still running.

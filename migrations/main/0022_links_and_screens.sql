@@ -1,0 +1,60 @@
+-- Links that may still show something are found by an index, and ended ones are deleted in time.
+-- And screens count what they may show of a driver by a counter that tells no cause.
+-- Locks: customer_link, for an index; gate, for columns, a trigger and every row; recording_window,
+-- briefly. Reversal: forward-only.
+SET LOCAL lock_timeout = '2s';
+
+CREATE INDEX customer_link_active ON customer_link (company_id, expires_at)
+    WHERE driver_id IS NOT NULL AND delivered_at IS NULL AND revoked_at IS NULL;
+GRANT DELETE ON customer_link TO jolda_app;
+
+ALTER TABLE gate
+    ADD COLUMN on_screen    boolean NOT NULL DEFAULT false,
+    ADD COLUMN screen_epoch bigint  NOT NULL DEFAULT 0 CHECK (screen_epoch >= 0),
+    ADD COLUMN screen_act   xid8;
+COMMENT ON COLUMN gate.on_screen IS
+    'Whether the driver''s acts let the company''s screens show positions: consents to location and '
+    'dispatch_tracking, an active account, an open window. What ends by itself does not change it.';
+COMMENT ON COLUMN gate.screen_epoch IS
+    'Grows by one with each act that begins or ends that, however many rows and counters the act '
+    'moves, and with no other: epoch and rev would tell a withdrawal from a pause.';
+COMMENT ON COLUMN gate.screen_act IS 'The transaction that raised screen_epoch last.';
+
+-- From where open screens have counted so far: for them it never goes back. The owner is bound by
+-- row-level security as everybody is, and no policy is for the owner.
+ALTER TABLE gate NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE recording_window NO FORCE ROW LEVEL SECURITY;
+UPDATE gate g
+   SET screen_epoch = g.epoch + g.rev,
+       on_screen = g.account_active AND g.location_since IS NOT NULL
+                   AND g.dispatch_since IS NOT NULL
+                   AND EXISTS (SELECT FROM recording_window w
+                                WHERE w.company_id = g.company_id AND w.driver_id = g.driver_id
+                                  AND w.closed_at IS NULL);
+ALTER TABLE recording_window FORCE ROW LEVEL SECURITY;
+ALTER TABLE gate FORCE ROW LEVEL SECURITY;
+
+-- Every change of windows is followed by one of the gate's rev, so the gate's own row is enough.
+CREATE FUNCTION count_for_screens() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.on_screen := NEW.account_active AND NEW.location_since IS NOT NULL
+        AND NEW.dispatch_since IS NOT NULL
+        AND EXISTS (SELECT FROM recording_window w
+                     WHERE w.company_id = NEW.company_id AND w.driver_id = NEW.driver_id
+                       AND w.closed_at IS NULL);
+    IF (NEW.on_screen IS DISTINCT FROM OLD.on_screen
+        -- Given anew after it had run out by itself, which no act had written down yet.
+        OR NEW.on_screen AND (NEW.location_since, NEW.dispatch_since)
+                             IS DISTINCT FROM (OLD.location_since, OLD.dispatch_since))
+       AND NEW.screen_act IS DISTINCT FROM pg_current_xact_id()
+    THEN
+        NEW.screen_epoch := OLD.screen_epoch + 1;
+        NEW.screen_act := pg_current_xact_id();
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER count_for_screens BEFORE UPDATE OF account_active, location_since, dispatch_since,
+                                                  epoch, rev ON gate
+    FOR EACH ROW EXECUTE FUNCTION count_for_screens();

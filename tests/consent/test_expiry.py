@@ -1,0 +1,253 @@
+"""A consent that runs out: what is told before and after, and that it is no withdrawal."""
+
+import asyncio
+import json
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import pytest
+
+from server.consent import expiry, service
+from server.consent.acts import Who
+from server.consent.model import (
+    RENEWABLE_FOR,
+    VALID_FOR,
+    ConsentActor,
+    ConsentItem,
+    ConsentState,
+)
+from server.gate import service as gate
+from server.kit import db
+from server.kit.wire import rfc3339
+from server.ledger.model import SYSTEM
+from server.notices import service as notices
+from server.notices.kinds import NoticeKind
+from tests.consent.acts import MINUTE, PLAN_FACT, act, adding, give, shift_ends, withdraw
+from tests.consent.people import ALL, new_driver
+from tests.told import told
+from tests.world import CONSENTED, NOW, Driver, World
+
+DAY: Final = timedelta(days=1)
+OVER: Final = CONSENTED + VALID_FOR
+BEFORE: Final = OVER - RENEWABLE_FOR
+THREE: Final = "location,dispatch_tracking,plan_fact"
+
+
+async def tell(world: World, at: datetime) -> int:
+    async with db.tenant(world.pool, world.company_id) as conn:
+        return await expiry.tell_expiring(conn, world.company_id, at)
+
+
+async def expire(world: World, at: datetime) -> list[Any]:
+    async with db.tenant(world.pool, world.company_id) as conn:
+        return list(await expiry.expire_due(conn, world.company_id, at))
+
+
+async def said(world: World, driver: Driver, kind: NoticeKind) -> list[dict[str, Any]]:
+    return [facts for one, facts in await told(world, driver.member_id) if one == kind]
+
+
+async def record(world: World, driver: Driver, state: str) -> dict[str, Any]:
+    text = await world.owner.fetchval(
+        "SELECT record FROM consent_record WHERE driver_id = $1 AND state = $2"
+        " ORDER BY version DESC LIMIT 1",
+        driver.member_id,
+        state,
+    )
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+async def test_drivers_are_told_thirty_days_before_and_three_days_before_each_once(
+    world: World,
+) -> None:
+    driver = await new_driver(world, *ALL)
+
+    told_by = {}
+    for days in range(-40, 2):
+        at = OVER + days * DAY
+        for _ in range(2):
+            await tell(world, at)
+        told_by[days] = len(await said(world, driver, NoticeKind.CONSENT_EXPIRING))
+
+    assert [days for days in told_by if told_by[days] != told_by.get(days - 1, 0)] == [-30, -3]
+    assert (
+        await said(world, driver, NoticeKind.CONSENT_EXPIRING)
+        == [{"items": THREE, "until": rfc3339(OVER)}] * 2
+    )
+
+
+async def test_what_runs_out_on_another_day_is_told_by_itself(world: World) -> None:
+    driver = await new_driver(world, *ALL)
+    await give(world, driver, ConsentItem.MARKETING, CONSENTED + 2 * DAY)
+
+    await tell(world, BEFORE + 2 * DAY)
+
+    assert await said(world, driver, NoticeKind.CONSENT_EXPIRING) == [
+        {"items": THREE, "until": rfc3339(OVER)},
+        {"items": "marketing", "until": rfc3339(OVER + 2 * DAY)},
+    ]
+
+
+async def test_what_was_renewed_or_withdrawn_is_not_told_of(world: World) -> None:
+    driver = await new_driver(world, *ALL)
+    await tell(world, BEFORE)
+    await give(world, driver, ConsentItem.LOCATION, BEFORE + MINUTE)
+    await withdraw(world, driver, ConsentItem.PLAN_FACT, BEFORE + MINUTE)
+
+    await tell(world, OVER - DAY)
+
+    found = [one["items"] for one in await said(world, driver, NoticeKind.CONSENT_EXPIRING)]
+    assert found == [THREE, "dispatch_tracking"]
+
+
+async def test_who_cannot_give_is_told_once_they_can(world: World) -> None:
+    driver = await new_driver(world, *ALL)
+    ids = (world.company_id, driver.member_id)
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await gate.set_account_active(conn, *ids, active=False)
+    await tell(world, BEFORE)
+    assert await said(world, driver, NoticeKind.CONSENT_EXPIRING) == []
+
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await gate.set_account_active(conn, *ids, active=True)
+    await tell(world, BEFORE + DAY)
+
+    assert len(await said(world, driver, NoticeKind.CONSENT_EXPIRING)) == 1
+
+
+async def test_its_end_is_told_once_and_is_no_withdrawal(world: World) -> None:
+    driver = await new_driver(world, *ALL)
+    await act(world, driver, "start", OVER - MINUTE)
+
+    for at in (OVER, OVER + MINUTE):
+        await expire(world, at)
+
+    assert [kind for kind, _ in await told(world, driver.member_id)] == ["consent_ended"]
+    assert await said(world, driver, NoticeKind.CONSENT_ENDED) == [{"items": THREE}]
+    assert await shift_ends(world, driver) == [(OVER, "consent_ended")]
+    event = (await record(world, driver, "expired"))["event"]
+    assert (event["event_state"], event["entity_role"]) == ("expired", "system")
+
+
+async def test_the_record_says_that_it_held_until_it_ran_out_however_late_the_job_comes(
+    world: World,
+) -> None:
+    driver = await new_driver(world, PLAN_FACT)
+
+    await expire(world, OVER + 3 * DAY)
+
+    found = await record(world, driver, "expired")
+    held = {"from": rfc3339(CONSENTED), "until": rfc3339(OVER)}
+    assert found["event"]["validity_duration"] == held == found["law_94_v_article_8_4"]["valid"]
+    assert found["event"]["event_time"] == rfc3339(OVER + 3 * DAY)
+
+
+async def test_a_withdrawal_still_ends_a_shift_as_a_withdrawal(world: World) -> None:
+    driver = await new_driver(world, *ALL, on_shift=True)
+
+    await withdraw(world, driver, ConsentItem.LOCATION)
+
+    assert await shift_ends(world, driver) == [(NOW, "withdrawal")]
+
+
+async def test_what_an_edition_suspends_is_asked_for_and_ends_the_shift_by_no_withdrawal(
+    world: World,
+) -> None:
+    driver = await new_driver(world, *ALL, on_shift=True)
+    ids, edition = (world.company_id, driver.member_id), adding(ConsentItem.LOCATION)
+
+    for _ in range(2):
+        async with gate.stopping(world.pool, *ids, now=NOW) as conn:
+            await service.supersede(conn, *ids, edition, now=NOW)
+
+    assert await said(world, driver, NoticeKind.CONSENT_REQUESTED) == [
+        {"items": "location", "document": "driver_notice", "edition": "2"}
+    ]
+    assert await shift_ends(world, driver) == [(NOW, "consent_ended")]
+
+
+async def test_who_is_asked_is_told_once(world: World) -> None:
+    driver = await new_driver(world)
+    ids = (world.company_id, driver.member_id)
+
+    for _ in range(2):
+        async with db.tenant(world.pool, world.company_id) as conn:
+            await service.request(conn, *ids, ConsentItem.CUSTOMER_LINK, by=SYSTEM, now=NOW)
+
+    assert await told(world, driver.member_id) == [
+        ("consent_requested", {"items": "customer_link"})
+    ]
+
+
+async def test_a_question_does_not_say_that_a_text_was_shown(world: World) -> None:
+    driver = await new_driver(world)
+    ids = (world.company_id, driver.member_id)
+
+    async with db.tenant(world.pool, world.company_id) as conn:
+        asked = await service.request(conn, *ids, ConsentItem.LOCATION, by=SYSTEM, now=NOW)
+
+    assert asked.state is ConsentState.REQUESTED
+    assert asked.notice is None
+    said = json.loads(asked.record or "")["pii_processing"]
+    assert said["privacy_notice"] == {"document": "driver_notice"}
+    assert "language" not in said
+
+
+async def head_is_free_while_news_go_out(world: World) -> bool:
+    """Tell whether the ledger's head is free while the end of consents waits for a message.
+
+    Whoever hands news over holds the reader's preference, and then wants the head.
+    """
+    driver = await new_driver(world)
+    for item in ConsentItem:
+        await give(world, driver, item, CONSENTED)
+    ids = (world.company_id, driver.member_id)
+    async with db.tenant(world.pool, world.company_id) as sending:
+        await sending.execute(
+            "SELECT FROM notice_preference WHERE company_id = $1 AND member_id = $2 FOR UPDATE",
+            *ids,
+        )
+        waiting = asyncio.create_task(expire(world, OVER))
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+        head = "SELECT FROM ledger_head WHERE company_id = $1 FOR UPDATE SKIP LOCKED"
+        free = len(await sending.fetch(head, world.company_id)) == 1
+    assert driver.member_id in await waiting
+    return free
+
+
+async def test_the_end_of_consents_waits_for_news_before_it_holds_the_ledger(world: World) -> None:
+    assert await head_is_free_while_news_go_out(world)
+
+
+async def test_control_taking_one_after_the_other_it_would_hold_the_ledger(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unordered:
+        """The notices without what is locked ahead."""
+
+        queue = staticmethod(notices.queue)
+
+        @staticmethod
+        async def stop_marketing(*_ids: object) -> None:
+            return None
+
+    monkeypatch.setattr(expiry, "notices", Unordered)
+
+    assert not await head_is_free_while_news_go_out(world)
+
+
+@pytest.mark.parametrize(
+    ("actor", "ended_by"), [("driver", "withdrawal"), ("system", "consent_ended")]
+)
+async def test_a_shift_says_whether_the_driver_ended_what_it_needed(
+    world: World, actor: str, ended_by: str
+) -> None:
+    driver = await new_driver(world, *ALL, on_shift=True)
+    ids, who = (world.company_id, driver.member_id), Who(actor=ConsentActor(actor))
+
+    async with gate.stopping(world.pool, *ids, now=NOW) as conn:
+        await service.invalidate(conn, *ids, who=who, now=NOW)
+
+    assert await shift_ends(world, driver) == [(NOW, ended_by)]

@@ -1,0 +1,172 @@
+"""Our own notices promise what the program does, and the same in each language."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from aiohttp import ClientSession
+
+from server import background, settings
+from server.accounts import service as accounts
+from server.accounts.model import Locale
+from server.consent.model import ConsentItem
+from server.consent.record import JURISDICTION, PROCESSING
+from server.databases import Opened
+from server.kit import db
+from server.kit.db import Pool
+from server.policies import service
+from server.policies.model import Document
+from server.policies.particulars import HOME_COUNTRY
+from tests.conftest import Databases
+from tests.http import Clock
+from tests.policies.acts import current
+from tests.policies.promises import GRACE, Program, faults, iso, tables, terms
+from tests.world import World
+
+DAY = timedelta(days=1)
+PROGRAM = Program()
+languages = pytest.mark.parametrize("language", list(Locale))
+
+
+def texts_in(language: Locale) -> dict[Document, str]:
+    return {document: service.shipped(document)[language] for document in Document}
+
+
+@pytest.mark.proves("gocargo:collection-and-use-2-voluntary")
+@languages
+def test_terms_recipients_and_times_of_keeping_are_the_programs(language: Locale) -> None:
+    assert faults(texts_in(language), language, PROGRAM) == []
+
+
+def kept_longer(item: ConsentItem) -> Program:
+    return PROGRAM.with_processing(item, replace(PROCESSING[item], kept_for="P1Y"))
+
+
+@languages
+@pytest.mark.parametrize(
+    "program",
+    [
+        *(kept_longer(item) for item in ConsentItem),
+        replace(PROGRAM, valid_for=366 * DAY),
+        replace(PROGRAM, reads_kept=366 * DAY),
+        replace(PROGRAM, latest_kept=timedelta(minutes=16)),
+        replace(PROGRAM, links_kept=29 * DAY),
+        replace(PROGRAM, notice_period=29 * DAY),
+        PROGRAM.with_processing(
+            ConsentItem.MARKETING, replace(PROCESSING[ConsentItem.MARKETING], recipients=())
+        ),
+        PROGRAM.with_processing(
+            ConsentItem.PLAN_FACT, replace(PROCESSING[ConsentItem.PLAN_FACT], recipients=("x",))
+        ),
+    ],
+    ids=[
+        *(item.value for item in ConsentItem),
+        *("term", "reads", "latest", "links", "notice", "one recipient less", "one recipient more"),
+    ],
+)
+def test_a_program_that_does_otherwise_is_found_out(language: Locale, program: Program) -> None:
+    """The control, by the program: each figure that is compared can make it fail."""
+    assert faults(texts_in(language), language, program) != []
+
+
+Spoil = Callable[[str], str]
+SPOILT: dict[str, tuple[Document, Spoil]] = {
+    "term": (Document.DRIVER_NOTICE, lambda text: text.replace("365", "366")),
+    "reads": (Document.PRIVACY_NOTICE, lambda text: text.replace("365", "60")),
+    "latest": (Document.DRIVER_NOTICE, lambda text: re.sub(r"\b15(?= )", "20", text)),
+    "a question without its consequence": (
+        Document.DRIVER_NOTICE,
+        lambda text: re.sub(r"(\| [^|]*`marketing`[^\n]*\|)[^|\n]+\|\n", r"\1  |\n", text),
+    ),
+    "no question": (
+        Document.DRIVER_NOTICE,
+        lambda text: re.sub(r"\| [^|]*`plan_fact`[^\n]*\n", "", text),
+    ),
+    "a recipient untold": (
+        Document.DRIVER_NOTICE,
+        lambda text: text.replace("(`notifications`, `marketing`)", "(`marketing`)"),
+    ),
+    "a border denied": (
+        Document.DRIVER_NOTICE,
+        lambda text: text.replace("{cross_border}", "нет"),
+    ),
+    "a purpose untold": (
+        Document.PRIVACY_NOTICE,
+        lambda text: text.replace("(`notifications`)", ""),
+    ),
+}
+MORE = {
+    Locale.RU: "60 дней трека — не более 91 дня в копии.",
+    Locale.KK: "60 күндік трек көшірмеде ең көбі 91 күн болады.",
+    Locale.EN: "60 days of track mean at most 91 days in a backup.",
+}
+
+
+@languages
+@pytest.mark.parametrize("spoilt", list(SPOILT))
+def test_a_text_that_says_otherwise_is_found_out(language: Locale, spoilt: str) -> None:
+    """The control, by the text."""
+    document, spoil = SPOILT[spoilt]
+    texts = texts_in(language)
+    changed = {**texts, document: spoil(texts[document])}
+
+    assert changed != texts
+    assert faults(changed, language, PROGRAM) != []
+
+
+@languages
+@pytest.mark.parametrize("document", list(Document))
+def test_a_time_of_which_the_program_knows_nothing_is_found_anywhere(
+    language: Locale, document: Document
+) -> None:
+    texts = texts_in(language)
+    changed = {**texts, document: MORE[language] + texts[document]}
+
+    assert len(faults(changed, language, PROGRAM)) == len({"P60D", "P91D"})
+
+
+async def test_what_is_promised_to_go_by_itself_has_a_job_that_removes_it(
+    world: World, databases: Databases, keys_pool: Pool
+) -> None:
+    """Positions after 15 minutes, who looked after 365 days, ended links after 30."""
+    opened = Opened(dsn=databases.main, pool=world.pool, keys_pool=keys_pool, vault=world.vault)
+    jobs = background.jobs_of(opened, settings.read({}), Clock())
+
+    assert "sweep_latest_positions" in jobs.every_minute
+    assert set(jobs.every_day) >= {"forget_old_reads", "forget_links"}
+
+
+async def test_the_days_to_take_ones_data_along_are_those_of_a_new_company(world: World) -> None:
+    async with db.tenant(world.pool, world.company_id, readonly=True) as conn:
+        company = await accounts.company(conn, world.company_id)
+
+    assert timedelta(seconds=company.erasure_grace_s) == GRACE
+    for language in Locale:
+        assert iso(GRACE) in terms(texts_in(language)[Document.PRIVACY_NOTICE], language)
+
+
+@pytest.mark.parametrize(
+    ("country", "said", "crossing"),
+    [("KZ", "Республика Казахстан", "нет: "), ("DE", "DE (", "есть: ")],
+)
+async def test_the_country_is_the_one_in_which_the_company_is_stored(
+    client: ClientSession, shipped: World, country: str, said: str, crossing: str
+) -> None:
+    await shipped.owner.execute(
+        "UPDATE company SET storage_country = $2 WHERE company_id = $1",
+        shipped.company_id,
+        country,
+    )
+
+    notice = await current(client, shipped)
+    rows = dict(row for row in tables(notice["text"])[1])
+    privacy = await current(client, shipped, "privacy_notice")
+
+    assert HOME_COUNTRY == JURISDICTION
+    assert rows["Страна хранения"].startswith(said)
+    assert rows["Трансграничная передача"].startswith(crossing)
+    assert said in privacy["text"]
+    assert crossing in privacy["text"]
+    assert ("Казахстан" in rows["Страна хранения"]) is (country == "KZ")

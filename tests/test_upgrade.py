@@ -1,0 +1,99 @@
+"""Migrations over data that are there, by an owner whom row-level security binds as well."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+from alembic import command
+
+from server.kit import db, migrate
+from server.kit.ids import uuid7
+
+OWNER = "jolda_upgrade_owner"
+ROLES = (db.ROLE_APP, db.ROLE_COMMITTER, db.ROLE_JOBS)
+AT = datetime(2026, 9, 1, 8, tzinfo=UTC)
+COMPANY, ON_SCREEN, OFF_SCREEN = uuid7(), uuid7(), uuid7()
+
+
+@pytest.fixture
+async def older(server_dsn: str) -> AsyncIterator[tuple[str, str]]:
+    """A database of the release before, as its owner sees it and as its superuser does."""
+    name = f"upgrade_{uuid7().hex}"
+    admin = await asyncpg.connect(server_dsn)
+    await admin.execute(f"CREATE ROLE {OWNER} LOGIN NOSUPERUSER NOBYPASSRLS CREATEROLE")
+    # As if it had made them itself: they are the whole server's, and there already.
+    await admin.execute(f"GRANT {', '.join(ROLES)} TO {OWNER} WITH ADMIN OPTION")
+    await admin.execute(f"CREATE DATABASE {name} OWNER {OWNER}")
+    as_superuser = server_dsn.replace("/postgres?", f"/{name}?")
+    user = as_superuser.split("//")[1].split("@")[0]
+    yield as_superuser.replace(f"//{user}@", f"//{OWNER}@"), as_superuser
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.execute(f"DROP ROLE {OWNER}")
+    await admin.close()
+
+
+async def upgrade(dsn: str, revision: str) -> None:
+    config = migrate._config("main")  # noqa: SLF001 - to a revision that no release goes to
+    engine = migrate._engine(dsn)  # noqa: SLF001
+    try:
+        async with engine.begin() as conn:
+
+            def run(sync: object) -> None:
+                config.attributes["connection"] = sync
+                command.upgrade(config, revision)
+
+            await conn.run_sync(run)
+    finally:
+        await engine.dispose()
+
+
+async def add_gate(
+    conn: "asyncpg.Connection[asyncpg.Record]", driver_id: UUID, *, window: bool
+) -> None:
+    await conn.execute(
+        """
+        INSERT INTO gate (company_id, driver_id, account_active, location_since, dispatch_since,
+                          epoch, rev)
+        VALUES ($1, $2, true, $3, $3, 7, 5)
+        """,
+        COMPANY,
+        driver_id,
+        AT,
+    )
+    if window:
+        await conn.execute(
+            """
+            INSERT INTO recording_window (company_id, driver_id, window_id, opened_at, expires_at)
+            VALUES ($1, $2, $3, $4, $5)
+            """,
+            COMPANY,
+            driver_id,
+            uuid7(),
+            AT,
+            AT + timedelta(hours=14),
+        )
+
+
+async def test_screens_count_on_from_where_they_were(older: tuple[str, str]) -> None:
+    as_owner, as_superuser = older
+    await upgrade(as_owner, "0021")
+    conn = await asyncpg.connect(as_superuser)
+    try:
+        await add_gate(conn, ON_SCREEN, window=True)
+        await add_gate(conn, OFF_SCREEN, window=False)
+
+        await upgrade(as_owner, "head")
+
+        rows = await conn.fetch("SELECT driver_id, on_screen, screen_epoch FROM gate")
+        forced = await conn.fetch(
+            "SELECT relname FROM pg_class WHERE relrowsecurity AND NOT relforcerowsecurity"
+        )
+    finally:
+        await conn.close()
+    assert {row[0]: tuple(row)[1:] for row in rows} == {
+        ON_SCREEN: (True, 12),
+        OFF_SCREEN: (False, 12),
+    }
+    assert forced == []
