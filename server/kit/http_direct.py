@@ -28,8 +28,8 @@ class Direct(NamedTuple):
     """As the log calls it."""
     answer: Callable[[web.BaseRequest], Awaitable[bytes]]
     """Returns the JSON of a 200; raises what the endpoint in the application raises."""
-    observe: Callable[[int, float], None]
-    """Hears the status of each answer, and the seconds it took."""
+    observe: Callable[[int | None, float], None]
+    """Hears the status of each answer, None if there was none, and the seconds it took."""
 
 
 DIRECT: web.AppKey[Direct] = web.AppKey("DIRECT")
@@ -55,6 +55,8 @@ class _Written:
         if request.transport is None or request.transport.is_closing():
             raise ConnectionResetError
         request.transport.write(self._whole)
+        # Or whoever sends and never reads would be answered into our memory.
+        await request.writer.drain()
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -97,19 +99,19 @@ class Shortcut:
         if type(request) is not _Request:
             return await self._handle_there(request)
         began = time.perf_counter()
-        status = HTTPStatus.OK
+        status: HTTPStatus | None = None  # the caller went away, or the server is stopping
         try:
             body = await self._direct.answer(request)
+            head, status = self._usual_head(), HTTPStatus.OK
         except Exception as error:  # noqa: BLE001 - told as a problem, as in the application
             connected = request.transport is not None
             problem = of_exception(error, self._direct.name, connected=connected)
             status = HTTPStatus(problem.status)
             head, body = _head(status, problem.headers), cast("bytes", problem.body)
-        else:
-            head = self._usual_head()
-        self._direct.observe(status, time.perf_counter() - began)
-        # aiohttp asks no more of a response than _Written has.
+        finally:
+            self._direct.observe(status, time.perf_counter() - began)
         whole = b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+        # aiohttp asks no more of a response than _Written has.
         return cast("web.StreamResponse", _Written(whole))
 
     def _usual_head(self) -> bytes:

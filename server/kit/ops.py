@@ -59,14 +59,14 @@ class Metrics:
             registry=self.registry,
         )
 
-    def observer(self, endpoint: str, method: str) -> Callable[[int, float], None]:
+    def observer(self, endpoint: str, method: str) -> Callable[[int | None, float], None]:
         """Return what counts and times one endpoint's answers, by status and seconds."""
-        children: dict[int, tuple[Counter, Histogram]] = {}
+        children: dict[int | None, tuple[Counter, Histogram]] = {}
 
-        def observe(status: int, seconds: float) -> None:
+        def observe(status: int | None, seconds: float) -> None:
             found = children.get(status)
             if found is None:
-                labels = (endpoint, method, f"{status // 100}xx")
+                labels = (endpoint, method, "none" if status is None else f"{status // 100}xx")
                 found = (self.requests.labels(*labels), self.seconds.labels(*labels))
                 children[status] = found
             requests, durations = found

@@ -25,7 +25,7 @@ def is_over(found: Found, stop: Stop, progress: Progress, *, now: datetime) -> b
         return False
     if found.position is not None and has_arrived(found.position, stop):
         return True
-    return stop.stop_id in progress.arrived and progress.knows_under(found.consented.gate)
+    return stop.stop_id in progress.arrived and progress.knows_under(found.consented.gate, now)
 
 
 async def note(pool: Pool, company_id: UUID, arrived: Sequence[Found], *, now: datetime) -> int:

@@ -7,7 +7,7 @@ from math import asin, cos, hypot, radians, sin, sqrt
 from typing import Final
 from uuid import UUID
 
-from server.gate.model import Gate
+from server.gate.model import Gate, Purpose
 from server.kit.errors import Conflict, Gone, Invalid, NotFound, TooMany
 from server.routes.model import TAIL, RouteHead, Stop
 from server.tracking.model import LATEST_KEPT_S, LatestPosition
@@ -126,13 +126,14 @@ class Progress:
     gate: Gate | None
     """That the report was made under; None: it knows nothing but the plan."""
 
-    def knows_under(self, gate: Gate) -> bool:
-        """Tell whether there is a report, made under the consents and windows of ``gate``."""
-        made_under = self.gate
-        return made_under is not None and (made_under.epoch, made_under.rev) == (
-            gate.epoch,
-            gate.rev,
-        )
+    def knows_under(self, gate: Gate, now: datetime) -> bool:
+        """Tell whether there is a report, made under the consents and windows of ``gate``.
+
+        And whether it may still be used: a consent that runs out moves no counter.
+        """
+        if self.gate is None or gate.since(Purpose.PLAN_FACT, now) is None:
+            return False
+        return (self.gate.epoch, self.gate.rev) == (gate.epoch, gate.rev)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +204,7 @@ def _eta(stop: Stop, progress: Progress, gate: Gate, now: datetime) -> datetime 
     """Return the planned arrival moved by how late the driver is, to the minute."""
     if stop.planned_arrival is None or progress.deviation_s is None:
         return None
-    if not progress.knows_under(gate):
+    if not progress.knows_under(gate, now):
         return None
     expected = max(now, stop.planned_arrival + timedelta(seconds=progress.deviation_s))
     return datetime.fromtimestamp(

@@ -101,7 +101,7 @@ def _direct(app: web.Application) -> Direct:
     return Direct(method=one.method, path=one.path, name=one.name, answer=answer, observe=observe)
 
 
-def _observe_nothing(_status: int, _seconds: float) -> None:
+def _observe_nothing(_status: int | None, _seconds: float) -> None:
     pass
 
 

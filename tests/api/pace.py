@@ -1,4 +1,4 @@
-"""How many cases are generated for each operation, so that all are tried within a bound in time.
+"""How many cases may be generated for each operation, so that all are tried within a bound in time.
 
 A turn is one operation as one caller. How long a case takes depends on the machine and on what
 else it does, so what is left of the time is shared out anew before every turn. No turn gets fewer
@@ -86,7 +86,7 @@ class Pace:
         return (
             f"{how} after {self.took_s:.0f} s of at most {self.bound_s:.0f}:"
             f" {self.turns_done} of {self.turns} turns (an operation as a caller),"
-            f" each with {self.fewest} to {self.examples_max} generated cases."
+            f" each allowed {self.fewest} to {self.examples_max} generated cases."
         )
 
     def examples(self) -> int:

@@ -46,7 +46,7 @@ GATE = Gate(
     account_active=True,
     location_since=NOW - 120 * MINUTE,
     dispatch_since=None,
-    plan_fact_since=None,
+    plan_fact_since=NOW - 120 * MINUTE,
     epoch=3,
     rev=4,
     credential_epoch=0,
@@ -212,6 +212,20 @@ def test_the_time_of_arrival_comes_from_plan_and_report_under_the_same_gate(
     seen = tracked(STOP, progress, AGREED, position(43.2, 76.8), now=NOW)
 
     assert seen.eta == (None if minutes is None else NOW + minutes * MINUTE)
+
+
+@pytest.mark.parametrize(("left", "known"), [(MINUTE, True), (0 * MINUTE, False)])
+def test_a_report_is_not_used_once_its_consent_has_run_out(
+    left: timedelta,
+    *,
+    known: bool,
+) -> None:
+    gate = replace(GATE, plan_fact_until=NOW + left)
+    progress = replace(PLAN, deviation_s=0.0, gate=gate)
+
+    seen = tracked(STOP, progress, replace(AGREED, gate=gate), position(43.2, 76.8), now=NOW)
+
+    assert (seen.eta is not None) == known
 
 
 @pytest.mark.parametrize(

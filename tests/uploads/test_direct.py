@@ -3,12 +3,15 @@
 import asyncio
 import io
 import json
+import socket
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
+from server.kit.http_connection import Connection
 from server.kit.ops import METRICS, Metrics
 from server.uploads import service
 from server.uploads import web as uploads
@@ -19,7 +22,9 @@ from tests.http import Clock, bearer, serve
 from tests.uploading import Api, positions
 from tests.world import NOW, World
 
-USUAL: dict[str, str] = {}
+SENDING_S = 2.0
+UNSENT_BYTES_MAX = 256 * 1024
+"""aiohttp stops at 64 KiB, and one answer more."""
 THROUGH_THE_APPLICATION = ({"Connection": "close"}, {"Expect": "100-continue"})
 SAME_HEADERS = ("Content-Type", "Cache-Control", "X-Content-Type-Options", "Retry-After", "Server")
 
@@ -129,3 +134,39 @@ async def test_both_ways_are_counted_as_one_endpoint(world: World, databases: Da
         return metrics.registry.get_sample_value("jolda_http_requests_total", labels)
 
     assert (count("2xx"), count("4xx")) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "unusual", ["", "Expect: 100-continue\r\n"], ids=["beside", "through the application"]
+)
+async def test_who_sends_and_never_reads_is_not_answered_into_memory(
+    api: Api, unusual: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full: set[Connection] = set()
+    pause = Connection.pause_writing
+
+    def noting(connection: Connection) -> None:
+        full.add(connection)
+        pause(connection)
+
+    monkeypatch.setattr(Connection, "pause_writing", noting)
+    url = api.client._base_url  # noqa: SLF001 - where the server really is
+    assert url is not None
+    # Without a token: the least that anybody can send.
+    requests = (
+        f"POST /v1/positions HTTP/1.1\r\nHost: {url.host}\r\n{unusual}"
+        "Content-Type: application/json\r\nContent-Length: 0\r\n\r\n"
+    ).encode() * 2_000
+    loop = asyncio.get_running_loop()
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.settimeout(0)
+        await loop.sock_connect(caller, (url.host, url.port))
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(SENDING_S):
+                while True:
+                    await loop.sock_sendall(caller, requests)
+        held = [one.transport.get_write_buffer_size() for one in full if one.transport is not None]
+
+    assert len(held) == 1
+    assert held[0] < UNSENT_BYTES_MAX
