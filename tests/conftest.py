@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from server.kit import localpg
 from server.kit.db import ROLE_APP, ROLE_COMMITTER, ROLE_KEYS, Pool, pool
@@ -26,6 +27,10 @@ from tests.clauses.plugin import (  # noqa: F401 - pytest finds its hooks here
 from tests.world import NOW, World
 
 DSN_KEY = "jolda_postgres"
+
+# How long an example takes depends on what else the machine does: no test fails by it.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
