@@ -46,6 +46,13 @@ WALL_CLOCK: Final = re.compile(
     re.IGNORECASE,
 )
 
+# Outlives its transaction, and so a connection's way through the pool: kit/db asks nothing of one
+# that comes back. The committer's connections are its own.
+OUTLIVES: Final = re.compile(
+    r"[\"']SET (?!LOCAL |TRANSACTION )|pg_(try_)?advisory_lock|[\"']LISTEN |CREATE TEMP"
+)
+OWN_CONNECTIONS: Final = frozenset({"server/uploads/store.py"})
+
 
 def name_of(path: Path) -> str:
     return path.relative_to(TOP).as_posix()
@@ -150,6 +157,13 @@ def test_every_endpoint_has_a_path_and_a_name_of_its_own() -> None:
     assert max(Counter((one.method, one.path) for one in ENDPOINTS).values()) == 1
     assert max(Counter(one.name for one in ENDPOINTS).values()) == 1
     assert all(one.path.startswith("/v1/") for one in ENDPOINTS)
+
+
+@pytest.mark.parametrize("path", PROGRAM, ids=name_of)
+def test_nothing_outlives_a_transaction_on_a_connection_of_a_pool(path: Path) -> None:
+    found = OUTLIVES.search(path.read_text())
+
+    assert (found is not None) == (name_of(path) in OWN_CONNECTIONS)
 
 
 @pytest.mark.parametrize("path", PROGRAM, ids=name_of)
