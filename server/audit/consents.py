@@ -26,6 +26,8 @@ _ACTS: Final = {
 _ERASURES: Final = tuple(
     act for act in Act if act == Act.MEMBER_ERASED or act.value.startswith("erasure_")
 )
+_DECIDED: Final = (State.GRACE, State.ERASING)
+"""What a request begins with where asking for it decides it, with a grace and without."""
 _FIRST: Final = (-(2**63), UUID(int=0))
 
 
@@ -117,10 +119,11 @@ async def _leaving(conn: Connection, company_id: UUID) -> set[UUID]:
     leaving: set[UUID] = set()
     for act, subject_id, text in await ledger.entries_of(conn, company_id, _ERASURES):
         facts = _facts(text)
-        decided = facts.get("state") == State.GRACE or facts.get("outcome") == Outcome.APPROVE
+        decided = facts.get("state") in _DECIDED or facts.get("outcome") == Outcome.APPROVE
         if subject_id is None:
             continue
-        if act == Act.ERASURE_CANCELLED:
+        # A main user refuses also what is in its grace.
+        if act == Act.ERASURE_CANCELLED or facts.get("outcome") == Outcome.REFUSE:
             leaving.discard(subject_id)
         elif act == Act.MEMBER_ERASED or decided:
             leaving.add(subject_id)
@@ -146,14 +149,20 @@ def _compared(
 def _is_as_written(entry: Entry, facts: Mapping[str, Any], row: Consent) -> bool:
     if row.record is None or row.nonce is None:
         return False
-    # Entries of before the row was bound as well hold the commitment to the record alone.
     return (
         facts.get("commitment") == record.commitment(row.nonce, row.record).hex()
         and row.record_sha256 == record.digest(row.record)
-        and ("row" not in facts or facts["row"] == _row(row))
+        and _is_bound_row(facts, row)
         and (entry.act, facts.get("item"), facts.get("epoch"))
         == (f"consent_{row.state.value}", row.item.value, row.epoch)
     )
+
+
+def _is_bound_row(facts: Mapping[str, Any], row: Consent) -> bool:
+    if "row" in facts:
+        return bool(facts["row"] == _row(row))
+    # Entries of before the row was bound as well hold the record alone, which names its driver.
+    return _facts(row.record or "").get("pii_principal_id") == str(row.driver_id)
 
 
 def _row(row: Consent) -> str | None:

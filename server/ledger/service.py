@@ -6,7 +6,7 @@ of the company's chain is locked from the first of them to the commit. Nothing h
 while that is down.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
@@ -34,6 +34,9 @@ from server.vault.service import Vault
 CHECKPOINT_EVERY: Final = timedelta(minutes=10)
 CHECKPOINT_ENTRIES_MAX: Final = 1_000
 """Checkpoints are no further apart; so many new entries get one also before its time."""
+LEFT_OUT_A_RUN: Final = 20
+"""How many checkpoints that an earlier release left out one run adds: a second of work, for which
+20,000 entries are read."""
 
 
 async def enrol(
@@ -180,15 +183,22 @@ async def checkpoint(
 
 
 async def keep_checkpoint(pool: Pool, vault: Vault, company_id: UUID, now: datetime) -> None:
-    """Make a checkpoint where one is due, and tell the key database how far the ledger is."""
+    """Make a checkpoint where one is due, and tell the key database how far the ledger is.
+
+    What an earlier release left unsigned between two checkpoints is signed as well.
+    """
     async with db.tenant(pool, company_id) as conn:
         head = await store.head(conn, company_id)
         last = await store.last_checkpoint(conn, company_id)
         if head is not None and _is_due(head, last, now):
             last = await checkpoint(conn, vault, company_id, now)
-    if last is not None:
-        witness = LedgerWitness(index=last.index, hash=last.hash)
-        await vault.keep_witness(company_id, witness, now)
+    if last is None:
+        return
+    witness = LedgerWitness(index=last.index, hash=last.hash)
+    await vault.keep_witness(company_id, witness, now)
+    # By itself: what cannot be read among the old entries must not keep new ones from being signed.
+    async with db.tenant(pool, company_id) as conn:
+        await _sign_left_out(conn, vault, company_id, last, now)
 
 
 async def place_of(conn: Connection, company_id: UUID, index: int) -> Inclusion | None:
@@ -228,21 +238,6 @@ async def entries_of(
     return await store.entries_of(conn, company_id, acts)
 
 
-async def open_details(
-    vault: Vault, company_id: UUID, member_id: UUID, entries: Sequence[Entry], now: datetime
-) -> list[bytes | None]:
-    """Open details that were sealed to a living member: canonical JSON, None where there is none.
-
-    Raises
-    ------
-    SubjectErased
-    """
-    private_key = model.private_key_of(
-        await vault.key(company_id, member_id, Category.LEDGER, at=now)
-    )
-    return [model.open_detail(private_key, entry) for entry in entries]
-
-
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     """Forget whose pseudonym it was; return the number of rows. Before the member's own row.
 
@@ -260,6 +255,24 @@ async def _locked_head(conn: Connection, company_id: UUID) -> Place:
     if head is None:
         raise RuntimeError("the ledger's head is not visible: which company is this transaction?")
     return head
+
+
+async def _sign_left_out(
+    conn: Connection, vault: Vault, company_id: UUID, last: Checkpoint, now: datetime
+) -> None:
+    """Sign thousandth entries before the last checkpoint that have none, the last of them first.
+
+    Each only if it leads to the checkpoint after it: so nothing is signed that was not signed by
+    that already, and a history that was written anew gets no signatures.
+    """
+    missing = await store.unsigned(
+        conn, company_id, step=CHECKPOINT_ENTRIES_MAX, before=last.index, limit=LEFT_OUT_A_RUN
+    )
+    for index in missing:
+        shown = await place_of(conn, company_id, index)
+        if shown is None or not shown.holds(vault.public_keys()):
+            return
+        await store.insert_checkpoint(conn, _signed(vault, company_id, shown.place, now))
 
 
 def _signed(vault: Vault, company_id: UUID, place: Place, now: datetime) -> Checkpoint:

@@ -320,6 +320,27 @@ async def last_checkpoint(conn: Connection, company_id: UUID) -> Checkpoint | No
     return None if row is None else Checkpoint(**row)
 
 
+async def unsigned(
+    conn: Connection, company_id: UUID, *, step: int, before: int, limit: int
+) -> list[int]:
+    """Return the multiples of ``step`` below an index that have no checkpoint, the last first."""
+    rows = await conn.fetch(
+        """
+        SELECT due.index
+          FROM generate_series($3::bigint - $3 % $2, $2, -$2::bigint) AS due (index)
+         WHERE due.index < $3
+           AND NOT EXISTS (SELECT FROM ledger_checkpoint c
+                            WHERE c.company_id = $1 AND c.index = due.index)
+         ORDER BY due.index DESC LIMIT $4
+        """,
+        company_id,
+        step,
+        before,
+        limit,
+    )
+    return [row["index"] for row in rows]
+
+
 async def insert_checkpoint(conn: Connection, checkpoint: Checkpoint) -> None:
     """Add a checkpoint; another process's of the same entry says the same."""
     await conn.execute(

@@ -18,6 +18,7 @@ from tests.conftest import Databases
 from tests.erasure.life import count_refusal
 from tests.erasure.person import Person, add_person, sql_dump, tables_naming
 from tests.erasure.test_saga import Crash, ask, read, run
+from tests.ledger.details import open_details
 from tests.world import NOW, World
 
 
@@ -110,7 +111,7 @@ async def test_no_detail_about_an_erased_driver_opens_any_more(
     entries = await entries_about(world, person)
     ids = (world.vault, world.company_id, person.driver_id, entries)
     # The control: while the driver is there, each sealed detail opens.
-    details = await ledger.open_details(*ids, NOW)
+    details = await open_details(*ids)
     assert [one is not None for one in details] == [
         one.detail_sealed is not None for one in entries
     ]
@@ -119,7 +120,7 @@ async def test_no_detail_about_an_erased_driver_opens_any_more(
     await run(world, await ask(world, person))
 
     with pytest.raises(SubjectErased):
-        await ledger.open_details(*ids, NOW)
+        await open_details(*ids)
     async with db.tenant(keys_pool, world.company_id) as conn:
         left = await conn.fetchval(
             "SELECT count(*) FROM data_key WHERE subject_id = $1", person.driver_id

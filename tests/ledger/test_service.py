@@ -22,6 +22,7 @@ from server.vault.model import Category, SubjectErased
 from server.vault.service import open_vault
 from tests.conftest import Databases
 from tests.ledger.chains import CHECKPOINTS, append_some, bare_company, build, enrolled
+from tests.ledger.details import open_details
 from tests.world import NOW, World, add_member, begin_erasing
 
 DETAIL = {"item": "location", "notice": "driver_notice"}
@@ -67,7 +68,7 @@ async def test_an_entry_names_pseudonyms_and_opens_for_its_subject(world: World)
         later = await service.entries_about(
             conn, world.company_id, member_id, after=index, limit=10
         )
-    opened = await service.open_details(world.vault, world.company_id, member_id, about, NOW)
+    opened = await open_details(world.vault, world.company_id, member_id, about)
     assert [json.loads(one or b"") for one in opened] == [DETAIL]
     assert later == []
 
@@ -141,7 +142,7 @@ async def test_after_an_erasure_entries_point_to_nobody_and_open_for_nobody(
     assert (erased, again) == (1, 0)
     assert await entry_at(world, index) == before
     with pytest.raises(SubjectErased):
-        await service.open_details(world.vault, world.company_id, member_id, [], NOW)
+        await open_details(world.vault, world.company_id, member_id, [])
     later = await withdraw(world, member_id)  # what still names them does not bring them back
     row = await entry_at(world, later)
     assert (row["subject_id"], row["actor_id"], row["detail_sealed"]) == (None, None, None)

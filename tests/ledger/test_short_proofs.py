@@ -50,6 +50,12 @@ async def receipt_of(world: World, driver_id: UUID, record_id: UUID) -> bytes:
     return json.dumps(made).encode()
 
 
+async def sound(world: World, said: list[str]) -> bool:
+    companies = [world.company_id]
+    status = await verify_all(world.pool, world.vault, companies, say=said.append, now=NOW)
+    return status == SOUND
+
+
 async def checkpoints(world: World) -> list[int]:
     rows = await world.owner.fetch(
         "SELECT index FROM ledger_checkpoint WHERE company_id = $1 ORDER BY index",
@@ -89,10 +95,90 @@ async def test_control_with_a_checkpoint_at_the_end_alone_it_is_too_large(
         read(receipt)
 
 
+async def sign_end_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sign as releases did before every thousandth entry was signed."""
+    with monkeypatch.context() as before:
+        before.setattr(service, "CHECKPOINT_ENTRIES_MAX", 10 * TOO_MANY)
+        async with db.tenant(world.pool, world.company_id) as conn:
+            await service.checkpoint(conn, world.vault, world.company_id, NOW)
+
+
+async def test_what_an_earlier_release_left_out_is_signed_by_the_job(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await given_long_ago(world)
+    await sign_end_alone(world, monkeypatch)
+    (end,) = await checkpoints(world)
+    # The control: without the job the receipt stays too large.
+    with pytest.raises(ReceiptRefused, match="too large"):
+        read(await receipt_of(world, *ids))
+
+    await service.keep_checkpoint(world.pool, world.vault, world.company_id, NOW)
+
+    receipt = read(await receipt_of(world, *ids))
+    verify(receipt, world.vault.public_keys()[world.vault.signing_key_id])
+    signed = [*range(CHECKPOINT_ENTRIES_MAX, end, CHECKPOINT_ENTRIES_MAX), end]
+    assert await checkpoints(world) == signed
+    said: list[str] = []
+    assert await sound(world, said)
+    assert said[0].endswith(f"signed up to {end}.")
+
+
+async def test_one_run_adds_so_many_and_the_next_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await append_in_bulk(world.owner, world.company_id, 5_500)
+    await sign_end_alone(world, monkeypatch)
+    monkeypatch.setattr(service, "LEFT_OUT_A_RUN", 3)
+
+    await service.keep_checkpoint(world.pool, world.vault, world.company_id, NOW)
+    first = await checkpoints(world)
+    await service.keep_checkpoint(world.pool, world.vault, world.company_id, NOW)
+
+    assert first[:-1] == [3_000, 4_000, 5_000]
+    assert await checkpoints(world) == [1_000, 2_000, *first]
+
+
+@pytest.mark.parametrize(("entry", "signed"), [(1_500, [2_000]), (2_600, [])])
+async def test_a_history_that_was_changed_is_not_signed_behind_its_checkpoint(
+    world: World, monkeypatch: pytest.MonkeyPatch, entry: int, signed: list[int]
+) -> None:
+    await append_in_bulk(world.owner, world.company_id, 2_700)
+    await sign_end_alone(world, monkeypatch)
+    await world.owner.execute(
+        "UPDATE ledger_entry SET facts = '{\"n\":1}' WHERE company_id = $1 AND index = $2",
+        world.company_id,
+        entry,
+    )
+
+    await service.keep_checkpoint(world.pool, world.vault, world.company_id, NOW)
+
+    assert (await checkpoints(world))[:-1] == signed
+
+
+async def test_old_entries_that_cannot_be_read_keep_no_new_ones_from_being_signed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await append_in_bulk(world.owner, world.company_id, 1_500)
+    await sign_end_alone(world, monkeypatch)
+    await world.owner.execute(
+        "UPDATE ledger_entry SET recorded_at = 'infinity' WHERE company_id = $1 AND index = 1200",
+        world.company_id,
+    )
+    await append_in_bulk(world.owner, world.company_id, 10)
+    later = NOW + service.CHECKPOINT_EVERY
+
+    with pytest.raises(AttributeError):
+        await service.keep_checkpoint(world.pool, world.vault, world.company_id, later)
+
+    signed = await checkpoints(world)
+    witness = await world.vault.witness(world.company_id)
+    assert len(signed) == 2
+    assert witness is not None
+    assert witness.index == signed[-1]
+
+
 async def test_the_chain_with_its_checkpoints_is_sound(world: World) -> None:
     await receipt_of(world, *await given_long_ago(world))
-    said: list[str] = []
 
-    status = await verify_all(world.pool, world.vault, [world.company_id], say=said.append, now=NOW)
-
-    assert (status, said[0].split(",")[0]) == (SOUND, f"{world.company_id}: sound")
+    assert await sound(world, [])
