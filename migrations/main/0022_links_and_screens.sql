@@ -10,15 +10,14 @@ GRANT DELETE ON customer_link TO jolda_app;
 
 ALTER TABLE gate
     ADD COLUMN on_screen    boolean NOT NULL DEFAULT false,
-    ADD COLUMN screen_epoch bigint  NOT NULL DEFAULT 0 CHECK (screen_epoch >= 0),
-    ADD COLUMN screen_act   xid8;
+    ADD COLUMN screen_epoch bigint  NOT NULL DEFAULT 0 CHECK (screen_epoch >= 0);
 COMMENT ON COLUMN gate.on_screen IS
     'Whether the driver''s acts let the company''s screens show positions: consents to location and '
     'dispatch_tracking, an active account, an open window. What ends by itself does not change it.';
 COMMENT ON COLUMN gate.screen_epoch IS
-    'Grows by one with each act that begins or ends that, however many rows and counters the act '
-    'moves, and with no other: epoch and rev would tell a withdrawal from a pause.';
-COMMENT ON COLUMN gate.screen_act IS 'The transaction that raised screen_epoch last.';
+    'Grows by one as that begins and as it ends, however many rows and counters the act moves, and '
+    'with nothing else: epoch and rev would tell a withdrawal from a pause. What has ended by '
+    'itself counts when it is read, until an act writes it down.';
 
 -- From where open screens have counted so far: for them it never goes back. The owner is bound by
 -- row-level security as everybody is, and no policy is for the owner.
@@ -43,14 +42,12 @@ BEGIN
         AND EXISTS (SELECT FROM recording_window w
                      WHERE w.company_id = NEW.company_id AND w.driver_id = NEW.driver_id
                        AND w.closed_at IS NULL);
-    IF (NEW.on_screen IS DISTINCT FROM OLD.on_screen
-        -- Given anew after it had run out by itself, which no act had written down yet.
-        OR NEW.on_screen AND (NEW.location_since, NEW.dispatch_since)
-                             IS DISTINCT FROM (OLD.location_since, OLD.dispatch_since))
-       AND NEW.screen_act IS DISTINCT FROM pg_current_xact_id()
-    THEN
+    IF NEW.on_screen IS DISTINCT FROM OLD.on_screen THEN
         NEW.screen_epoch := OLD.screen_epoch + 1;
-        NEW.screen_act := pg_current_xact_id();
+    ELSIF NEW.on_screen AND (NEW.location_since, NEW.dispatch_since)
+                            IS DISTINCT FROM (OLD.location_since, OLD.dispatch_since) THEN
+        -- Given otherwise: it ends and begins anew, as with a pause and its end.
+        NEW.screen_epoch := OLD.screen_epoch + 2;
     END IF;
     RETURN NEW;
 END

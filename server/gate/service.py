@@ -128,14 +128,6 @@ async def bump_credentials(conn: Connection, company_id: UUID, driver_id: UUID) 
     await store.bump_credentials(conn, company_id, driver_id)
 
 
-async def bump_all_credentials(conn: Connection, company_id: UUID) -> None:
-    """Make every process look all devices of the company up again: what they need has changed.
-
-    It holds every gate of the company until the transaction ends, so before the ledger is held.
-    """
-    await store.bump_all_credentials(conn, company_id)
-
-
 async def open_window(
     conn: Connection, company_id: UUID, driver_id: UUID, *, at: datetime, expires_at: datetime
 ) -> None:
@@ -143,6 +135,14 @@ async def open_window(
     await store.insert_window(
         conn, company_id, driver_id, uuid7(), opened_at=at, expires_at=expires_at
     )
+    there(await store.bump_rev(conn, company_id, driver_id), GateMissing)
+
+
+async def move_window_end(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, expires_at: datetime
+) -> None:
+    """Let the open window last until ``expires_at``, which is to come, if nobody closes it."""
+    await store.move_window_end(conn, company_id, driver_id, expires_at)
     there(await store.bump_rev(conn, company_id, driver_id), GateMissing)
 
 

@@ -154,24 +154,6 @@ async def bump_credentials(conn: Connection, company_id: UUID, driver_id: UUID) 
     )
 
 
-async def bump_all_credentials(conn: Connection, company_id: UUID) -> None:
-    # In one order, so that two who do this never wait for each other's gates.
-    await conn.execute(
-        """
-        WITH locked AS (
-            SELECT driver_id FROM gate
-             WHERE company_id = $1
-             ORDER BY driver_id
-               FOR NO KEY UPDATE
-        )
-        UPDATE gate g SET credential_epoch = g.credential_epoch + 1
-          FROM locked l
-         WHERE g.company_id = $1 AND g.driver_id = l.driver_id
-        """,
-        company_id,
-    )
-
-
 async def bump_rev(conn: Connection, company_id: UUID, driver_id: UUID) -> int | None:
     rev: int | None = await conn.fetchval(
         """
@@ -260,6 +242,20 @@ async def close_window(conn: Connection, company_id: UUID, driver_id: UUID, at: 
     )
 
 
+async def move_window_end(
+    conn: Connection, company_id: UUID, driver_id: UUID, expires_at: datetime
+) -> None:
+    await conn.execute(
+        """
+        UPDATE recording_window SET expires_at = $3
+         WHERE company_id = $1 AND driver_id = $2 AND closed_at IS NULL
+        """,
+        company_id,
+        driver_id,
+        expires_at,
+    )
+
+
 async def windows(
     conn: Connection,
     company_id: UUID,
@@ -340,9 +336,26 @@ def _gate(row: Record) -> Gate:
     return Gate(**columns, reach=reach)
 
 
-async def screen_epochs(conn: Connection, company_id: UUID) -> dict[UUID, int]:
-    """Return by driver how often it began or ended that screens may show them."""
+async def screen_epochs(conn: Connection, company_id: UUID, at: datetime) -> dict[UUID, int]:
+    """Return by driver how often it had begun or ended by ``at`` that screens may show them.
+
+    What ended by itself counts at once: the act that writes it down later then changes nothing.
+    """
     rows = await conn.fetch(
-        "SELECT driver_id, screen_epoch FROM gate WHERE company_id = $1", company_id
+        """
+        SELECT g.driver_id,
+               g.screen_epoch
+               + (g.on_screen
+                  AND (g.location_until <= $2 IS TRUE
+                       OR g.dispatch_until <= $2 IS TRUE
+                       OR NOT EXISTS (SELECT FROM recording_window w
+                                       WHERE w.company_id = $1 AND w.driver_id = g.driver_id
+                                         AND w.closed_at IS NULL AND w.expires_at > $2)))::int
+               AS epoch
+          FROM gate g
+         WHERE g.company_id = $1
+        """,
+        company_id,
+        at,
     )
-    return {row["driver_id"]: row["screen_epoch"] for row in rows}
+    return {row["driver_id"]: row["epoch"] for row in rows}

@@ -69,8 +69,9 @@ class Crew:
     at_work: bool
     """On a shift, or the rest of one that a withdrawal ended: the same as a pause."""
     epoch: int
-    """What the screens are told to count by: grows once with each act that begins or ends that
-    positions may be shown, and with no other. The gate's own counters would tell the cause."""
+    """What the screens are told to count by: grows by one as it begins and as it ends that
+    positions may be shown, by an act or by itself, and with nothing else. The gate's own counters
+    would tell the cause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,7 @@ async def _crews(conn: Connection, company_id: UUID, at: datetime) -> dict[UUID,
     recording = await gate.drivers_in_a_window(conn, company_id, at)
     at_work = await shifts.drivers_at_work(conn, company_id, at)
     # Last: an act that commits in between is told at once and whole, whichever it is.
-    epochs = await gate.screen_epochs(conn, company_id)
+    epochs = await gate.screen_epochs(conn, company_id, at)
     return {
         driver_id: Crew(
             state=state,

@@ -203,9 +203,14 @@ async def fit_window(conn: Connection, company_id: UUID, driver_id: UUID, *, now
     open_until = next((one.end for one in around if one.contains(now)), None)
     if open_until == wanted:
         return
+    until = wanted if wanted is not None and wanted > now else None
+    if until is not None and open_until is not None:
+        # Not closed and opened again: nothing ends, so screens must not count that it did.
+        await gate.move_window_end(conn, company_id, driver_id, expires_at=until)
+        return
     await gate.close_window(conn, company_id, driver_id, at=now)
-    if wanted is not None and wanted > now:
-        await gate.open_window(conn, company_id, driver_id, at=now, expires_at=wanted)
+    if until is not None:
+        await gate.open_window(conn, company_id, driver_id, at=now, expires_at=until)
 
 
 async def drivers_at_work(conn: Connection, company_id: UUID, at: datetime) -> set[UUID]:

@@ -11,7 +11,7 @@ import pytest
 
 from server.gate import service as gate
 from server.gate import store
-from server.gate.model import Gate, GateItem, GateMissing, Windows
+from server.gate.model import Gate, GateItem, GateMissing, Window, Windows
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
@@ -254,6 +254,23 @@ async def test_a_window_closes_at_the_act_but_never_after_its_own_end(world: Wor
 
     await close_window(world, hours=1)  # none is open any more: nothing moves
     assert [one.end for one in await windows(world)] == [SHIFT_STARTED + timedelta(hours=14)]
+
+
+async def test_the_end_of_an_open_window_moves_and_counts_and_of_a_closed_one_does_not(
+    world: World,
+) -> None:
+    company_id, driver_id = world.company_id, world.driver.member_id
+    before, end = await read(world), NOW + timedelta(hours=3)
+    async with db.tenant(world.pool, company_id) as conn:
+        await gate.move_window_end(conn, company_id, driver_id, expires_at=end)
+
+    assert await windows(world) == (Window(opened_at=SHIFT_STARTED, end=end),)
+    assert (await read(world)).rev == before.rev + 1
+
+    await close_window(world, hours=1)
+    async with db.tenant(world.pool, company_id) as conn:
+        await gate.move_window_end(conn, company_id, driver_id, expires_at=end)
+    assert [one.end for one in await windows(world)] == [SHIFT_STARTED + timedelta(hours=1)]
 
 
 async def test_a_window_that_closes_before_it_opened_is_empty(world: World) -> None:

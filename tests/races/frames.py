@@ -241,7 +241,7 @@ class Race:
     async def _round(self, company_id: UUID, driver: Driver, *, withdraws: bool) -> None:
         driver_id = driver.member_id
         async with db.tenant(self._pool, company_id, readonly=True) as conn:
-            epoch = (await screen_epochs(conn, company_id))[driver_id]
+            epoch = (await screen_epochs(conn, company_id, clock()))[driver_id]
         async with asyncio.timeout(SEEN_S_MAX):
             while not self._history.seen_since(driver_id, epoch):  # noqa: ASYNC110 - other threads
                 await asyncio.sleep(0.001)
@@ -256,7 +256,7 @@ class Race:
                 await consents.withdraw(conn, company_id, driver_id, item, now=clock())
             else:
                 await shifts.pause(conn, company_id, driver_id, now=clock())
-            after = (await screen_epochs(conn, company_id))[driver_id]
+            after = (await screen_epochs(conn, company_id, clock()))[driver_id]
         answered = monotonic()
         self._history.stops[driver_id].append((after, answered))
         self._history.took_s.append(answered - began)

@@ -189,7 +189,8 @@ async def test_from_on_shift_to_always_the_window_outlasts_the_shift(world: Worl
 
     assert await open_now(world, driver, NOW + timedelta(days=3)) == FOR_GOOD
     assert (await read_gate(world, driver)).epoch == epoch + 1
-    assert [one.end for one in await windows(world, driver)] == [NOW, FOR_GOOD]
+    found = await windows(world, driver)
+    assert [(one.opened_at, one.end) for one in found] == [(SHIFT_STARTED, FOR_GOOD)]
 
 
 @pytest.mark.parametrize("stopped_by", ["pause", "block", "denied"])
