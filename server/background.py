@@ -67,7 +67,6 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
     transactions: Mapping[str, Statements] = {
         "close_read_buckets": reads.close_buckets,
         "end_forgotten_shifts": shifts.end_forgotten,
-        "expire_consents": expiry.expire_due,
         "remind_of_shifts": shifts.remind,
         "ship_editions": policies.ship,
         "sweep_gate_closings": gate.sweep_closings,
@@ -83,6 +82,7 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
         "destroy_live_keys": vault.destroy_live,
         "enrol_in_ledger": partial(ledger.enrol_missing, pool, vault),
         "erase_due": partial(saga.run_due, pool, vault, tell=deliverer.deliver_to),
+        "expire_consents": partial(expiry.expire_due, pool),
         "keep_checkpoints": partial(ledger.keep_checkpoint, pool, vault),
         "note_arrivals": partial(arrivals.note_due, pool, vault, looks),
     }

@@ -111,9 +111,11 @@ async def dispute(
     if of is Disputed.BIRTH_YEAR:
         disputed_at = await guardians.dispute_birth_year(conn, company_id, driver_id, now=now)
         return Dispute(disputed_at=disputed_at, invalidated=(), set_apart=0)
+    disputed = await _dispute_told(conn, company_id, driver_id, now=now)
     with suppress(BirthYearMissing):
+        # Only now: its entry holds the head of the ledger, and setting apart takes its time.
         await guardians.dispute_birth_year(conn, company_id, driver_id, now=now)
-    return await _dispute_told(conn, company_id, driver_id, now=now)
+    return disputed
 
 
 async def _dispute_told(
@@ -134,7 +136,7 @@ async def _dispute_told(
     told = {"driver": str(driver_id), "disputed_at": rfc3339(now)}
     kind = NoticeKind.ATTESTATION_DISPUTED
     await notices.queue_for_main_users(conn, company_id, kind, told, now=now)
-    # From here on the head of the ledger is held.
+    # It holds the head of the ledger from its first entry to the end of the transaction.
     void = await consent.invalidate(conn, company_id, driver_id, now=now)
     invalidated = tuple(sorted(one.item.value for one in void))
     await ledger.append(

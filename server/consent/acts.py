@@ -12,6 +12,7 @@ from server.consent import record, store
 from server.consent.model import (
     GATE_ITEMS,
     VALID_FOR,
+    Answer,
     Cells,
     Consent,
     ConsentAct,
@@ -88,6 +89,8 @@ class Change:
     """What goes on, renewed or under another controller: since when it is given stays as it was."""
     until: datetime | None = None
     """When what is given runs out; None: as long as a consent holds that is given now."""
+    company: record.Company | None = None
+    """Who asks, where that was looked up before; the act is judged and written by the same."""
 
     @property
     def is_answer(self) -> bool:
@@ -119,6 +122,31 @@ async def message_consents(
     )
 
 
+def outcome(
+    cell: ConsentCell, answered: Answer, company: record.Company, now: datetime
+) -> tuple[list[ConsentState], Consent | None]:
+    """Return what the answer makes of a consent, one after the other, and what goes on by it.
+
+    Something goes on only if the answer renews it. What was given to another company was never
+    given to this one: the controller changed, and the driver was not moved yet.
+
+    Raises
+    ------
+    ConsentActionRefused, ConsentRenewalEarly
+    """
+    states: list[ConsentState] = []
+    held = None
+    given = cell.decision if cell.is_given and answered.act is ConsentAct.GIVE else None
+    if given is not None:
+        to_another = not record.names(given, company.name, company.business_number)
+        if not to_another and cell.is_renewed_by(answered, now):
+            held = given
+        if to_another or held is not None or cell.is_given_otherwise(answered):
+            states.append(next_consent(cell.state, ConsentAct.SUPERSEDE, ConsentActor.DRIVER))
+    before = states[-1] if states else cell.state
+    return [*states, next_consent(before, answered.act, ConsentActor.DRIVER)], held
+
+
 async def enact(
     conn: Connection, company_id: UUID, cells: Cells, change: Change, *, now: datetime
 ) -> Consent:
@@ -141,7 +169,9 @@ async def enact(
         kind = NoticeKind.CONSENT_WITHDRAWN_CONFIRMATION
         await notices.queue(conn, company_id, change.driver_id, kind, told, now=now)
     # What only takes away asks nobody for anything: it must not fail.
-    company = await _company(conn, company_id) if ASKED.intersection(change.states) else None
+    company = None
+    if ASKED.intersection(change.states):
+        company = change.company or await company_of(conn, company_id)
     clarified = await _clarified(conn, company_id, change, at)
     written = before
     for state in change.states:
@@ -338,7 +368,8 @@ async def _clarified(
     )
 
 
-async def _company(conn: Connection, company_id: UUID) -> record.Company:
+async def company_of(conn: Connection, company_id: UUID) -> record.Company:
+    """Return who asks for consents now: after a change of the controller, that is the new one."""
     found = await policies.controller(conn, company_id)
     return record.Company(
         company_id=company_id,

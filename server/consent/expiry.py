@@ -5,7 +5,8 @@ whatever window is open and whether or not the job came. So none of this has to 
 """
 
 from collections import defaultdict
-from datetime import date, datetime, timedelta
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -21,7 +22,9 @@ from server.consent.model import (
     ConsentItem,
 )
 from server.gate import service as gate
-from server.kit.db import Connection
+from server.gate.model import GateMissing
+from server.kit import db
+from server.kit.db import Connection, Pool
 from server.kit.wire import rfc3339
 from server.notices import service as notices
 from server.notices.kinds import NoticeKind
@@ -43,52 +46,53 @@ async def settled_cells(
     cells = await cells_of(conn, company_id, driver_id)
     if not cells[item].has_run_out(now):
         return cells
-    await take(conn, company_id, driver_id, item, ConsentAct.EXPIRE, _SYSTEM, now=now)
+    await _end(conn, company_id, driver_id, [item], now=now)
     return await cells_of(conn, company_id, driver_id)
 
 
-async def expire_due(conn: Connection, company_id: UUID, now: datetime) -> list[UUID]:
+async def expire_due(pool: Pool, company_id: UUID, now: datetime) -> list[UUID]:
     """Write down every consent that ran out, and tell whose they were; return those. Each minute.
 
-    With a driver's last one the shift ends.
+    With a driver's last one the shift ends. Each driver is a transaction of their own: whoever
+    waits for a gate or for the ledger waits for one of them, however many gave on the same day.
     """
-    due = await store.run_out(conn, company_id, now)
-    drivers = list(dict.fromkeys(driver_id for driver_id, _ in due))
-    # All locks before the first entry: whoever holds one of them may wait for the ledger's head.
-    for driver_id in drivers:
-        await gate.lock(conn, company_id, driver_id)
-    expired: dict[UUID, list[ConsentItem]] = defaultdict(list)
-    for driver_id, item in await store.run_out(conn, company_id, now):
-        if driver_id in drivers:
-            expired[driver_id].append(item)
-            if item is ConsentItem.MARKETING:
-                await notices.stop_marketing(conn, company_id, driver_id)
-    for driver_id, items in expired.items():
-        for item in items:
-            await take(conn, company_id, driver_id, item, ConsentAct.EXPIRE, _SYSTEM, now=now)
-        told = {"items": _words(items)}
-        await notices.queue(conn, company_id, driver_id, NoticeKind.CONSENT_ENDED, told, now=now)
-    return list(expired)
+    async with db.tenant(pool, company_id, readonly=True) as conn:
+        due = await store.run_out(conn, company_id, now)
+    expired = []
+    for driver_id in dict.fromkeys(driver_id for driver_id, _ in due):
+        with suppress(GateMissing):  # erased since
+            async with db.tenant(pool, company_id) as conn:
+                if await expire(conn, company_id, driver_id, now=now):
+                    expired.append(driver_id)
+    return expired
 
 
 async def tell_expiring(conn: Connection, company_id: UUID, now: datetime) -> int:
     """Tell drivers which consents run out within 30 days, and again within 3; return how many.
 
-    What runs out on one day is told together, each time once. Nobody whose account is not active
-    is told: they cannot give anything until it is, and are told then. Each day.
+    What runs out on one day is told together, with the first of it, each time once. Nobody whose
+    account is not active is told: they cannot give anything until it is, and are told then. Each
+    day.
     """
-    ending = await store.running_out(conn, company_id, now, now + max(TOLD_BEFORE))
+    zone = ZoneInfo((await accounts.company(conn, company_id)).time_zone)
+    last_day = (now + max(TOLD_BEFORE)).astimezone(zone).date()
+    # Whole days: a day's later ends are told with its first, for that day is not told of again.
+    until = datetime.combine(last_day + timedelta(days=1), time(), zone)
+    ending = await store.running_out(conn, company_id, now, until)
     if not ending:
         return 0
-    zone = ZoneInfo((await accounts.company(conn, company_id)).time_zone)
     active = {one.driver_id for one in await gate.read_all(conn, company_id) if one.account_active}
     by_day: dict[tuple[UUID, date], list[tuple[datetime, ConsentItem]]] = defaultdict(list)
-    for driver_id, item, until in ending:
+    for driver_id, item, ends_at in ending:
         if driver_id in active:
-            by_day[driver_id, until.astimezone(zone).date()].append((until, item))
+            by_day[driver_id, ends_at.astimezone(zone).date()].append((ends_at, item))
+    told = set()
     for (driver_id, day), ends in by_day.items():
-        first = min(until for until, _ in ends)
-        before = next(one for one in TOLD_BEFORE if first <= now + one)
+        first = min(ends_at for ends_at, _ in ends)
+        before = next((one for one in TOLD_BEFORE if first <= now + one), None)
+        if before is None:
+            continue
+        told.add(driver_id)
         await notices.queue(
             conn,
             company_id,
@@ -98,7 +102,33 @@ async def tell_expiring(conn: Connection, company_id: UUID, now: datetime) -> in
             now=now,
             dedupe=f"{before.days} days before {day}",
         )
-    return len({driver_id for driver_id, _ in by_day})
+    return len(told)
+
+
+async def expire(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> bool:
+    """End what ran out of one driver's consents; tell whether anything still had."""
+    await gate.lock(conn, company_id, driver_id)
+    cells = await cells_of(conn, company_id, driver_id)
+    over = [cell.item for cell in cells.values() if cell.has_run_out(now)]
+    if over:
+        await _end(conn, company_id, driver_id, over, now=now)
+    return bool(over)
+
+
+async def _end(
+    conn: Connection, company_id: UUID, driver_id: UUID, items: list[ConsentItem], *, now: datetime
+) -> None:
+    """Write down that these ran out, and tell the driver, whoever noticed it; the gate is locked.
+
+    Whatever else is locked comes before the first entry, which holds the head of the ledger.
+    """
+    if ConsentItem.MARKETING in items:
+        # An answer that then switches them on again waits for nobody: the rows are its own by now.
+        await notices.stop_marketing(conn, company_id, driver_id)
+    told = {"items": _words(items)}
+    await notices.queue(conn, company_id, driver_id, NoticeKind.CONSENT_ENDED, told, now=now)
+    for item in items:
+        await take(conn, company_id, driver_id, item, ConsentAct.EXPIRE, _SYSTEM, now=now)
 
 
 def _words(items: list[ConsentItem]) -> str:

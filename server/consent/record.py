@@ -158,6 +158,13 @@ def guardian_of(document: Document) -> UUID | None:
     return None if found is None else UUID(found)
 
 
+def names(given: Consent, name: str, business_number: str | None) -> bool:
+    """Tell whether the record itself says that the consent is to this controller."""
+    said: Document = {} if given.record is None else json.loads(given.record)
+    operator = said.get("law_94_v_article_8_4", {}).get("operator")
+    return bool(operator == {"name": name, "bin": business_number})
+
+
 def ended(act: Consent, before: Consent | None) -> Document:
     """Return the record of an act that only takes away: it repeats what it ends, and never fails.
 

@@ -12,7 +12,16 @@ from uuid import UUID
 from server.accounts import service as accounts
 from server.accounts.model import BlockReason
 from server.consent import store
-from server.consent.acts import Change, Who, cells_of, enact, refuse_outdated, take
+from server.consent.acts import (
+    Change,
+    Who,
+    cells_of,
+    company_of,
+    enact,
+    outcome,
+    refuse_outdated,
+    take,
+)
 from server.consent.expiry import settled_cells
 from server.consent.model import (
     Answer,
@@ -66,10 +75,11 @@ async def answer(
 ) -> Consent:
     """Let the driver give or decline one consent; the others stay as they are.
 
-    Giving on other terms, or by another notice, what is given already supersedes it: the past is
-    covered by the old record alone, so positions count from now on. Inside
-    ``gate.service.stopping``, because the new terms may cover less. Giving the same again near its
-    end renews it: it holds anew from now, and what is shown of the past stays what it is.
+    Giving on other terms, by another notice, or to another company, what is given already
+    supersedes it: the past is covered by the old record alone, so positions count from now on.
+    Inside ``gate.service.stopping``, because the new terms may cover less. Giving the same again
+    near its end renews it: it holds anew from now, and what is shown of the past stays what it is.
+    All of it is judged at the moment the act counts at, which may be after ``now``.
 
     Raises
     ------
@@ -99,18 +109,15 @@ async def answer(
         raise AccountNotActive
     if answered.epoch not in {None, found.epoch}:
         raise ConsentChangedMeanwhile
+    # A clock was read before the gate was got: what came into force meanwhile holds.
+    now = await gate.moment(conn, company_id, driver_id, now)
     cells = await settled_cells(conn, company_id, driver_id, answered.item, now=now)
-    cell = cells[answered.item]
     await refuse_outdated(conn, company_id, answered.notice, now)
     guardian_id = None
     if answered.gives_use_of_location:
         guardian_id = await guardians.refuse_minor_alone(conn, company_id, driver_id, age, now=now)
-    states = []
-    renewed = cell.is_renewed_by(answered, now)
-    if renewed or (answered.act is ConsentAct.GIVE and cell.is_given_otherwise(answered)):
-        states.append(next_consent(cell.state, ConsentAct.SUPERSEDE, ConsentActor.DRIVER))
-    before = states[-1] if states else cell.state
-    states.append(next_consent(before, answered.act, ConsentActor.DRIVER))
+    company = await company_of(conn, company_id)
+    states, held = outcome(cells[answered.item], answered, company, now)
     change = Change(
         driver_id=driver_id,
         item=answered.item,
@@ -120,7 +127,8 @@ async def answer(
         terms=answered.terms_given,
         signature=answered.signature,
         guardian_id=guardian_id,
-        held=cell.decision if renewed else None,
+        held=held,
+        company=company,
     )
     return await enact(conn, company_id, cells, change, now=now)
 

@@ -68,7 +68,7 @@ async def move(
         if given is None:
             continue
         over = guardian_id is not None and _guardian_of(given) == guardian_id
-        if _names(given, name, business_number) and not over:
+        if record.names(given, name, business_number) and not over:
             continue
         if agreed and _may_go_on(given, now):
             # Read again for each: the gate's own end depends on what the others became.
@@ -119,12 +119,3 @@ def _may_go_on(given: Consent, now: datetime) -> bool:
 def _guardian_of(given: Consent) -> UUID | None:
     """Return the record of a guardian that a minor's consent rests on."""
     return None if given.record is None else record.guardian_of(json.loads(given.record))
-
-
-def _names(given: Consent, name: str, business_number: str) -> bool:
-    """Tell whether the record itself says that the consent is to this controller."""
-    if given.record is None:
-        return False
-    document: record.Document = json.loads(given.record)
-    operator = document.get("law_94_v_article_8_4", {}).get("operator")
-    return bool(operator == {"name": name, "bin": business_number})

@@ -52,7 +52,7 @@ class ControllerChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ChangeStanding:
     """A change, and when the member who asks agreed to it (None: they did not)."""
 
     change: ControllerChange
@@ -60,14 +60,14 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
+class ChangeAgreement:
     change_id: UUID
     agreed_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandingPage:
-    items: tuple[Standing, ...]
+    items: tuple[ChangeStanding, ...]
     next_cursor: str | None
 
 

@@ -12,7 +12,8 @@ from server.accounts import service as accounts
 from server.consent import service as consent
 from server.controllers import consents, store
 from server.controllers.model import (
-    Agreement,
+    ChangeAgreement,
+    ChangeStanding,
     ControllerChange,
     ControllerChangeMissing,
     ControllerChangeNeeded,
@@ -20,7 +21,6 @@ from server.controllers.model import (
     ControllerChangeOver,
     ControllerUnchanged,
     NewController,
-    Standing,
     StandingPage,
     refuse_early,
     refuse_short_notice,
@@ -153,7 +153,9 @@ async def standings(
     page, following = page_of(found, limit, lambda one: cursor_of(one.change_id))
     agreed = await store.agreements(conn, company_id, member_id, [one.change_id for one in page])
     return StandingPage(
-        items=tuple(Standing(change=one, agreed_at=agreed.get(one.change_id)) for one in page),
+        items=tuple(
+            ChangeStanding(change=one, agreed_at=agreed.get(one.change_id)) for one in page
+        ),
         next_cursor=following,
     )
 
@@ -194,7 +196,7 @@ async def cancel(
 
 async def agree(
     conn: Connection, company_id: UUID, driver_id: UUID, change_id: UUID, *, now: datetime
-) -> Agreement:
+) -> ChangeAgreement:
     """Let the driver agree that their consents go on under the new controller.
 
     Whatever they give or withdraw until then counts as it is then. To agree again changes nothing
@@ -211,7 +213,7 @@ async def agree(
     change = there(await store.change(conn, company_id, change_id), ControllerChangeMissing)
     agreed = await store.agreements(conn, company_id, driver_id, [change_id])
     if change_id in agreed:
-        return Agreement(change_id=change_id, agreed_at=agreed[change_id])
+        return ChangeAgreement(change_id=change_id, agreed_at=agreed[change_id])
     if not change.is_open(now):
         raise ControllerChangeOver
     await store.insert_agreement(conn, company_id, driver_id, change, now)
@@ -224,7 +226,7 @@ async def agree(
         facts={"change_id": str(change_id), "bin": change.to.bin},
         now=now,
     )
-    return Agreement(change_id=change_id, agreed_at=now)
+    return ChangeAgreement(change_id=change_id, agreed_at=now)
 
 
 async def apply(

@@ -10,6 +10,7 @@ from pydantic import Field
 from server.accounts.model import CompanyMissing
 from server.controllers import service
 from server.controllers.model import (
+    ChangeStanding,
     ChangeState,
     ControllerChange,
     ControllerChangeMissing,
@@ -19,7 +20,6 @@ from server.controllers.model import (
     ControllerNoticeTooShort,
     ControllerUnchanged,
     NewController,
-    Standing,
 )
 from server.credentials.access import ANY_MEMBER, DRIVER, MAIN_USER, me
 from server.credentials.viewers import viewer
@@ -111,7 +111,7 @@ async def announce_controller_change(
             by=viewer(request),
             now=at,
         )
-    return _view(Standing(change=change, agreed_at=None))
+    return _view(ChangeStanding(change=change, agreed_at=None))
 
 
 @endpoint("GET", "/v1/controller-changes", access=ANY_MEMBER, raises=(CursorInvalid,))
@@ -158,7 +158,7 @@ async def agree_to_controller_change(request: web.Request, *, change_id: UUID) -
     return AgreementView.model_validate(made)
 
 
-def _view(standing: Standing) -> ControllerChangeView:
+def _view(standing: ChangeStanding) -> ControllerChangeView:
     change: ControllerChange = standing.change
     return ControllerChangeView(
         change_id=change.change_id,

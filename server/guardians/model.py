@@ -90,7 +90,7 @@ class SealedYear:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
+class GuardianAgreement:
     """What a guardian said to whom, as it was entered."""
 
     guardian_name: str = field(repr=False)
@@ -105,7 +105,7 @@ class SealedAgreement:
     """An agreement that is about to be recorded, with its persons' texts sealed."""
 
     guardian_id: UUID
-    agreement: Agreement
+    agreement: GuardianAgreement
     name_sealed: bytes = field(repr=False)
     document_sealed: bytes | None = field(repr=False)
 
@@ -150,7 +150,7 @@ class Guardian:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class AgeStanding:
     """All that is known of a driver's age, and what comes of it."""
 
     birth_year: StatedYear | None

@@ -5,6 +5,7 @@ can be given. What needs the key database is done before anything is locked, so 
 never waits for it; what was read there names its statement, which is compared under the lock.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -16,9 +17,9 @@ from server.guardians.model import (
     UNSTATED,
     Age,
     AgeStatedMeanwhile,
-    Agreement,
     BirthYear,
     BirthYearMissing,
+    GuardianAgreement,
     GuardianConsentInFuture,
     GuardianConsentMissing,
     GuardianConsentNeeded,
@@ -202,7 +203,7 @@ async def dispute_birth_year(
 
 
 async def seal_agreement(
-    vault: Vault, company_id: UUID, driver_id: UUID, agreement: Agreement, *, now: datetime
+    vault: Vault, company_id: UUID, driver_id: UUID, agreement: GuardianAgreement, *, now: datetime
 ) -> SealedAgreement:
     """Return a guardian's agreement ready to be recorded; asks the key database.
 
@@ -293,7 +294,10 @@ async def revoke(
     ------
     GuardianConsentMissing
     """
-    if not await _end(conn, company_id, driver_id, by=by, by_member=by_member, now=now):
+    kind = NoticeKind.GUARDIAN_CONSENT_REVOKED
+    told = {"by": str(by_member), "revoked_at": rfc3339(now)}
+    ended = await _end(conn, company_id, driver_id, kind, told, by=by, by_member=by_member, now=now)
+    if not ended:
         raise GuardianConsentMissing
 
 
@@ -306,11 +310,14 @@ async def in_force(
 
 
 async def lapse(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> None:
-    """End the guardian's consent, if one is in force, without anybody's act; tell the driver.
+    """End the guardian's consent, if one is in force, because another company took over.
 
-    Inside ``gate.service.stopping``, by whoever ends what rested on it.
+    Inside ``gate.service.stopping``, by whoever ends what rested on it. The driver is told of the
+    guardian's consent alone: consents of their own may rest on nobody, and go on.
     """
-    await _end(conn, company_id, driver_id, by=SYSTEM, by_member=None, now=now)
+    kind = NoticeKind.GUARDIAN_CONSENT_LAPSED
+    told = {"ended_at": rfc3339(now)}
+    await _end(conn, company_id, driver_id, kind, told, by=SYSTEM, by_member=None, now=now)
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
@@ -323,6 +330,8 @@ async def _end(
     conn: Connection,
     company_id: UUID,
     driver_id: UUID,
+    kind: NoticeKind,
+    told: Mapping[str, str],
     *,
     by: Actor,
     by_member: UUID | None,
@@ -334,10 +343,6 @@ async def _end(
     )
     if ended is None:
         return False
-    told = {"revoked_at": rfc3339(now)}
-    if by_member is not None:
-        told["by"] = str(by_member)
-    kind = NoticeKind.GUARDIAN_CONSENT_REVOKED
     await notices.queue(conn, company_id, driver_id, kind, told, now=now)
     await ledger.append(
         conn,

@@ -6,7 +6,7 @@ from uuid import UUID
 from server.accounts import service as accounts
 from server.gate import service as gate
 from server.guardians import service, store
-from server.guardians.model import UNSTATED, Guardian, GuardianConsent, Standing, StatedYear
+from server.guardians.model import UNSTATED, AgeStanding, Guardian, GuardianConsent, StatedYear
 from server.kit.db import Connection
 from server.vault.model import SealedText
 from server.vault.service import Vault
@@ -14,7 +14,7 @@ from server.vault.service import Vault
 
 async def standing(
     conn: Connection, vault: Vault, company_id: UUID, driver_id: UUID, *, now: datetime
-) -> Standing:
+) -> AgeStanding:
     """Return all that is known of the driver's age, with the names of who stated it.
 
     Raises
@@ -27,7 +27,7 @@ async def standing(
     known = UNSTATED if stated is None else await service.opened(vault, company_id, stated)
     by = {one for one in (stated and stated.stated_by, guardian and guardian.recorded_by) if one}
     names = await accounts.names(conn, vault, company_id, by)
-    return Standing(
+    return AgeStanding(
         birth_year=None
         if stated is None
         else StatedYear(

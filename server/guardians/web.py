@@ -13,15 +13,15 @@ from server.credentials.viewers import viewer
 from server.gate.model import GateMissing
 from server.guardians import service
 from server.guardians.model import (
+    AgeStanding,
     AgeStatedMeanwhile,
     Agreed,
-    Agreement,
     Guardian,
+    GuardianAgreement,
     GuardianConsentInFuture,
     GuardianConsentThere,
     GuardianConsentUnneeded,
     Relation,
-    Standing,
     StatedYear,
 )
 from server.guardians.standing import standing
@@ -111,7 +111,7 @@ async def record_guardian_consent(
     The driver can then consent, or not: it stays their own act.
     """
     at, company_id, vault = now(request), request[COMPANY], request.app[VAULT]
-    agreement = Agreement(
+    agreement = GuardianAgreement(
         guardian_name=body.guardian_name,
         relation=body.relation,
         how=body.how,
@@ -141,7 +141,7 @@ async def _age(request: web.Request, driver_id: UUID, at: datetime) -> AgeView:
     return age_view(found)
 
 
-def age_view(found: Standing) -> AgeView:
+def age_view(found: AgeStanding) -> AgeView:
     """Return it as it is sent, to staff and to the driver alike."""
     year, guardian = found.birth_year, found.guardian_consent
     return AgeView(

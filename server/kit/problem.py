@@ -198,7 +198,8 @@ def problem(
         status=status,
         body=json.dumps(body, ensure_ascii=False).encode(),
         content_type=CONTENT_TYPE,
-        headers={"Cache-Control": "no-store", **(headers or {})},
+        # An address may hold a customer's token: no refusal passes it on either.
+        headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", **(headers or {})},
     )
 
 

@@ -48,6 +48,7 @@ class NoticeKind(StrEnum):
     BIRTH_YEAR_DISPUTED = "birth_year_disputed"
     GUARDIAN_CONSENT_RECORDED = "guardian_consent_recorded"
     GUARDIAN_CONSENT_REVOKED = "guardian_consent_revoked"
+    GUARDIAN_CONSENT_LAPSED = "guardian_consent_lapsed"
     ERASURE_REQUESTED = "erasure_requested"
     ERASURE_DECIDED = "erasure_decided"
     BULK_READ = "bulk_read"
@@ -184,12 +185,10 @@ KINDS: Final[Mapping[NoticeKind, Kind]] = MappingProxyType(
         NoticeKind.BIRTH_YEAR_DISPUTED: _service(_EMAIL, driver=_MEMBER, disputed_at=_INSTANT),
         NoticeKind.GUARDIAN_CONSENT_RECORDED: _service(_EMAIL, by=_MEMBER, told_at=_INSTANT),
         NoticeKind.GUARDIAN_CONSENT_REVOKED: _service(
-            # Nobody did where another company took over.
-            _EMAIL,
-            _PUSH,
-            by=Value(Form.MEMBER, optional=True),
-            revoked_at=_INSTANT,
+            _EMAIL, _PUSH, by=_MEMBER, revoked_at=_INSTANT
         ),
+        # Nobody did it: another company took over.
+        NoticeKind.GUARDIAN_CONSENT_LAPSED: _service(_EMAIL, _PUSH, ended_at=_INSTANT),
         NoticeKind.ERASURE_REQUESTED: _service(
             _EMAIL,
             _SMS,

@@ -15,6 +15,8 @@ from server.kit.wire import rfc3339
 from server.ledger.model import Json
 
 NOTICE_PERIOD: Final = timedelta(days=30)
+APPLIED_AFTER: Final = timedelta(minutes=1)
+"""How long what an edition adds is looked for again: requests read their clock, then wait."""
 PREVAILING: Final = Locale.RU
 """Where translations differ, this one holds."""
 TEXT_CHARS_MAX: Final = 40_000
@@ -168,7 +170,7 @@ class Acceptances:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class DocumentStanding:
     """How a document stands at a moment."""
 
     document: Document
@@ -294,11 +296,11 @@ def edition_in_force(editions: Iterable[Edition], at: datetime) -> Edition | Non
     return max(begun, key=lambda one: one.edition, default=None)
 
 
-def standing(document: Document, editions: Iterable[Edition], at: datetime) -> Standing:
+def standing(document: Document, editions: Iterable[Edition], at: datetime) -> DocumentStanding:
     """Return how a document stands: the edition in force, and what is to come."""
     ordered = tuple(sorted(editions, key=lambda one: one.edition))
     moment = at.astimezone(UTC)
-    return Standing(
+    return DocumentStanding(
         document=document,
         in_force=edition_in_force(ordered, at),
         upcoming=tuple(one for one in ordered if one.effective_at.astimezone(UTC) > moment),

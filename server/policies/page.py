@@ -16,7 +16,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 from server.accounts.model import Locale
-from server.policies.model import Controller, Edition, Shown, Standing
+from server.policies.model import Controller, DocumentStanding, Edition, Shown
 from server.policies.particulars import filled
 
 # No HTML and no images: a text can neither run nor fetch anything. Links to other than web and
@@ -92,7 +92,10 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
 
 
 def index(
-    company_id: UUID, controller: Controller, standings: Sequence[Standing], language: Locale
+    company_id: UUID,
+    controller: Controller,
+    standings: Sequence[DocumentStanding],
+    language: Locale,
 ) -> str:
     """Return the list of a company's documents."""
     words = WORDS[language]
@@ -111,7 +114,9 @@ def index(
     )
 
 
-def document(company_id: UUID, controller: Controller, standing: Standing, shown: Shown) -> str:
+def document(
+    company_id: UUID, controller: Controller, standing: DocumentStanding, shown: Shown
+) -> str:
     """Return one edition of a document with what a reader has to know of it."""
     language = shown.asked_language
     words = WORDS[language]
@@ -168,7 +173,7 @@ def _particulars(shown: Shown, words: Mapping[str, str]) -> str:
     return f"<dl>{listed}</dl><p>{words['prevails']}.</p>"
 
 
-def _told(standing: Standing, shown: Shown, words: Mapping[str, str]) -> Iterable[str]:
+def _told(standing: DocumentStanding, shown: Shown, words: Mapping[str, str]) -> Iterable[str]:
     edition, language = shown.edition, shown.asked_language
     told = [words["fell_back"]] if shown.fell_back else []
     current = standing.in_force
@@ -184,7 +189,7 @@ def _told(standing: Standing, shown: Shown, words: Mapping[str, str]) -> Iterabl
     return (f'<p class="told">{one}</p>' for one in told)
 
 
-def _editions(here: str, standing: Standing, chosen: Edition, language: Locale) -> str:
+def _editions(here: str, standing: DocumentStanding, chosen: Edition, language: Locale) -> str:
     words = WORDS[language]
     items = []
     for one in reversed(standing.editions):

@@ -10,7 +10,6 @@ from uuid import UUID
 from server.accounts import service as accounts
 from server.accounts.model import CompanyMissing, Locale
 from server.credentials.model import MemberState
-from server.gate import service as gate
 from server.gate.model import GateMissing
 from server.kit import db
 from server.kit.db import Connection, Pool
@@ -22,6 +21,7 @@ from server.notices.kinds import NoticeKind
 from server.policies import store
 from server.policies.difference import compared
 from server.policies.model import (
+    APPLIED_AFTER,
     PREVAILING,
     Acceptance,
     Acceptances,
@@ -30,13 +30,13 @@ from server.policies.model import (
     Difference,
     Document,
     DocumentMissing,
+    DocumentStanding,
     Draft,
     Edition,
     EditionMissing,
     EditionOutdated,
     EditionTaken,
     Shown,
-    Standing,
     Text,
     TextDiffers,
     edition_in_force,
@@ -82,7 +82,7 @@ async def edition(
     return await _shown(conn, company_id, _numbered(editions, number), language)
 
 
-async def standings(conn: Connection, company_id: UUID, at: datetime) -> list[Standing]:
+async def standings(conn: Connection, company_id: UUID, at: datetime) -> list[DocumentStanding]:
     """Return how each document of the company stands; without those never published."""
     found = [
         standing(document, await store.editions(conn, company_id, document), at)
@@ -93,7 +93,7 @@ async def standings(conn: Connection, company_id: UUID, at: datetime) -> list[St
 
 async def standing_of(
     conn: Connection, company_id: UUID, document: Document, at: datetime
-) -> Standing:
+) -> DocumentStanding:
     """Return how one document stands.
 
     Raises
@@ -182,8 +182,6 @@ async def publish(
 ) -> Edition:
     """Publish an edition and queue the notice of it to every member, at the same moment.
 
-    Of a device notice, every process looks its devices up again, and so knows from when to ask.
-
     Raises
     ------
     ChangeClassMisplaced, NoticeTooShort, EditionOrder, TextUnfit
@@ -195,8 +193,6 @@ async def publish(
     if not await store.insert_edition(conn, company_id, made):
         raise EditionTaken
     await _write_texts(conn, company_id, made, draft.texts)
-    if made.document is Document.DEVICE_NOTICE:
-        await gate.bump_all_credentials(conn, company_id)
     await _tell_everybody(conn, company_id, made, now=now)
     await _enter(conn, company_id, made, draft.texts, actor=actor, now=now)
     return made
@@ -275,8 +271,9 @@ async def acceptances(
 async def apply_editions(pool: Pool, company_id: UUID, now: datetime, supersede: Supersede) -> int:
     """Suspend what editions that came into force have added, and nothing else; return how many.
 
-    Each driver is a transaction of ``supersede``'s own. An edition counts as applied once it was
-    for all drivers, and is not applied again.
+    Each driver is a transaction of ``supersede``'s own. An edition counts as applied, and is not
+    applied again, once it was for all drivers a minute after it came into force: who then still
+    consented by the edition before it, for their clock said so, has done so by now.
     """
     applied = 0
     async with db.tenant(pool, company_id, readonly=True) as conn:
@@ -287,8 +284,9 @@ async def apply_editions(pool: Pool, company_id: UUID, now: datetime, supersede:
             if state is not MemberState.ERASING:
                 with suppress(GateMissing):  # erased since
                     await supersede(company_id, driver_id, due, now)
-        async with db.tenant(pool, company_id) as conn:
-            applied += await store.insert_applied(conn, company_id, due, now)
+        if now >= due.effective_at + APPLIED_AFTER:
+            async with db.tenant(pool, company_id) as conn:
+                applied += await store.insert_applied(conn, company_id, due, now)
     return applied
 
 

@@ -11,11 +11,11 @@ from server import settings
 from server.accounts.model import Locale
 from server.background import jobs_of
 from server.consent import service
-from server.consent.model import ConsentCell, ConsentItem, NoticeShown
+from server.consent.model import ConsentCell, ConsentItem, NoticeOutdated, NoticeShown
 from server.databases import Opened
 from server.gate import service as gate
 from server.kit import db
-from server.kit.db import Pool
+from server.kit.db import Connection, Pool
 from server.policies import service as policies
 from server.policies.model import NOTICE_PERIOD, AddedItem, ChangeClass, Document, Edition
 from tests.conftest import Databases
@@ -29,6 +29,7 @@ from tests.world import NOW, Driver, World
 PLAN_FACT: Final = ConsentItem.PLAN_FACT
 IN_FORCE: Final = NOW + NOTICE_PERIOD
 THEN: Final = IN_FORCE + MINUTE
+SECOND: Final = timedelta(seconds=1)
 
 
 async def published(
@@ -145,6 +146,65 @@ async def test_of_another_document_it_counts_when_the_consent_was_given(
     await apply(THEN + MINUTE)
 
     assert await state(world, driver) == after
+
+
+async def given_by_an_older_clock(world: World, apply: Apply) -> None:
+    """Give by the old notice what the new one suspended, with a clock of just before it."""
+    driver = await an_old_driver(world)
+    await published(world)
+    await apply(IN_FORCE + SECOND)
+    assert await state(world, driver) == "superseded"
+    await give(world, driver, PLAN_FACT, IN_FORCE - SECOND, notice=NOTICE)
+
+
+async def test_an_answer_is_judged_when_it_counts_and_not_by_an_older_clock(
+    world: World, apply: Apply
+) -> None:
+    with pytest.raises(NoticeOutdated):
+        await given_by_an_older_clock(world, apply)
+
+
+async def test_control_by_the_older_clock_it_would_escape_the_new_notice(
+    world: World, apply: Apply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def as_the_clock_says(
+        _conn: Connection, _company: object, _driver: object, now: datetime
+    ) -> datetime:
+        return now
+
+    monkeypatch.setattr(gate, "moment", as_the_clock_says)
+
+    await given_by_an_older_clock(world, apply)
+
+
+async def given_late_by_the_old_notice(world: World, apply: Apply) -> Driver:
+    """Let a driver give by the old notice, whose request waited while the job passed."""
+    driver = await new_driver(world, ConsentItem.LOCATION)  # type: ignore[arg-type]  # as a gate's
+    await published(world)
+    await apply(IN_FORCE + SECOND)
+    await give(world, driver, PLAN_FACT, IN_FORCE - SECOND, notice=NOTICE)
+    assert await state(world, driver) == "given"
+    for minutes in (1, 2):
+        await apply(IN_FORCE + minutes * MINUTE + SECOND)
+    return driver
+
+
+async def test_a_later_pass_suspends_what_was_given_late_by_the_old_notice(
+    world: World, apply: Apply
+) -> None:
+    driver = await given_late_by_the_old_notice(world, apply)
+
+    assert await state(world, driver) == "superseded"
+
+
+async def test_control_applied_at_once_the_late_one_would_hold_for_a_year(
+    world: World, apply: Apply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "APPLIED_AFTER", timedelta(0))
+
+    driver = await given_late_by_the_old_notice(world, apply)
+
+    assert await state(world, driver) == "given"
 
 
 async def test_only_the_purpose_that_was_added_is_compared(world: World, apply: Apply) -> None:

@@ -2,32 +2,49 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import pytest
 
-from server.consent import expiry, service
+from server.consent import expiry, service, store
 from server.consent.acts import Who
 from server.consent.model import (
     RENEWABLE_FOR,
     VALID_FOR,
+    ConsentAct,
     ConsentActor,
     ConsentItem,
     ConsentState,
 )
 from server.gate import service as gate
 from server.kit import db
+from server.kit.db import Pool
 from server.kit.wire import rfc3339
 from server.ledger.model import SYSTEM
 from server.notices import service as notices
 from server.notices.kinds import NoticeKind
-from tests.consent.acts import MINUTE, PLAN_FACT, act, adding, give, shift_ends, withdraw
+from tests.consent.acts import (
+    LOCATION,
+    MINUTE,
+    PLAN_FACT,
+    act,
+    adding,
+    decide,
+    give,
+    shift_ends,
+    withdraw,
+)
 from tests.consent.people import ALL, new_driver
 from tests.told import told
 from tests.world import CONSENTED, NOW, Driver, World
 
 DAY: Final = timedelta(days=1)
+HOUR: Final = timedelta(hours=1)
+SECOND: Final = timedelta(seconds=1)
 OVER: Final = CONSENTED + VALID_FOR
 BEFORE: Final = OVER - RENEWABLE_FOR
 THREE: Final = "location,dispatch_tracking,plan_fact"
@@ -39,8 +56,7 @@ async def tell(world: World, at: datetime) -> int:
 
 
 async def expire(world: World, at: datetime) -> list[Any]:
-    async with db.tenant(world.pool, world.company_id) as conn:
-        return list(await expiry.expire_due(conn, world.company_id, at))
+    return list(await expiry.expire_due(world.pool, world.company_id, at))
 
 
 async def said(world: World, driver: Driver, kind: NoticeKind) -> list[dict[str, Any]]:
@@ -101,6 +117,26 @@ async def test_what_was_renewed_or_withdrawn_is_not_told_of(world: World) -> Non
     assert found == [THREE, "dispatch_tracking"]
 
 
+async def test_ends_on_both_sides_of_the_daily_run_are_told_together_on_their_day(
+    world: World,
+) -> None:
+    driver = await new_driver(world, LOCATION)
+    await give(world, driver, PLAN_FACT, CONSENTED + 4 * HOUR)  # the same day, in Almaty
+
+    for days in range(31):
+        await tell(world, BEFORE + HOUR + days * DAY)
+
+    both = {"items": "location,plan_fact", "until": rfc3339(OVER)}
+    assert await said(world, driver, NoticeKind.CONSENT_EXPIRING) == [both] * 2
+
+
+async def test_a_day_is_not_told_of_before_its_first_end_is_near(world: World) -> None:
+    driver = await new_driver(world, LOCATION)
+
+    assert await tell(world, BEFORE - SECOND) == 0
+    assert await said(world, driver, NoticeKind.CONSENT_EXPIRING) == []
+
+
 async def test_who_cannot_give_is_told_once_they_can(world: World) -> None:
     driver = await new_driver(world, *ALL)
     ids = (world.company_id, driver.member_id)
@@ -128,6 +164,25 @@ async def test_its_end_is_told_once_and_is_no_withdrawal(world: World) -> None:
     assert await shift_ends(world, driver) == [(OVER, "consent_ended")]
     event = (await record(world, driver, "expired"))["event"]
     assert (event["event_state"], event["entity_role"]) == ("expired", "system")
+
+
+@pytest.mark.parametrize("answer", [ConsentAct.GIVE, ConsentAct.DECLINE])
+async def test_its_end_is_told_also_where_an_answer_came_before_the_job(
+    world: World, answer: ConsentAct
+) -> None:
+    driver = await new_driver(world, *ALL)
+    await act(world, driver, "start", OVER - MINUTE)
+    late = OVER + 20 * SECOND
+
+    await decide(world, driver, LOCATION, answer, late)
+
+    assert await told(world, driver.member_id) == [("consent_ended", {"items": "location"})]
+    assert await shift_ends(world, driver) == [(late, "consent_ended")]
+    await expire(world, OVER + MINUTE)  # of what was answered it is not told again
+    assert await said(world, driver, NoticeKind.CONSENT_ENDED) == [
+        {"items": "location"},
+        {"items": "dispatch_tracking,plan_fact"},
+    ]
 
 
 async def test_the_record_says_that_it_held_until_it_ran_out_however_late_the_job_comes(
@@ -192,6 +247,51 @@ async def test_a_question_does_not_say_that_a_text_was_shown(world: World) -> No
     said = json.loads(asked.record or "")["pii_processing"]
     assert said["privacy_notice"] == {"document": "driver_notice"}
     assert "language" not in said
+
+
+@asynccontextmanager
+async def held(world: World, driver: Driver) -> AsyncIterator[None]:
+    """Hold a driver's gate, as an act of theirs that takes its time."""
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await gate.lock(conn, world.company_id, driver.member_id)
+        yield
+
+
+async def ended_while_one_is_held(world: World) -> tuple[int, bool]:
+    """Let the job meet a gate that is held; return how many ended, and if another gate is free."""
+    first, last = sorted(
+        [await new_driver(world, PLAN_FACT) for _ in range(2)], key=lambda one: one.member_id
+    )
+    count = "SELECT count(DISTINCT driver_id) FROM consent_record WHERE state = 'expired'"
+    async with held(world, last):
+        waiting = asyncio.create_task(expire(world, OVER))
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+        ended = await world.owner.fetchval(count + " AND driver_id = $1", first.member_id)
+        free = await world.owner.fetch(
+            "SELECT FROM gate WHERE driver_id = $1 FOR UPDATE SKIP LOCKED", first.member_id
+        )
+    assert {first.member_id, last.member_id} <= set(await waiting)
+    return ended, len(free) == 1
+
+
+async def test_the_end_of_many_consents_holds_one_driver_at_a_time(world: World) -> None:
+    assert await ended_while_one_is_held(world) == (1, True)
+
+
+async def test_control_in_one_transaction_it_would_hold_them_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_once(pool: Pool, company_id: UUID, now: datetime) -> list[UUID]:
+        async with db.tenant(pool, company_id) as conn:
+            due = sorted({driver_id for driver_id, _ in await store.run_out(conn, company_id, now)})
+            for driver_id in due:
+                await expiry.expire(conn, company_id, driver_id, now=now)
+        return due
+
+    monkeypatch.setattr(expiry, "expire_due", at_once)
+
+    assert await ended_while_one_is_held(world) == (0, False)
 
 
 async def head_is_free_while_news_go_out(world: World) -> bool:

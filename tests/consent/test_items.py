@@ -198,8 +198,7 @@ async def test_a_dispute_voids_everything_that_was_given_and_ends_the_shift(worl
 
 
 async def expire_due(world: World, now: datetime) -> list[Any]:
-    async with db.tenant(world.pool, world.company_id) as conn:
-        return list(await expiry.expire_due(conn, world.company_id, now))
+    return list(await expiry.expire_due(world.pool, world.company_id, now))
 
 
 async def test_a_consent_runs_out_by_itself(world: World) -> None:

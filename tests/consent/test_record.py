@@ -116,8 +116,7 @@ async def every_state(world: World) -> dict[str, Consent]:
     found.append(await withdraw(world, driver, ConsentItem.LOCATION))
     again = await give(world, driver, ConsentItem.LOCATION)
     assert again.valid_until is not None
-    async with db.tenant(world.pool, company_id) as conn:
-        await expiry.expire_due(conn, company_id, again.valid_until)
+    await expiry.expire_due(world.pool, company_id, again.valid_until)
     await give(world, driver, ConsentItem.LOCATION)
     async with gate.stopping(world.pool, company_id, driver_id, now=NOW) as conn:
         await service.invalidate(conn, company_id, driver_id, now=NOW)

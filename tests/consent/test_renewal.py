@@ -185,8 +185,7 @@ async def test_a_shift_goes_on_and_a_window_lasts_as_long_as_the_renewed_consent
     )
     assert [tuple(row) for row in rows] == [(None, OVER - SECOND + VALID_FOR)]
     assert await shift_ends(world, driver) == [(None, None)]
-    async with db.tenant(world.pool, world.company_id) as conn:
-        assert driver.member_id not in await expiry.expire_due(conn, world.company_id, OVER)
+    assert driver.member_id not in await expiry.expire_due(world.pool, world.company_id, OVER)
 
 
 async def test_on_other_terms_it_begins_anew_also_near_its_end(world: World) -> None:
@@ -325,9 +324,8 @@ async def walk(world: World, seed: int) -> list[str]:
     for step in range(STEPS):
         at += random.choice((SECOND, 10 * SECOND, MINUTE, VALID_FOR - RENEWABLE_FOR / 2, VALID_FOR))
         item = random.choice((LOCATION, LOCATION, PLAN_FACT))
-        async with db.tenant(world.pool, world.company_id) as conn:
-            if random.random() < 0.5:
-                await expiry.expire_due(conn, world.company_id, at)
+        if random.random() < 0.5:
+            await expiry.expire_due(world.pool, world.company_id, at)
         taking = random.random() < 0.4
         try:
             await decide(

@@ -213,7 +213,7 @@ async def test_a_minor_s_agreement_alone_carries_nothing_of_their_location_on(
     # So they are asked anew as well, and the driver is told.
     refused = await client.post("/v1/me/consents", json=body("location"), headers=headers)
     assert (refused.status, (await refused.json())["code"]) == (409, "guardian-consent-needed")
-    assert ("guardian_consent_revoked", {"revoked_at": rfc3339(DUE)}) in await told(
+    assert ("guardian_consent_lapsed", {"ended_at": rfc3339(DUE)}) in await told(
         world, young.member_id
     )
     act = "SELECT actor_kind FROM ledger_entry WHERE act = 'guardian_consent_revoked'"

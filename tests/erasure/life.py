@@ -17,7 +17,7 @@ from server.devices.model import Permission
 from server.gate import service as gate
 from server.gate import store as gate_store
 from server.guardians import service as guardians
-from server.guardians.model import Agreed, Agreement, Relation
+from server.guardians.model import Agreed, GuardianAgreement, Relation
 from server.kit import db
 from server.kit.ids import uuid7
 from server.ledger.model import Actor, ActorKind
@@ -80,7 +80,7 @@ async def entrust(world: World, driver_id: UUID) -> tuple[SealedText, SealedText
     key, boss = (world.company_id, driver_id), await main_user(world)
     by = Actor(kind=ActorKind.MAIN_USER, member_id=boss)
     year = await guardians.seal_birth_year(world.vault, *key, NOW.year - 18, now=NOW)
-    agreement = Agreement(
+    agreement = GuardianAgreement(
         guardian_name=GUARDIAN,
         relation=Relation.PARENT,
         how=Agreed.IN_WRITING,

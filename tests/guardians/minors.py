@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from server.attestations import minors
 from server.gate import service as gate
 from server.guardians import service as guardians
-from server.guardians.model import Agreed, Agreement, Relation
+from server.guardians.model import Agreed, GuardianAgreement, Relation
 from server.kit import db
 from server.kit.wire import rfc3339
 from server.ledger.model import Actor, ActorKind
@@ -62,7 +62,7 @@ async def agree(world: World, driver_id: UUID) -> UUID:
     """Record that the guardian agreed; return the record's id."""
     actor, by = await a_main_user(world)
     key = (world.company_id, driver_id)
-    agreement = Agreement(
+    agreement = GuardianAgreement(
         guardian_name=GUARDIAN_NAME,
         relation=Relation.PARENT,
         how=Agreed.IN_WRITING,

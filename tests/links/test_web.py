@@ -274,6 +274,25 @@ async def test_asking_too_often_is_429(client: ClientSession, world: World) -> N
     assert 1 <= refused[0]["retry_after_s"] <= 60
 
 
+async def test_no_answer_of_a_link_lets_a_browser_pass_its_address_on(
+    client: ClientSession, world: World
+) -> None:
+    link = await delivery(client, world)
+    unknown, _ = tokens.mint(service.TOKEN_KIND, world.company_id)
+    found = {}
+
+    async def look(token: str) -> None:
+        async with client.get(f"/v1/track/{token}") as answer:
+            found[answer.status] = answer.headers.get("Referrer-Policy")
+
+    await look(link.url_token)
+    await link.act(f"/v1/links/{link.link_id}/revoke", link.staff)
+    for token in (unknown, "x" * 1000, *[link.url_token] * 30):
+        await look(token)
+
+    assert found == dict.fromkeys((200, 404, 410, 429), "no-referrer")
+
+
 async def test_making_and_revoking_stand_in_the_ledger(client: ClientSession, world: World) -> None:
     link: Delivery = await delivery(client, world)
     for _ in range(2):

@@ -37,6 +37,7 @@ QUEUED_BY: Final[dict[NoticeKind, str]] = {
     NoticeKind.BIRTH_YEAR_DISPUTED: "guardians/service.py",
     NoticeKind.GUARDIAN_CONSENT_RECORDED: "guardians/service.py",
     NoticeKind.GUARDIAN_CONSENT_REVOKED: "guardians/service.py",
+    NoticeKind.GUARDIAN_CONSENT_LAPSED: "guardians/service.py",
     NoticeKind.ERASURE_REQUESTED: "erasure/service.py",
     NoticeKind.ERASURE_DECIDED: "erasure/service.py",
     NoticeKind.BULK_READ: "rights/service.py",

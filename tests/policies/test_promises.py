@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from aiohttp import ClientSession
 
@@ -19,7 +20,9 @@ from server.kit.db import Pool
 from server.policies import service
 from server.policies.model import Document
 from server.policies.particulars import HOME_COUNTRY
+from server.vault.service import Vault
 from tests.conftest import Databases
+from tests.consent.acts import read_gate, withdraw
 from tests.http import Clock
 from tests.policies.acts import current
 from tests.policies.promises import GRACE, Program, faults, iso, tables, terms
@@ -125,6 +128,40 @@ def test_a_time_of_which_the_program_knows_nothing_is_found_anywhere(
     changed = {**texts, document: MORE[language] + texts[document]}
 
     assert len(faults(changed, language, PROGRAM)) == len({"P60D", "P91D"})
+
+
+NEEDED = {
+    Locale.RU: "всё, для чего это согласие требовалось",
+    Locale.KK: "осы келісім қажет болғанның бәрі",
+    Locale.EN: "whatever this consent was needed for",
+}
+
+
+@languages
+def test_of_what_ends_with_a_consent_no_more_is_promised_than_what_needed_it(
+    language: Locale,
+) -> None:
+    """Where it is told how to withdraw, and where the term is: elsewhere recording may go on."""
+    text = texts_in(language)[Document.DRIVER_NOTICE]
+    withdrawing = text.partition("\n## 5")[2].partition("\n## 6")[0]
+    term = next(row for row in tables(text)[1] if "365" in row[1])
+
+    assert NEEDED[language] in withdrawing
+    assert NEEDED[language] in term[1]
+
+
+async def test_one_purpose_that_is_withdrawn_leaves_recording_for_another(
+    vault: Vault, app_pool: Pool, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """What the notice says of the map and of plan and fact, and of location."""
+    company = await World.make(vault=vault, pool=app_pool, owner=owner)
+
+    await withdraw(company, company.driver, "dispatch_tracking")
+    without_map = await read_gate(company, company.driver)
+    await withdraw(company, company.driver, "location")
+    without_location = await read_gate(company, company.driver)
+
+    assert (without_map.is_open, without_location.is_open) == (True, False)
 
 
 async def test_what_is_promised_to_go_by_itself_has_a_job_that_removes_it(

@@ -30,6 +30,7 @@ from tests.world import CONSENTED, NOW, World, add_member, begin_erasing
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
 
 
 async def in_force(
@@ -198,10 +199,10 @@ async def test_what_an_edition_adds_is_suspended_for_every_driver_once_it_is_in_
     )
     assert (early, suspended.calls) == (0, [])
     applied = await service.apply_editions(
-        shipped.pool, shipped.company_id, made.effective_at, suspended
+        shipped.pool, shipped.company_id, made.effective_at + MINUTE, suspended
     )
     again = await service.apply_editions(
-        shipped.pool, shipped.company_id, made.effective_at + MINUTE, suspended
+        shipped.pool, shipped.company_id, made.effective_at + 2 * MINUTE, suspended
     )
 
     drivers = sorted((shipped.driver.member_id, second))
@@ -232,13 +233,31 @@ async def test_an_edition_that_could_not_be_applied_to_all_is_tried_again(
     async def fail(*_: object) -> None:
         raise ConnectionError
 
+    ids, late = (shipped.pool, shipped.company_id), made.effective_at + MINUTE
     with pytest.raises(ConnectionError):
-        await service.apply_editions(shipped.pool, shipped.company_id, made.effective_at, fail)
+        await service.apply_editions(*ids, late, fail)
 
     async def gone(*_: object) -> None:
         raise GateMissing
 
-    assert await service.apply_editions(shipped.pool, shipped.company_id, made.effective_at, gone)
+    assert await service.apply_editions(*ids, late, gone)
+
+
+async def test_an_edition_is_applied_until_a_minute_after_it_came_into_force(
+    shipped: World,
+) -> None:
+    made = await publish(shipped, ChangeClass.ADDS_PURPOSE, purpose=AddedItem.PLAN_FACT)
+    suspended = Suspended()
+
+    applied = [
+        await service.apply_editions(
+            shipped.pool, shipped.company_id, made.effective_at + seconds * SECOND, suspended
+        )
+        for seconds in (0, 59, 60, 61)
+    ]
+
+    assert applied == [0, 0, 1, 0]
+    assert len(suspended.calls) == 3  # of the one driver
 
 
 async def accept(world: World, shown: Shown, now: datetime = NOW) -> None:
