@@ -14,7 +14,8 @@ from server.kit.ids import uuid7
 OWNER = "jolda_upgrade_owner"
 ROLES = (db.ROLE_APP, db.ROLE_COMMITTER, db.ROLE_JOBS)
 AT = datetime(2026, 9, 1, 8, tzinfo=UTC)
-COMPANY, ON_SCREEN, OFF_SCREEN = uuid7(), uuid7(), uuid7()
+ACTED = AT + timedelta(hours=1)
+COMPANY, ON_SCREEN, OFF_SCREEN, RAN_OUT = uuid7(), uuid7(), uuid7(), uuid7()
 
 
 @pytest.fixture
@@ -50,17 +51,23 @@ async def upgrade(dsn: str, revision: str) -> None:
 
 
 async def add_gate(
-    conn: "asyncpg.Connection[asyncpg.Record]", driver_id: UUID, *, window: bool
+    conn: "asyncpg.Connection[asyncpg.Record]",
+    driver_id: UUID,
+    *,
+    window: bool,
+    dispatch_until: datetime | None = None,
 ) -> None:
     await conn.execute(
         """
         INSERT INTO gate (company_id, driver_id, account_active, location_since, dispatch_since,
-                          epoch, rev)
-        VALUES ($1, $2, true, $3, $3, 7, 5)
+                          dispatch_until, acted_at, epoch, rev)
+        VALUES ($1, $2, true, $3, $3, $4, $5, 7, 5)
         """,
         COMPANY,
         driver_id,
         AT,
+        dispatch_until,
+        ACTED,
     )
     if window:
         await conn.execute(
@@ -83,6 +90,7 @@ async def test_screens_count_on_from_where_they_were(older: tuple[str, str]) -> 
     try:
         await add_gate(conn, ON_SCREEN, window=True)
         await add_gate(conn, OFF_SCREEN, window=False)
+        await add_gate(conn, RAN_OUT, window=True, dispatch_until=ACTED)
 
         await upgrade(as_owner, "head")
 
@@ -95,5 +103,6 @@ async def test_screens_count_on_from_where_they_were(older: tuple[str, str]) -> 
     assert {row[0]: tuple(row)[1:] for row in rows} == {
         ON_SCREEN: (True, 12),
         OFF_SCREEN: (False, 12),
+        RAN_OUT: (False, 12),
     }
     assert forced == []

@@ -339,7 +339,8 @@ def _gate(row: Record) -> Gate:
 async def screen_epochs(conn: Connection, company_id: UUID, at: datetime) -> dict[UUID, int]:
     """Return by driver how often it had begun or ended by ``at`` that screens may show them.
 
-    What ended by itself counts at once: the act that writes it down later then changes nothing.
+    What ended by itself since the gate was acted on last counts at once; the next act counts it
+    in the row instead, which then changes nothing here.
     """
     rows = await conn.fetch(
         """
