@@ -127,8 +127,10 @@ async def _apply_editions(pool: db.Pool, company_id: UUID, now: datetime) -> Non
     """Suspend what a new edition asks for beyond what was agreed to, driver by driver."""
 
     async def supersede(company_id: UUID, driver_id: UUID, edition: Edition, now: datetime) -> None:
-        if edition.adds_purpose is None:
-            return
+        # To stop a driver's uploads for a moment is for those who have something to lose by it.
+        async with db.tenant(pool, company_id, readonly=True) as conn:
+            if not await consent.is_outdated_by(conn, company_id, driver_id, edition):
+                return
         async with gate.stopping(pool, company_id, driver_id, now=now) as conn:
             await consent.supersede(conn, company_id, driver_id, edition, now=now)
 

@@ -92,7 +92,8 @@ async def _leave_as_it_is(_conn: Connection) -> None:
     """Ask nothing of a connection that comes back: a round trip less for every transaction.
 
     asyncpg rolls back what is still open. All else of ours ends with its transaction (SET LOCAL,
-    locks of a transaction); tests/test_architecture.py refuses what would not.
+    locks of a transaction), but for a listener, which takes itself away again;
+    tests/test_architecture.py refuses what would not.
     """
 
 

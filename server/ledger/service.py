@@ -262,8 +262,8 @@ async def _sign_left_out(
 ) -> None:
     """Sign thousandth entries before the last checkpoint that have none, the last of them first.
 
-    Each only if it leads to the checkpoint after it: so nothing is signed that was not signed by
-    that already, and a history that was written anew gets no signatures.
+    Each only if it leads to the checkpoint after it: nothing is signed that was not signed by
+    that already. While later checkpoints stand, a history written anew gets no signature.
     """
     missing = await store.unsigned(
         conn, company_id, step=CHECKPOINT_ENTRIES_MAX, before=last.index, limit=LEFT_OUT_A_RUN
@@ -271,7 +271,7 @@ async def _sign_left_out(
     for index in missing:
         shown = await place_of(conn, company_id, index)
         if shown is None or not shown.holds(vault.public_keys()):
-            return
+            continue
         await store.insert_checkpoint(conn, _signed(vault, company_id, shown.place, now))
 
 
