@@ -5,31 +5,29 @@ whatever window is open and whether or not the job came. So none of this has to 
 """
 
 from collections import defaultdict
-from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import structlog
+
 from server.accounts import service as accounts
 from server.consent import store
 from server.consent.acts import Who, cells_of, take
-from server.consent.model import (
-    RENEWABLE_FOR,
-    Cells,
-    ConsentAct,
-    ConsentActor,
-    ConsentItem,
-)
+from server.consent.model import Cells, ConsentAct, ConsentActor, ConsentItem
 from server.gate import service as gate
 from server.gate.model import GateMissing
 from server.kit import db
 from server.kit.db import Connection, Pool
+from server.kit.problem import where
 from server.kit.wire import rfc3339
 from server.notices import service as notices
 from server.notices.kinds import NoticeKind
 
-TOLD_BEFORE: Final = (timedelta(days=3), RENEWABLE_FOR)
+log = structlog.get_logger(__name__)
+
+TOLD_BEFORE: Final = (timedelta(days=3), timedelta(days=30))
 """How long before its end a consent is told of, each time once; the shortest first."""
 _SYSTEM: Final = Who(actor=ConsentActor.SYSTEM)
 
@@ -54,17 +52,13 @@ async def expire_due(pool: Pool, company_id: UUID, now: datetime) -> list[UUID]:
     """Write down every consent that ran out, and tell whose they were; return those. Each minute.
 
     With a driver's last one the shift ends. Each driver is a transaction of their own: whoever
-    waits for a gate or for the ledger waits for one of them, however many gave on the same day.
+    waits for a gate or for the ledger waits for one of them, however many gave on the same day. One
+    who fails does not hold up the others; the next run tries again.
     """
     async with db.tenant(pool, company_id, readonly=True) as conn:
         due = await store.run_out(conn, company_id, now)
-    expired = []
-    for driver_id in dict.fromkeys(driver_id for driver_id, _ in due):
-        with suppress(GateMissing):  # erased since
-            async with db.tenant(pool, company_id) as conn:
-                if await expire(conn, company_id, driver_id, now=now):
-                    expired.append(driver_id)
-    return expired
+    drivers = dict.fromkeys(driver_id for driver_id, _ in due)
+    return [one for one in drivers if await _expire_alone(pool, company_id, one, now)]
 
 
 async def tell_expiring(conn: Connection, company_id: UUID, now: datetime) -> int:
@@ -113,6 +107,18 @@ async def expire(conn: Connection, company_id: UUID, driver_id: UUID, *, now: da
     if over:
         await _end(conn, company_id, driver_id, over, now=now)
     return bool(over)
+
+
+async def _expire_alone(pool: Pool, company_id: UUID, driver_id: UUID, now: datetime) -> bool:
+    """End what ran out of one driver's consents; tell whether that was done now."""
+    try:
+        async with db.tenant(pool, company_id) as conn:
+            return await expire(conn, company_id, driver_id, now=now)
+    except GateMissing:  # erased since
+        return False
+    except Exception as error:  # noqa: BLE001 - one that fails must not hold up the others
+        log.warning("consent_end_unfinished", company=str(company_id), **where(error))
+        return False
 
 
 async def _end(

@@ -15,8 +15,12 @@ from server.policies.model import Document, Edition
 
 VALID_FOR: Final = timedelta(days=365)
 """How long a consent holds before it has to be given anew."""
-RENEWABLE_FOR: Final = timedelta(days=30)
-"""How long before its end a consent can be given again, so that it goes on."""
+RENEWABLE_FOR: Final = timedelta(days=31)
+"""How long before its end a consent can be given again, so that it goes on.
+
+A day longer than the first notice of it comes before: that names whatever ends on one day, and asks
+for nothing that would still be refused.
+"""
 
 
 class ConsentItem(StrEnum):

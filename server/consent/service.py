@@ -113,10 +113,11 @@ async def answer(
     now = await gate.moment(conn, company_id, driver_id, now)
     cells = await settled_cells(conn, company_id, driver_id, answered.item, now=now)
     await refuse_outdated(conn, company_id, answered.notice, now)
+    # Before the guardian, whose word is to this company; another may take over in between.
+    company = await company_of(conn, company_id)
     guardian_id = None
     if answered.gives_use_of_location:
         guardian_id = await guardians.refuse_minor_alone(conn, company_id, driver_id, age, now=now)
-    company = await company_of(conn, company_id)
     states, held = outcome(cells[answered.item], answered, company, now)
     change = Change(
         driver_id=driver_id,
@@ -179,6 +180,16 @@ async def request(
     return await enact(conn, company_id, cells, change, now=now)
 
 
+async def is_outdated_by(
+    conn: Connection, company_id: UUID, driver_id: UUID, edition: Edition
+) -> bool:
+    """Tell whether the driver agreed, before the edition, to what it adds. Locks nothing."""
+    if edition.adds_purpose is None:
+        return False
+    item = ConsentItem(edition.adds_purpose.value)
+    return (await cells_of(conn, company_id, driver_id))[item].is_given_before(edition)
+
+
 async def supersede(
     conn: Connection, company_id: UUID, driver_id: UUID, edition: Edition, *, now: datetime
 ) -> Consent | None:
@@ -195,9 +206,9 @@ async def supersede(
     if edition.adds_purpose is None:
         return None
     await gate.lock(conn, company_id, driver_id)
-    item = ConsentItem(edition.adds_purpose.value)
-    if not (await cells_of(conn, company_id, driver_id))[item].is_given_before(edition):
+    if not await is_outdated_by(conn, company_id, driver_id, edition):
         return None
+    item = ConsentItem(edition.adds_purpose.value)
     await _tell_asked(conn, company_id, driver_id, item, by=edition, now=now)
     who = Who(actor=ConsentActor.SYSTEM)
     return await take(conn, company_id, driver_id, item, ConsentAct.SUPERSEDE, who, now=now)

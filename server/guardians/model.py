@@ -123,6 +123,13 @@ class GuardianConsent:
     document_sealed: bytes | None = field(repr=False)
     recorded_by: UUID
     recorded_at: datetime
+    controller_since: datetime | None
+    """When another company last took over; None: never."""
+
+    @property
+    def is_to_company_before(self) -> bool:
+        """Whether another company took over since: nothing new can rest on this record."""
+        return self.controller_since is not None and self.recorded_at < self.controller_since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,11 +163,8 @@ class AgeStanding:
     birth_year: StatedYear | None
     may_be_minor: bool
     guardian_consent: Guardian | None
-
-    @property
-    def guardian_needed(self) -> bool:
-        """Whether the driver cannot consent to their location because a guardian did not agree."""
-        return self.may_be_minor and self.guardian_consent is None
+    guardian_needed: bool
+    """Whether the driver cannot consent to their location because a guardian did not agree."""
 
 
 class BirthYearImplausible(Invalid):

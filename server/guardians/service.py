@@ -86,19 +86,20 @@ async def refuse_minor_alone(
     """Return the guardian's record that the driver's consent rests on; None where none is needed.
 
     Inside the transaction that gives, after ``gate.lock``: a guardian's record ends and a year
-    changes under the same lock, so neither happens between this and the commit.
+    changes under the same lock, so neither happens between this and the commit. After the company
+    was read that the consent will name: another may take over at any moment, without that lock.
 
     Raises
     ------
     GuardianConsentNeeded
-        The driver may be a minor, and no guardian's consent is in force.
+        The driver may be a minor, and no guardian's consent to the company of now is in force.
     AgeStatedMeanwhile
         ``known`` is not what is stated now.
     """
     if not await _may_be_minor(conn, company_id, driver_id, known, now):
         return None
     guardian = await store.guardian_consent(conn, company_id, driver_id)
-    if guardian is None:
+    if guardian is None or guardian.is_to_company_before:
         raise GuardianConsentNeeded
     return guardian.guardian_id
 
@@ -170,7 +171,8 @@ async def state_birth_year(
     )
     if not await _may_be_minor(conn, company_id, driver_id, new.age, now):
         return False
-    return await store.guardian_consent(conn, company_id, driver_id) is None
+    guardian = await store.guardian_consent(conn, company_id, driver_id)
+    return guardian is None or guardian.is_to_company_before
 
 
 async def dispute_birth_year(

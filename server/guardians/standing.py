@@ -27,6 +27,7 @@ async def standing(
     known = UNSTATED if stated is None else await service.opened(vault, company_id, stated)
     by = {one for one in (stated and stated.stated_by, guardian and guardian.recorded_by) if one}
     names = await accounts.names(conn, vault, company_id, by)
+    may_be_minor = known.may_be_minor(now, await service.time_zone(conn, company_id))
     return AgeStanding(
         birth_year=None
         if stated is None
@@ -36,10 +37,11 @@ async def standing(
             stated_at=stated.stated_at,
             disputed_at=stated.disputed_at,
         ),
-        may_be_minor=known.may_be_minor(now, await service.time_zone(conn, company_id)),
+        may_be_minor=may_be_minor,
         guardian_consent=None
         if guardian is None
         else await _readable(vault, company_id, guardian, names.get(guardian.recorded_by, "")),
+        guardian_needed=may_be_minor and (guardian is None or guardian.is_to_company_before),
     )
 
 

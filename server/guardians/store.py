@@ -106,11 +106,16 @@ async def insert_guardian_consent(
 async def guardian_consent(
     conn: Connection, company_id: UUID, driver_id: UUID
 ) -> GuardianConsent | None:
-    """Return the one in force."""
+    """Return the one in force.
+
+    The row of a driver ends only when they are moved; the company changed for all of them at once.
+    """
     row = await conn.fetchrow(
         """
         SELECT guardian_id, driver_id, name_sealed, relation, how, told_at, document_sealed,
-               recorded_by, recorded_at
+               recorded_by, recorded_at,
+               (SELECT max(applied_at) FROM controller_change WHERE company_id = $1)
+                   AS controller_since
           FROM guardian_consent
          WHERE company_id = $1 AND driver_id = $2 AND revoked_at IS NULL
         """,

@@ -109,6 +109,17 @@ async def test_control_without_the_comparison_it_is_suspended(
     assert await state(world, agreed) == "superseded"
 
 
+async def test_who_has_nothing_to_lose_is_not_stopped_for_it(world: World, apply: Apply) -> None:
+    agreed = await agreed_just_before_the_job(world)
+    silent = await an_old_driver(world)
+
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await gate.lock(conn, world.company_id, agreed.member_id)
+        await apply(THEN + MINUTE)  # which would wait for this lock
+
+    assert await state(world, silent) == "superseded"
+
+
 async def test_who_agrees_anew_while_a_job_is_done_again_stays(world: World, apply: Apply) -> None:
     driver = await an_old_driver(world)
     edition = await published(world)

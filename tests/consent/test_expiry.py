@@ -13,7 +13,6 @@ import pytest
 from server.consent import expiry, service, store
 from server.consent.acts import Who
 from server.consent.model import (
-    RENEWABLE_FOR,
     VALID_FOR,
     ConsentAct,
     ConsentActor,
@@ -46,7 +45,7 @@ DAY: Final = timedelta(days=1)
 HOUR: Final = timedelta(hours=1)
 SECOND: Final = timedelta(seconds=1)
 OVER: Final = CONSENTED + VALID_FOR
-BEFORE: Final = OVER - RENEWABLE_FOR
+BEFORE: Final = OVER - max(expiry.TOLD_BEFORE)
 THREE: Final = "location,dispatch_tracking,plan_fact"
 
 
@@ -128,6 +127,18 @@ async def test_ends_on_both_sides_of_the_daily_run_are_told_together_on_their_da
 
     both = {"items": "location,plan_fact", "until": rfc3339(OVER)}
     assert await said(world, driver, NoticeKind.CONSENT_EXPIRING) == [both] * 2
+
+
+async def test_whatever_a_notice_asks_for_can_be_given_when_it_comes(world: World) -> None:
+    driver = await new_driver(world, LOCATION)
+    await give(world, driver, PLAN_FACT, CONSENTED + 4 * HOUR)  # the same day, in Almaty
+
+    await tell(world, BEFORE)
+
+    (asked,) = await said(world, driver, NoticeKind.CONSENT_EXPIRING)
+    assert asked["items"] == "location,plan_fact"
+    for item in asked["items"].split(","):
+        assert (await give(world, driver, item, BEFORE)).valid_until == BEFORE + VALID_FOR
 
 
 async def test_a_day_is_not_told_of_before_its_first_end_is_near(world: World) -> None:
@@ -247,6 +258,36 @@ async def test_a_question_does_not_say_that_a_text_was_shown(world: World) -> No
     said = json.loads(asked.record or "")["pii_processing"]
     assert said["privacy_notice"] == {"document": "driver_notice"}
     assert "language" not in said
+
+
+@pytest.fixture
+async def poisoned(world: World) -> AsyncIterator[Driver]:
+    """A driver of whom nothing more can be recorded, whom the job comes to first."""
+    two = [await new_driver(world, PLAN_FACT) for _ in range(2)]
+    first = min(two, key=lambda one: one.member_id)
+    await world.owner.execute(
+        "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN IF NEW.driver_id = '{first.member_id}' THEN RAISE 'poisoned'; END IF;"
+        " RETURN NEW; END $$;"
+        " CREATE TRIGGER poison BEFORE INSERT ON consent_record"
+        " FOR EACH ROW EXECUTE FUNCTION poison()"
+    )
+    yield first
+    await world.owner.execute("DROP FUNCTION poison CASCADE")
+
+
+async def test_one_whose_end_cannot_be_written_down_does_not_hold_up_the_others(
+    world: World, poisoned: Driver, capfd: pytest.CaptureFixture[str]
+) -> None:
+    due = await world.owner.fetch("SELECT DISTINCT driver_id FROM consent_record")
+
+    ended = await expire(world, OVER)
+
+    assert {row["driver_id"] for row in due} - set(ended) == {poisoned.member_id}
+    assert await said(world, poisoned, NoticeKind.CONSENT_ENDED) == []
+    printed = "".join(capfd.readouterr())
+    assert "consent_end_unfinished" in printed
+    assert "poisoned" not in printed
 
 
 @asynccontextmanager

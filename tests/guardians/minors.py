@@ -58,7 +58,7 @@ async def state(world: World, driver_id: UUID, year: int) -> tuple[str, ...]:
         return await minors.state_birth_year(conn, *key, new, by=actor, by_member=by, now=NOW)
 
 
-async def agree(world: World, driver_id: UUID) -> UUID:
+async def agree(world: World, driver_id: UUID, now: datetime = NOW) -> UUID:
     """Record that the guardian agreed; return the record's id."""
     actor, by = await a_main_user(world)
     key = (world.company_id, driver_id)
@@ -69,10 +69,10 @@ async def agree(world: World, driver_id: UUID) -> UUID:
         told_at=CONSENTED,
         document_reference=DOCUMENT,
     )
-    new = await guardians.seal_agreement(world.vault, *key, agreement, now=NOW)
+    new = await guardians.seal_agreement(world.vault, *key, agreement, now=now)
     async with db.tenant(world.pool, world.company_id) as conn:
-        known = await guardians.age_to_record(conn, world.vault, *key, now=NOW)
-        await guardians.record(conn, *key, new, known, by=actor, by_member=by, now=NOW)
+        known = await guardians.age_to_record(conn, world.vault, *key, now=now)
+        await guardians.record(conn, *key, new, known, by=actor, by_member=by, now=now)
     return new.guardian_id
 
 
