@@ -56,8 +56,8 @@ async def expire_due(pool: Pool, company_id: UUID, now: datetime) -> list[UUID]:
     who fails does not hold up the others; the next run tries again.
     """
     async with db.tenant(pool, company_id, readonly=True) as conn:
-        due = await store.run_out(conn, company_id, now)
-    drivers = dict.fromkeys(driver_id for driver_id, _ in due)
+        due = await store.ending(conn, company_id, None, now)
+    drivers = dict.fromkeys(driver_id for driver_id, _, _ in due)
     return [one for one in drivers if await _expire_alone(pool, company_id, one, now)]
 
 
@@ -72,7 +72,7 @@ async def tell_expiring(conn: Connection, company_id: UUID, now: datetime) -> in
     last_day = (now + max(TOLD_BEFORE)).astimezone(zone).date()
     # Whole days: a day's later ends are told with its first, for that day is not told of again.
     until = datetime.combine(last_day + timedelta(days=1), time(), zone)
-    ending = await store.running_out(conn, company_id, now, until)
+    ending = await store.ending(conn, company_id, now, until)
     if not ending:
         return 0
     active = {one.driver_id for one in await gate.read_all(conn, company_id) if one.account_active}

@@ -41,7 +41,7 @@ from server.consent.model import (
 from server.gate import service as gate
 from server.guardians import service as guardians
 from server.guardians.model import UNSTATED, Age
-from server.kit.cursors import cursor_of, place_of
+from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection
 from server.ledger import service as ledger
 from server.ledger.model import Act, Actor, ActorKind
@@ -339,11 +339,8 @@ async def history(
     """
     after = place_of(cursor)
     found = await store.history(conn, company_id, driver_id, after=after, limit=limit + 1)
-    more = len(found) > limit
-    return RecordPage(
-        items=tuple(found[:limit]),
-        next_cursor=cursor_of(found[limit - 1].record_id) if more else None,
-    )
+    page, next_cursor = page_of(found, limit, lambda one: cursor_of(one.record_id))
+    return RecordPage(items=tuple(page), next_cursor=next_cursor)
 
 
 async def record(conn: Connection, company_id: UUID, driver_id: UUID, record_id: UUID) -> Consent:

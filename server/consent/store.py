@@ -218,37 +218,19 @@ async def count_unbound(conn: Connection, company_id: UUID) -> int:
     return count
 
 
-async def run_out(
-    conn: Connection, company_id: UUID, at: datetime
-) -> list[tuple[UUID, ConsentItem]]:
-    """Return whose consents, still given, ran out by ``at``; in the order of the drivers."""
-    rows = await conn.fetch(
-        """
-        SELECT c.driver_id, c.item
-          FROM consent_record c
-         WHERE c.company_id = $1 AND c.state = 'given' AND c.valid_until <= $2
-           AND NOT EXISTS (SELECT FROM consent_record later
-                            WHERE later.company_id = c.company_id
-                              AND later.driver_id = c.driver_id
-                              AND later.item = c.item AND later.version > c.version)
-         ORDER BY c.driver_id, c.item
-        """,
-        company_id,
-        at,
-    )
-    return [(row["driver_id"], ConsentItem(row["item"])) for row in rows]
-
-
-async def running_out(
-    conn: Connection, company_id: UUID, after: datetime, until: datetime
+async def ending(
+    conn: Connection, company_id: UUID, after: datetime | None, until: datetime
 ) -> list[tuple[UUID, ConsentItem, datetime]]:
-    """Return whose consents, still given, run out in ``(after, until]``, and when."""
+    """Return whose consents, still given, end in ``(after, until]``, and when; by driver.
+
+    ``after`` None is since ever: also those whose end nobody has written down.
+    """
     rows = await conn.fetch(
         """
         SELECT c.driver_id, c.item, c.valid_until
           FROM consent_record c
          WHERE c.company_id = $1 AND c.state = 'given'
-           AND c.valid_until > $2 AND c.valid_until <= $3
+           AND c.valid_until <= $3 AND ($2::timestamptz IS NULL OR c.valid_until > $2)
            AND NOT EXISTS (SELECT FROM consent_record later
                             WHERE later.company_id = c.company_id
                               AND later.driver_id = c.driver_id

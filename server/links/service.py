@@ -13,8 +13,9 @@ from server.consent.model import ConsentItem
 from server.gate import service as gate
 from server.gate.model import Gate, GateMissing
 from server.kit import tokens
-from server.kit.cursors import cursor_of, place_of
+from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection
+from server.kit.errors import there
 from server.kit.ids import uuid7
 from server.ledger import service as ledger
 from server.ledger.model import Act, Actor, ActorKind
@@ -100,9 +101,7 @@ async def page(
     CursorInvalid
     """
     found = await store.page(conn, company_id, route_id, after=place_of(cursor), limit=limit + 1)
-    if len(found) <= limit:
-        return found, None
-    return found[:limit], cursor_of(found[limit - 1].link_id)
+    return page_of(found, limit, lambda one: cursor_of(one.link_id))
 
 
 async def get(conn: Connection, company_id: UUID, link_id: UUID) -> CustomerLink:
@@ -112,10 +111,7 @@ async def get(conn: Connection, company_id: UUID, link_id: UUID) -> CustomerLink
     ------
     LinkMissing
     """
-    found = await store.get(conn, company_id, link_id)
-    if found is None:
-        raise LinkMissing
-    return found
+    return there(await store.get(conn, company_id, link_id), LinkMissing)
 
 
 async def revoke(
@@ -145,9 +141,7 @@ async def of_token(
     ------
     LinkMissing, LinkEnded
     """
-    found = await store.of_token(conn, company_id, digest)
-    if found is None:
-        raise LinkMissing
+    found = there(await store.of_token(conn, company_id, digest), LinkMissing)
     if found.has_ended(now):
         raise LinkEnded
     return found

@@ -13,6 +13,7 @@ from server.credentials.model import MemberState
 from server.gate.model import GateMissing
 from server.kit import db
 from server.kit.db import Connection, Pool
+from server.kit.errors import there
 from server.kit.wire import rfc3339
 from server.ledger import service as ledger
 from server.ledger.model import SYSTEM, Act, Actor
@@ -63,9 +64,9 @@ async def in_force(
     DocumentMissing
         No edition was in force then.
     """
-    found = edition_in_force(await store.editions(conn, company_id, document), at)
-    if found is None:
-        raise DocumentMissing
+    found = there(
+        edition_in_force(await store.editions(conn, company_id, document), at), DocumentMissing
+    )
     return await _shown(conn, company_id, found, language)
 
 
@@ -113,10 +114,7 @@ async def controller(conn: Connection, company_id: UUID) -> Controller:
     ------
     CompanyMissing
     """
-    found = await store.controller(conn, company_id)
-    if found is None:
-        raise CompanyMissing
-    return found
+    return there(await store.controller(conn, company_id), CompanyMissing)
 
 
 async def set_controller(

@@ -115,3 +115,14 @@ async def call(
 ) -> tuple[int, Any]:
     answer = await client.request(method, path, headers=bearer(token), json=sent)
     return answer.status, await answer.json()
+
+
+async def history(world: World, driver: Driver, item: ConsentItem) -> list[tuple[str, str]]:
+    """Return the state and the actor of each record of a consent, the oldest first."""
+    rows = await world.owner.fetch(
+        "SELECT state, actor FROM consent_record WHERE driver_id = $1 AND item = $2"
+        " ORDER BY version",
+        driver.member_id,
+        item.value,
+    )
+    return [(row["state"], row["actor"]) for row in rows]

@@ -325,7 +325,7 @@ async def test_control_in_one_transaction_it_would_hold_them_all(
 ) -> None:
     async def at_once(pool: Pool, company_id: UUID, now: datetime) -> list[UUID]:
         async with db.tenant(pool, company_id) as conn:
-            due = sorted({driver_id for driver_id, _ in await store.run_out(conn, company_id, now)})
+            due = sorted({one[0] for one in await store.ending(conn, company_id, None, now)})
             for driver_id in due:
                 await expiry.expire(conn, company_id, driver_id, now=now)
         return due

@@ -35,6 +35,7 @@ from tests.consent.acts import (
     consents,
     decide,
     give,
+    history,
     read_gate,
     shift_ends,
     withdraw,
@@ -49,16 +50,6 @@ ONLY_GPS: Final = LocationTerms(sources=frozenset({Source.GPS}), background=Fals
 
 async def cells(world: World, driver: Driver) -> dict[ConsentItem, Consent | None]:
     return {one.item: one.decision for one in (await consents(world, driver)).items}
-
-
-async def history(world: World, driver: Driver, item: ConsentItem) -> list[tuple[str, str]]:
-    rows = await world.owner.fetch(
-        "SELECT state, actor FROM consent_record WHERE driver_id = $1 AND item = $2"
-        " ORDER BY version",
-        driver.member_id,
-        item.value,
-    )
-    return [(row["state"], row["actor"]) for row in rows]
 
 
 async def supersede(world: World, driver: Driver, item: ConsentItem) -> Consent | None:

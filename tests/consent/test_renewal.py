@@ -46,6 +46,7 @@ from tests.consent.acts import (
     consents,
     decide,
     give,
+    history,
     read_gate,
     shift_ends,
     withdraw,
@@ -63,16 +64,6 @@ OVER: Final = CONSENTED + VALID_FOR
 RENEWABLE: Final = OVER - RENEWABLE_FOR
 WALKS: Final = 24
 STEPS: Final = 14
-
-
-async def history(world: World, driver: Driver, item: ConsentItem) -> list[tuple[str, str]]:
-    rows = await world.owner.fetch(
-        "SELECT state, actor FROM consent_record WHERE driver_id = $1 AND item = $2"
-        " ORDER BY version",
-        driver.member_id,
-        item.value,
-    )
-    return [(row["state"], row["actor"]) for row in rows]
 
 
 def since(found: Gate) -> tuple[datetime | None, ...]:

@@ -177,33 +177,20 @@ async def test_a_shift_that_runs_its_full_length_counts_once(
     assert await epoch_of(client, dispatcher, driver.member_id) == since + 2
 
 
-async def test_resuming_without_the_consent_that_ran_out_counts_nothing(
-    client: ClientSession, world: World, dispatcher: str, clock: Clock
+@pytest.mark.parametrize("acts", ["pause resume", "end start"])
+async def test_beginning_without_the_consent_that_ran_out_counts_nothing(
+    client: ClientSession, world: World, dispatcher: str, clock: Clock, acts: str
 ) -> None:
+    ending, beginning = acts.split()
     driver, session = await with_old_consents(client, world, clock, (DISPATCH,))
-    await act(client, session, "shift/pause")
+    await act(client, session, f"shift/{ending}")
     since = await epoch_of(client, dispatcher, driver.member_id)
 
     clock.at = OVER + timedelta(seconds=1)
-    await act(client, session, "shift/resume")
+    await act(client, session, f"shift/{beginning}")
     assert await epoch_of(client, dispatcher, driver.member_id) == since
 
     # Control: the consent is what was missing.
-    await act(client, session, "consents", **consents.body(DISPATCH))
-    assert await epoch_of(client, dispatcher, driver.member_id) == since + 1
-
-
-async def test_starting_without_the_consent_that_ran_out_counts_nothing(
-    client: ClientSession, world: World, dispatcher: str, clock: Clock
-) -> None:
-    driver, session = await with_old_consents(client, world, clock, (DISPATCH,))
-    await act(client, session, "shift/end")
-    since = await epoch_of(client, dispatcher, driver.member_id)
-
-    clock.at = OVER + timedelta(seconds=1)
-    await act(client, session, "shift/start")
-    assert await epoch_of(client, dispatcher, driver.member_id) == since
-
     await act(client, session, "consents", **consents.body(DISPATCH))
     assert await epoch_of(client, dispatcher, driver.member_id) == since + 1
 
