@@ -66,7 +66,16 @@ class Company:
     """How long a phone may hold positions back before they are refused."""
     shift_max_s: int
     erasure_grace_s: int
+    track_days: int | None
+    """How many days positions are kept; no fewer than phones may hold them back.
+
+    None: until the driver is erased, as in a company that is older than this setting.
+    """
     created_at: datetime
+
+    def tracks_kept_since(self, now: datetime) -> datetime | None:
+        """Return the time before which no position is shown any more, and each is removed."""
+        return None if self.track_days is None else now - timedelta(days=self.track_days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ from server.vault.service import Vault
 INVITATION_KIND: Final = "ji"
 BUFFER_MAX_S: Final = 3 * 24 * 3600
 SHIFT_MAX_S: Final = 14 * 3600
+TRACK_DAYS: Final = 60
 STAFF_ROLES: Final = frozenset({Role.MAIN_USER, Role.DISPATCHER})
 
 
@@ -65,6 +66,7 @@ async def create_company(
         buffer_max_s=BUFFER_MAX_S,
         shift_max_s=SHIFT_MAX_S,
         erasure_grace_s=erasure_grace_s,
+        track_days=TRACK_DAYS,
         created_at=now,
     )
     await vault.create_company(company.company_id, now)
@@ -345,6 +347,8 @@ async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     Whose pseudonym it was in the ledger is forgotten with them.
     """
     forgotten = await ledger.erase(conn, company_id, member_id)
+    log_ins = await store.log_ins_of(conn, company_id, member_id)
+    forgotten += await store.delete_log_ins(conn, company_id, log_ins)
     return forgotten + await store.delete_member(conn, company_id, member_id)
 
 

@@ -1,6 +1,6 @@
 """Companies, members, invitations and vehicles in PostgreSQL. Each function is one statement."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -13,8 +13,8 @@ async def insert_company(conn: Connection, company: Company) -> None:
     await conn.execute(
         """
         INSERT INTO company (company_id, name, time_zone, buffer_max_s, shift_max_s,
-                             erasure_grace_s, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+                             erasure_grace_s, track_days, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         """,
         company.company_id,
         company.name,
@@ -22,6 +22,7 @@ async def insert_company(conn: Connection, company: Company) -> None:
         company.buffer_max_s,
         company.shift_max_s,
         company.erasure_grace_s,
+        company.track_days,
         company.created_at,
     )
 
@@ -29,7 +30,8 @@ async def insert_company(conn: Connection, company: Company) -> None:
 async def company(conn: Connection, company_id: UUID) -> Company | None:
     row = await conn.fetchrow(
         """
-        SELECT company_id, name, time_zone, buffer_max_s, shift_max_s, erasure_grace_s, created_at
+        SELECT company_id, name, time_zone, buffer_max_s, shift_max_s, erasure_grace_s,
+               track_days, created_at
           FROM company
          WHERE company_id = $1
         """,
@@ -278,21 +280,43 @@ async def every_company(conn: Connection) -> list[UUID]:
     return [row["company_id"] for row in rows]
 
 
+async def log_ins_of(conn: Connection, company_id: UUID, member_id: UUID) -> list[bytes]:
+    """Return under which hashes the member is found at a log-in."""
+    rows = await conn.fetch(
+        """
+        SELECT h.login_hash
+          FROM member m, unnest(ARRAY[m.phone_hash, m.email_hash]) AS h (login_hash)
+         WHERE m.company_id = $1 AND m.member_id = $2 AND h.login_hash IS NOT NULL
+        """,
+        company_id,
+        member_id,
+    )
+    return [row["login_hash"] for row in rows]
+
+
+async def delete_log_ins(conn: Connection, company_id: UUID, log_ins: Sequence[bytes]) -> int:
+    """Take them out of the directory, in a statement of its own: it lies by hash, not company."""
+    rows = await conn.fetch(
+        """
+        DELETE FROM login_directory WHERE company_id = $1 AND login_hash = ANY($2::bytea[])
+        RETURNING company_id
+        """,
+        company_id,
+        log_ins,
+    )
+    return len(rows)
+
+
 async def delete_member(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     """Delete the member with all that only they have; return how many rows went."""
     count: int = await conn.fetchval(
         """
-        WITH m AS (DELETE FROM member WHERE company_id = $1 AND member_id = $2
-                   RETURNING phone_hash, email_hash),
+        WITH m AS (DELETE FROM member WHERE company_id = $1 AND member_id = $2 RETURNING 1),
              i AS (DELETE FROM invitation WHERE company_id = $1 AND member_id = $2 RETURNING 1),
              s AS (DELETE FROM session WHERE company_id = $1 AND member_id = $2 RETURNING 1),
-             d AS (DELETE FROM device WHERE company_id = $1 AND member_id = $2 RETURNING 1),
-             l AS (DELETE FROM login_directory
-                    WHERE company_id = $1
-                      AND login_hash IN (SELECT phone_hash FROM m UNION SELECT email_hash FROM m)
-                   RETURNING 1)
+             d AS (DELETE FROM device WHERE company_id = $1 AND member_id = $2 RETURNING 1)
         SELECT (SELECT count(*) FROM m) + (SELECT count(*) FROM i) + (SELECT count(*) FROM s)
-             + (SELECT count(*) FROM d) + (SELECT count(*) FROM l)
+             + (SELECT count(*) FROM d)
         """,
         company_id,
         member_id,
