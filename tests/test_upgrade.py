@@ -106,3 +106,26 @@ async def test_screens_count_on_from_where_they_were(older: tuple[str, str]) -> 
         RAN_OUT: (False, 12),
     }
     assert forced == []
+
+
+async def test_a_company_that_is_there_goes_on_keeping_tracks_as_its_drivers_were_told(
+    older: tuple[str, str],
+) -> None:
+    as_owner, as_superuser = older
+    add = """
+        INSERT INTO company (company_id, name, time_zone, buffer_max_s, shift_max_s,
+                             erasure_grace_s, created_at)
+        VALUES ($1, $2, 'Asia/Almaty', 259200, 50400, 604800, $3)
+        """
+    await upgrade(as_owner, "0024")
+    conn = await asyncpg.connect(as_superuser)
+    try:
+        await conn.execute(add, COMPANY, "older", AT)
+
+        await upgrade(as_owner, "head")
+        await conn.execute(add, uuid7(), "newer", AT)
+
+        rows = await conn.fetch("SELECT name, track_days FROM company")
+    finally:
+        await conn.close()
+    assert dict(map(tuple, rows)) == {"older": None, "newer": 60}

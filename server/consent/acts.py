@@ -370,11 +370,14 @@ async def _clarified(
 
 async def company_of(conn: Connection, company_id: UUID) -> record.Company:
     """Return who asks for consents now: after a change of the controller, that is the new one."""
+    country = await store.storage_country(conn, company_id)
     found = await policies.controller(conn, company_id)
+    days = found.track_days
     return record.Company(
         company_id=company_id,
         name=found.company_name,
         business_number=found.bin,
         privacy_contact=found.privacy_contact,
-        storage_country=await store.storage_country(conn, company_id),
+        storage_country=country,
+        tracks_kept_for=record.UNTIL_ERASURE if days is None else f"P{days}D",
     )

@@ -54,13 +54,15 @@ class Processing:
 _APP: Final = "by the driver's app, on the driver's device"
 UNTIL_ERASURE: Final = "until the account is erased"
 """Of what nothing removes sooner: a record promises no time that no job keeps."""
+AS_TRACKS: Final = "{tracks_kept_for}"
+"""Of what goes with the tracks: as long as the company keeps them when it is written."""
 PROCESSING: Final[Mapping[ConsentItem, Processing]] = {
     ConsentItem.LOCATION: Processing(
         kind="capability",
         data=("position", "time", "accuracy", "speed", "heading", "altitude", "battery level"),
         collected=_APP,
         processed="stored sealed, for the uses that are consented to as well",
-        kept_for=UNTIL_ERASURE,
+        kept_for=AS_TRACKS,
     ),
     ConsentItem.DISPATCH_TRACKING: Processing(
         kind="use",
@@ -74,7 +76,7 @@ PROCESSING: Final[Mapping[ConsentItem, Processing]] = {
         data=("track", "stays at stops", "times of arrival and departure"),
         collected=_APP,
         processed="compared with the planned route",
-        kept_for=UNTIL_ERASURE,
+        kept_for=AS_TRACKS,
     ),
     ConsentItem.CUSTOMER_LINK: Processing(
         kind="use",
@@ -112,6 +114,7 @@ class Company:
     business_number: str | None
     privacy_contact: str | None
     storage_country: str
+    tracks_kept_for: str
 
 
 Document = dict[str, Any]
@@ -254,7 +257,7 @@ def _purpose(act: Consent, company: Company) -> Document:
         "collection_method": found.collected,
         "processing_method": found.processed,
         "storage_locations": [company.storage_country],
-        "retention_period": found.kept_for,
+        "retention_period": found.kept_for.format(tracks_kept_for=company.tracks_kept_for),
         "jurisdiction": [JURISDICTION],
         "recipient_third_parties": list(found.recipients),
         "withdrawal_method": "by the driver, in the app, at any time, at once, without a reason",
@@ -343,9 +346,6 @@ def _stated(value: Any) -> Any:
             if part is not None or name in nullable
         }
     return [_stated(part) for part in value] if isinstance(value, list) else value
-
-
-# ---- the form
 
 
 @cache

@@ -357,6 +357,9 @@ async def record(conn: Connection, company_id: UUID, driver_id: UUID, record_id:
     return found
 
 
+track_terms = store.track_terms
+
+
 async def settle_storage(conn: Connection, company_id: UUID, country: str) -> bool:
     """Take ``country`` (ISO 3166-1) as where the company's data is stored.
 

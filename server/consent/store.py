@@ -245,9 +245,9 @@ async def ending(
 
 
 async def storage_country(conn: Connection, company_id: UUID) -> str:
-    """Return where the company's data is stored, ISO 3166-1."""
+    """Return where the company's data is stored, ISO 3166-1; what it promises stays meanwhile."""
     found: str = await conn.fetchval(
-        "SELECT storage_country FROM company WHERE company_id = $1", company_id
+        "SELECT storage_country FROM company WHERE company_id = $1 FOR SHARE", company_id
     )
     return found
 
@@ -288,6 +288,23 @@ async def any_given(conn: Connection, company_id: UUID) -> bool:
         company_id,
     )
     return bool(found)
+
+
+async def track_terms(conn: Connection, company_id: UUID) -> list[tuple[UUID, bool, int | None]]:
+    """Return of each consent to tracks ever given: driver, whether it still is, days it says."""
+    rows = await conn.fetch(
+        """
+        SELECT DISTINCT ON (driver_id, item) driver_id, state = 'given' AS is_given,
+               substring(record::jsonb #>> '{pii_processing,purposes,0,retention_period}'
+                         FROM '^P([0-9]+)D$')::integer AS days
+          FROM consent_record
+         WHERE company_id = $1 AND item IN ('location', 'plan_fact')
+           AND state NOT IN ('requested', 'declined')
+         ORDER BY driver_id, item, version DESC
+        """,
+        company_id,
+    )
+    return [(row["driver_id"], row["is_given"], row["days"]) for row in rows]
 
 
 async def commit_to(conn: Connection, company_id: UUID, driver_id: UUID) -> None:

@@ -70,6 +70,9 @@ class Act(StrEnum):
     BULK_READ_ALERT = "bulk_read_alert"
     UNKNOWN_IDS_ALERT = "unknown_ids_alert"
     READ_REFUSED = "read_refused"
+    AREA_SEARCHED = "area_searched"
+    TRACKS_EXPIRED = "tracks_expired"
+    TRACK_DAYS_SET = "track_days_set"
 
 
 class ActorKind(StrEnum):

@@ -117,6 +117,10 @@ class Controller:
     privacy_contact: str | None = None
     storage_country: str
     """In which the databases stand, ISO 3166-1: what every consent record says too."""
+    track_days: int | None
+    """How many days tracks are kept: what the record of a consent to them says too. None: until
+    the driver is erased.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,11 @@
-"""The company's particulars in a text: who it is, whom to ask, where the data are kept. Pure.
+"""The company's particulars in a text: who it is, whom to ask, where and how long data are kept.
 
 A text's hash is of what it says before they are filled in, so that a new phone number is no new
-edition. Where the data are kept every consent record says by itself.
+edition. Where the data are kept, and for how long, every consent record says by itself. Pure.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from server.accounts.model import Locale
@@ -15,7 +15,7 @@ HOME_COUNTRY: Final = "KZ"
 """Whose law the texts go by, ISO 3166-1: what is kept elsewhere has crossed its border."""
 
 _PLACEHOLDER: Final = re.compile(
-    r"\{(company_name|bin|privacy_contact|storage_country|cross_border)\}"
+    r"\{(company_name|bin|privacy_contact|storage_country|cross_border|track_days)\}"
 )
 _UNSTATED: Final[Mapping[Locale, Mapping[str, str]]] = {
     Locale.RU: {"bin": "не указан", "privacy_contact": "руководство компании"},
@@ -49,15 +49,42 @@ _ABROAD: Final[Mapping[Locale, tuple[str, str]]] = {
 }
 
 
+def _days_in_russian(count: int) -> str:
+    if count % 10 == 1 and count % 100 != 11:  # noqa: PLR2004 - how the language counts
+        return "день"
+    if count % 10 in {2, 3, 4} and count % 100 not in {12, 13, 14}:
+        return "дня"
+    return "дней"
+
+
+_DAYS: Final[Mapping[Locale, Callable[[int], str]]] = {
+    Locale.RU: _days_in_russian,
+    Locale.KK: lambda _count: "күн",
+    Locale.EN: lambda count: "day" if count == 1 else "days",
+}
+
+
+_UNTIL_ERASURE: Final[Mapping[Locale, str]] = {
+    Locale.RU: "до удаления учётной записи, сколько бы времени ни прошло",
+    Locale.KK: "қанша уақыт өтсе де, есептік жазба жойылғанға дейін",
+    Locale.EN: "until the account is erased, however long",
+}
+"""The texts go on "after it was measured", in Kazakh before it."""
+
+
 def filled(text: str, controller: Controller, language: Locale) -> str:
     """Return the text with the company's particulars in their places."""
     at_home = controller.storage_country == HOME_COUNTRY
     country, transfer = (_AT_HOME if at_home else _ABROAD)[language]
+    days = controller.track_days
     values = {
         **_UNSTATED[language],
         "company_name": controller.company_name,
         "storage_country": country.format(controller.storage_country),
         "cross_border": transfer,
+        "track_days": (
+            _UNTIL_ERASURE[language] if days is None else f"{days} {_DAYS[language](days)}"
+        ),
         **({} if controller.bin is None else {"bin": controller.bin}),
         **(
             {}

@@ -13,8 +13,10 @@ from server.ledger.model import Act, Actor, Json
 from server.reads import store
 from server.reads.model import BUCKET, ReadPurpose, Screen, bucket_of
 
-BULK_SCREENS: Final = frozenset({Screen.TRACK, Screen.ROUTE_REPORT, Screen.EXPORT})
-"""Where drivers are looked at one by one. The map shows everybody, and a link only one."""
+BULK_SCREENS: Final = frozenset(
+    {Screen.TRACK, Screen.ROUTE_REPORT, Screen.EXPORT, Screen.AREA_SEARCH}
+)
+"""Where a driver's past is looked at. The map shows everybody as they are, a link only one."""
 WITHIN: Final = timedelta(hours=1)
 """What is counted together, and how long a viewer then raises no other alert of the kind."""
 

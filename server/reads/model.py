@@ -35,8 +35,10 @@ class Screen(StrEnum):
     TRACK = "track"
     ROUTE_REPORT = "route_report"
     EXPORT = "export"
-    """A track as a file, GPX or GeoJSON."""
+    """A track as a file: GeoJSON, GPX or CSV."""
     LINK = "link"
+    AREA_SEARCH = "area_search"
+    """Who was at a place: only those who were found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,13 @@ async def forget_old_reads(dsn: str, company_id: UUID, now: datetime) -> int:
     return forgotten
 
 
+async def old_reads(
+    conn: db.Connection, company_id: UUID, now: datetime
+) -> tuple[int, datetime | None]:
+    """Return of how many five minutes the reads are too old, and when the first of them began."""
+    return await store.count_old_buckets(conn, company_id, until=reads_kept_since(now))
+
+
 async def _forget_buckets(conn: db.Connection, company_id: UUID, until: datetime) -> int:
     forgotten = 0
     while forgotten < BUCKETS_AT_ONCE_MAX:

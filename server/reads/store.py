@@ -295,6 +295,21 @@ async def old_buckets(
     return [row["bucket_at"] for row in rows]
 
 
+async def count_old_buckets(
+    conn: Connection, company_id: UUID, *, until: datetime
+) -> tuple[int, datetime | None]:
+    """Return how many closed buckets began before ``until``, and when the first did."""
+    row = await conn.fetchrow(
+        """
+        SELECT count(*) AS buckets, min(bucket_at) AS oldest FROM location_read_bucket
+         WHERE company_id = $1 AND bucket_at < $2 AND ledger_index IS NOT NULL
+        """,
+        company_id,
+        until,
+    )
+    return (0, None) if row is None else (row["buckets"], row["oldest"])
+
+
 async def delete_bucket(conn: Connection, company_id: UUID, bucket_at: datetime) -> int:
     """Delete a bucket with its reads; return 1, or 0 where it is not to be deleted.
 

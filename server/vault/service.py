@@ -7,7 +7,7 @@ held unwrapped for at most 60 s.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final
@@ -109,11 +109,11 @@ class Vault:
         SubjectErased
             The subject's keys were destroyed.
         """
+        held = self.held(company_id, subject_id, category, at=at)
+        if held is not None:
+            return held
         period = period_of(category, at)
         place = (company_id, subject_id, category, period)
-        held = self._by_period.get(place)
-        if held is not None and held[0] > self._monotonic():
-            return held[1]
         forgotten = self._forgotten
         async with db.tenant(self._pool, company_id) as conn:
             company = await self._company_cipher(conn, company_id)
@@ -123,6 +123,14 @@ class Vault:
             if found is None:
                 found = await self._make(conn, company, place, at)
         return self._hold(company_id, _unwrap(company, company_id, found), forgotten)
+
+    def held(
+        self, company_id: UUID, subject_id: UUID, category: Category, *, at: datetime
+    ) -> DataKey | None:
+        """Return what :meth:`key` would, if it is unwrapped here just now."""
+        place = (company_id, subject_id, category, period_of(category, at))
+        held = self._by_period.get(place)
+        return held[1] if held is not None and held[0] > self._monotonic() else None
 
     async def keys(self, company_id: UUID, key_ids: Iterable[UUID]) -> dict[UUID, DataKey]:
         """Return the keys that still exist; a destroyed one is simply not among them."""
@@ -176,6 +184,36 @@ class Vault:
         for key_id in destroyed:
             self._drop(company_id, key_id)
         return len(destroyed)
+
+    async def destroy_months(
+        self, company_id: UUID, *, before: datetime, spared: Collection[UUID]
+    ) -> int:
+        """Destroy the keys of tracks of the months before that time's; return how many.
+
+        Of every subject but those who are ``spared``: something of theirs is still sealed so.
+        """
+        async with db.tenant(self._pool, company_id) as conn:
+            destroyed = await store.delete_keys_before(
+                conn,
+                company_id,
+                category=Category.TRACK,
+                period=period_of(Category.TRACK, before),
+                spared=spared,
+            )
+        self._forgotten += len(destroyed)
+        for key_id in destroyed:
+            self._drop(company_id, key_id)
+        return len(destroyed)
+
+    async def count_months(self, company_id: UUID, *, before: datetime) -> int:
+        """Return how many keys of tracks there are of the months before that time's."""
+        async with db.tenant(self._pool, company_id, readonly=True) as conn:
+            return await store.count_keys_before(
+                conn,
+                company_id,
+                category=Category.TRACK,
+                period=period_of(Category.TRACK, before),
+            )
 
     async def destroy(self, company_id: UUID, subject_id: UUID, now: datetime) -> int:
         """Destroy every key of a subject for good; return how many there were. Idempotent."""

@@ -1,6 +1,6 @@
 """The key database. Each function is one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -121,20 +121,46 @@ async def delete_keys(conn: Connection, company_id: UUID, subject_id: UUID) -> i
 
 
 async def delete_keys_before(
-    conn: Connection, company_id: UUID, *, category: str, period: str
+    conn: Connection,
+    company_id: UUID,
+    *,
+    category: str,
+    period: str,
+    spared: Collection[UUID] = (),
 ) -> list[UUID]:
-    """Delete a category's keys of every period before this one; return their ids."""
+    """Delete a category's keys of every period before this one; return their ids.
+
+    Those of the subjects who are ``spared`` stay.
+    """
     rows = await conn.fetch(
         """
         DELETE FROM data_key
          WHERE company_id = $1 AND category = $2 AND period < $3 COLLATE "C"
+           AND subject_id <> ALL($4::uuid[])
         RETURNING key_id
         """,
         company_id,
         category,
         period,
+        list(spared),
     )
     return [row["key_id"] for row in rows]
+
+
+async def count_keys_before(
+    conn: Connection, company_id: UUID, *, category: str, period: str
+) -> int:
+    """Return how many keys of a category there are of periods before this one."""
+    count: int = await conn.fetchval(
+        """
+        SELECT count(*) FROM data_key
+         WHERE company_id = $1 AND category = $2 AND period < $3 COLLATE "C"
+        """,
+        company_id,
+        category,
+        period,
+    )
+    return count
 
 
 async def insert_key(conn: Connection, company_id: UUID, key: WrappedKey, now: datetime) -> None:

@@ -188,6 +188,19 @@ async def test_data_stored_abroad_is_told_as_crossing_the_border(world: World) -
     assert document["pii_processing"]["purposes"][0]["storage_locations"] == ["DE"]
 
 
+@pytest.mark.parametrize("item", [ConsentItem.LOCATION, ConsentItem.PLAN_FACT])
+async def test_a_record_says_how_long_tracks_were_kept_when_it_was_written(
+    world: World, item: ConsentItem
+) -> None:
+    records = []
+    for days in (30, 45):
+        await world.owner.execute("UPDATE company SET track_days = $1", days)
+        records.append(json.loads((await give(world, await new_driver(world), item)).record or ""))
+
+    said = [one["pii_processing"]["purposes"][0]["retention_period"] for one in records]
+    assert said == ["P30D", "P45D"]
+
+
 @pytest.mark.proves("qoldau:11")
 @pytest.mark.parametrize("pointer", [*ISO_27560, *ARTICLE_8_4])
 async def test_a_record_without_a_field_that_is_asked_for_does_not_fit(

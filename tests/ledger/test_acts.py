@@ -46,6 +46,9 @@ WRITTEN_BY: Final[dict[Act, set[str]]] = {
     Act.BULK_READ_ALERT: {"reads/alerts.py"},
     Act.UNKNOWN_IDS_ALERT: {"reads/alerts.py"},
     Act.READ_REFUSED: {"reads/service.py"},
+    Act.AREA_SEARCHED: {"fleet_tracks/service.py"},
+    Act.TRACKS_EXPIRED: {"retention/service.py"},
+    Act.TRACK_DAYS_SET: {"retention/service.py"},
 }
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from server.accounts.model import Locale
 from server.consent.model import VALID_FOR, ConsentItem
-from server.consent.record import PROCESSING, UNTIL_ERASURE, Processing
+from server.consent.record import AS_TRACKS, PROCESSING, UNTIL_ERASURE, Processing
 from server.gate.model import CLOCK_AHEAD_MAX
 from server.guardians.model import ADULT_AT
 from server.links.model import KEPT as LINKS_KEPT
@@ -17,8 +17,12 @@ from server.reads.retention import READS_KEPT
 from server.tracking.model import LATEST_KEPT_S
 from server.uploads.model import CLOCK_OFFSET_MAX_S
 
+REMOVED_WITHIN: Final = timedelta(days=2)
+"""After its time, what is too old is there for so long at most. A test adds it up."""
 GRACE: Final = timedelta(days=7)
 """What a new company has; a test asks one."""
+MONTH: Final = timedelta(days=31)
+"""The longest one: a track has one key for each. A test asks how long old copies can be read."""
 QUESTION_CELLS: Final = 5
 """Question, what it allows, who sees it, how long it is kept, what a no changes."""
 
@@ -84,8 +88,13 @@ def iso(time: timedelta) -> str:
 
 
 def terms(text: str, language: Locale) -> set[str]:
-    """Return the times that a text names: ISO 8601, or that it ends with the account."""
+    """Return the times that a text names: ISO 8601, the tracks', or that it ends with the account.
+
+    Those of the tracks are not filled in yet: a company chooses them.
+    """
     found = {UNTIL_ERASURE} if _UNTIL_ERASURE[language] in text.casefold() else set()
+    if "{track_days}" in text:
+        found.add(AS_TRACKS)
     for unit, word in _UNITS[language].items():
         for number in re.findall(rf"(\d+)\s+(?:{word})\b", text.casefold()):
             found.add(f"PT{number}{unit}" if unit in "SMH" else f"P{number}{unit}")
@@ -153,6 +162,7 @@ def _of_keeping(text: str, language: Locale, program: Program) -> Iterator[str]:
     kept = [
         {iso(program.latest_kept)},
         {track},
+        {UNTIL_ERASURE},
         set(),  # reports: computed when asked for
         {UNTIL_ERASURE},
         {iso(program.reads_kept)},
@@ -183,8 +193,11 @@ def _of_times(texts: Mapping[Document, str], language: Locale, program: Program)
     """Hold every time that is named anywhere to being one of the program's."""
     known = {
         UNTIL_ERASURE,
+        AS_TRACKS,
         f"P{ADULT_AT}Y",
         iso(GRACE),
+        iso(MONTH),
+        iso(REMOVED_WITHIN),
         iso(CLOCK_AHEAD_MAX),
         iso(timedelta(seconds=CLOCK_OFFSET_MAX_S)),
         iso(program.valid_for),

@@ -201,8 +201,14 @@ def test_a_missing_translation_falls_back_to_russian_and_says_so() -> None:
     assert english.authoritative_sha256 == kazakh.sha256 == sha256_of("Текст")
 
 
+def controller_of(*, storage_country: str = "KZ", track_days: int | None = 60) -> Controller:
+    return Controller(company_name="A", storage_country=storage_country, track_days=track_days)
+
+
 def test_only_the_known_particulars_are_filled_in_once() -> None:
-    controller = Controller(company_name="{bin}", bin="123456789012", storage_country="KZ")
+    controller = Controller(
+        company_name="{bin}", bin="123456789012", storage_country="KZ", track_days=60
+    )
 
     text = filled("{company_name} {bin} {privacy_contact} {other}", controller, Locale.EN)
 
@@ -222,7 +228,7 @@ def test_a_text_says_where_the_data_are_and_whether_that_is_across_the_border(
     }[language]
 
     at_home, abroad = (
-        filled(text, Controller(company_name="A", storage_country=one), language).split("; ")
+        filled(text, controller_of(storage_country=one), language).split("; ")
         for one in ("KZ", "DE")
     )
 
@@ -230,6 +236,26 @@ def test_a_text_says_where_the_data_are_and_whether_that_is_across_the_border(
     assert at_home[1].startswith(no)
     assert abroad[0].startswith("DE ")
     assert abroad[1].startswith(yes)
+
+
+@pytest.mark.parametrize(
+    ("language", "days", "said"),
+    [
+        *((Locale.RU, days, f"{days} день") for days in (1, 21, 101, 361)),
+        *((Locale.RU, days, f"{days} дня") for days in (2, 33, 64, 102)),
+        *((Locale.RU, days, f"{days} дней") for days in (5, 11, 12, 14, 60, 111, 365)),
+        *((Locale.KK, days, f"{days} күн") for days in (1, 60)),
+        (Locale.EN, 1, "1 day"),
+        (Locale.EN, 60, "60 days"),
+        (Locale.RU, None, "до удаления учётной записи, сколько бы времени ни прошло"),
+        (Locale.KK, None, "қанша уақыт өтсе де, есептік жазба жойылғанға дейін"),
+        (Locale.EN, None, "until the account is erased, however long"),
+    ],
+)
+def test_a_text_says_for_how_many_days_tracks_are_kept(
+    language: Locale, days: int | None, said: str
+) -> None:
+    assert filled("{track_days}", controller_of(track_days=days), language) == said
 
 
 def test_paragraphs_items_rows_and_headings_stand_alone() -> None:

@@ -70,7 +70,7 @@ def page_of(text: str, company_name: str = "Aral Freight") -> str:
     texts = {Locale.RU: Text(language=Locale.RU, text=text, sha256=sha256_of(text))}
     return page.document(
         COMPANY,
-        Controller(company_name=company_name, storage_country="KZ"),
+        Controller(company_name=company_name, storage_country="KZ", track_days=60),
         standing(Document.PRIVACY_NOTICE, [edition], NOW),
         shown(edition, texts, Locale.RU),
     )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -20,12 +20,13 @@ from server.kit.db import Pool
 from server.policies import service
 from server.policies.model import Document
 from server.policies.particulars import HOME_COUNTRY
+from server.retention.model import first_month_kept
 from server.vault.service import Vault
 from tests.conftest import Databases
 from tests.consent.acts import read_gate, withdraw
 from tests.http import Clock
 from tests.policies.acts import current
-from tests.policies.promises import GRACE, Program, faults, iso, tables, terms
+from tests.policies.promises import GRACE, MONTH, Program, faults, iso, tables, terms
 from tests.world import World
 
 DAY = timedelta(days=1)
@@ -78,6 +79,14 @@ Spoil = Callable[[str], str]
 SPOILT: dict[str, tuple[Document, Spoil]] = {
     "term": (Document.DRIVER_NOTICE, lambda text: text.replace("365", "366")),
     "reads": (Document.PRIVACY_NOTICE, lambda text: text.replace("365", "60")),
+    "tracks of the driver notice": (
+        Document.DRIVER_NOTICE,
+        lambda text: text.replace("{track_days}", "365 days"),
+    ),
+    "tracks of the privacy notice": (
+        Document.PRIVACY_NOTICE,
+        lambda text: text.replace("{track_days}", "365 days"),
+    ),
     "latest": (Document.DRIVER_NOTICE, lambda text: re.sub(r"\b15(?= )", "20", text)),
     "a question without its consequence": (
         Document.DRIVER_NOTICE,
@@ -167,12 +176,45 @@ async def test_one_purpose_that_is_withdrawn_leaves_recording_for_another(
 async def test_what_is_promised_to_go_by_itself_has_a_job_that_removes_it(
     world: World, databases: Databases, keys_pool: Pool
 ) -> None:
-    """Positions after 15 minutes, who looked after 365 days, ended links after 30."""
+    """Positions after 15 minutes, tracks, who looked after 365 days, ended links after 30."""
     opened = Opened(dsn=databases.main, pool=world.pool, keys_pool=keys_pool, vault=world.vault)
     jobs = background.jobs_of(opened, settings.read({}), Clock())
 
     assert "sweep_latest_positions" in jobs.every_minute
-    assert set(jobs.every_day) >= {"forget_old_reads", "forget_links"}
+    assert set(jobs.every_day) >= {"forget_old_tracks", "forget_old_reads", "forget_links"}
+
+
+@pytest.mark.parametrize("days", [1, 30, 60, 365])
+def test_a_track_is_read_in_old_copies_for_no_more_than_the_longest_month(days: int) -> None:
+    """From the run that removes a position until the one that destroys its month's key."""
+    kept, first_run = days * DAY, datetime(2026, 1, 1, 21, 41, tzinfo=UTC) + days * DAY
+    positions = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(9_000)]
+
+    def run_after(position: datetime, kept_from: Callable[[datetime], datetime]) -> datetime:
+        run = first_run + (position + kept - first_run) // DAY * DAY
+        while kept_from(run - kept) <= position:
+            run += DAY
+        return run
+
+    longer = [
+        run_after(one, first_month_kept) - run_after(one, lambda since: since)
+        for one in positions[::7] + positions[::24]
+    ]
+
+    assert max(longer) == MONTH
+
+
+@languages
+async def test_a_text_names_the_days_for_which_this_company_keeps_tracks(
+    client: ClientSession, shipped: World, language: Locale
+) -> None:
+    await shipped.owner.execute("UPDATE company SET track_days = 33")
+
+    for document in ("driver_notice", "privacy_notice"):
+        found = await current(client, shipped, document, language.value)
+        assert "33 " in found["text"]
+        assert "33 " not in found["template"]
+        assert "{track_days}" in found["template"]
 
 
 async def test_the_days_to_take_ones_data_along_are_those_of_a_new_company(world: World) -> None:

@@ -13,7 +13,7 @@ from server.policies.page import WORDS
 ALL = [(document, language) for document in Document for language in Locale]
 TEXTS = {document: service.shipped(document) for document in Document}
 PARTICULARS = {"company_name", "bin", "privacy_contact"}
-WHERE = {"storage_country", "cross_border"}
+KEEPING = {"storage_country", "cross_border", "track_days"}
 each = pytest.mark.parametrize(("document", "language"), ALL)
 
 
@@ -48,8 +48,8 @@ def _skeleton(paragraph: str) -> tuple[str, list[str], list[str]]:
 
 @each
 def test_it_leaves_open_only_the_companys_particulars(document: Document, language: Locale) -> None:
-    where = set() if document is Document.DEVICE_NOTICE else WHERE
-    assert set(re.findall(r"\{(\w*)\}", TEXTS[document][language])) == PARTICULARS | where
+    keeping = set() if document is Document.DEVICE_NOTICE else KEEPING
+    assert set(re.findall(r"\{(\w*)\}", TEXTS[document][language])) == PARTICULARS | keeping
 
 
 @pytest.mark.parametrize("language", list(Locale))

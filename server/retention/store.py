@@ -1,0 +1,154 @@
+"""What is too old, in PostgreSQL. Each function is one statement, and none of them locks a gate."""
+
+from datetime import date, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from server.kit.db import Connection
+
+
+async def wait_at_most(conn: Connection, lock_ms_max: int) -> None:
+    """Let the transaction give up where it waits longer for a lock."""
+    # Milliseconds of our own, no caller's text: SET takes no parameters.
+    await conn.execute(f"SET LOCAL lock_timeout = '{int(lock_ms_max)}ms'")
+
+
+async def clock(conn: Connection) -> datetime:
+    """Return what time it is for ``main``."""
+    found: datetime = await conn.fetchval("SELECT clock_timestamp()")
+    return found
+
+
+class Removed(NamedTuple):
+    rows: int = 0
+    positions: int = 0
+    oldest_at: datetime | None = None
+    found: int = 0
+    """How many there were to remove; somebody else may have taken some meanwhile."""
+
+
+async def lock_company(conn: Connection, company_id: UUID) -> None:
+    """Let nobody change it, or write what it promises into a consent, until we are done."""
+    await conn.execute("SELECT FROM company WHERE company_id = $1 FOR NO KEY UPDATE", company_id)
+
+
+async def set_track_days(conn: Connection, company_id: UUID, days: int) -> bool:
+    """Set it where phones may hold nothing back for longer; tell whether that was so."""
+    found = await conn.fetchval(
+        """
+        UPDATE company SET track_days = $2
+         WHERE company_id = $1 AND buffer_max_s <= $2::integer * 86400
+        RETURNING true
+        """,
+        company_id,
+        days,
+    )
+    return bool(found)
+
+
+async def old_tracks(conn: Connection, company_id: UUID, before: datetime) -> Removed:
+    """Return what is older than that, driver by driver along the primary key."""
+    row = await conn.fetchrow(
+        """
+        SELECT count(*) AS rows, coalesce(sum(o.count), 0)::bigint AS positions,
+               min(o.first_at) AS oldest_at, count(*) AS found
+          FROM gate g
+         CROSS JOIN LATERAL (
+                SELECT c.count, c.first_at FROM chunk c
+                 WHERE c.company_id = $1 AND c.driver_id = g.driver_id AND c.last_at < $2) AS o
+         WHERE g.company_id = $1
+        """,
+        company_id,
+        before,
+    )
+    return Removed() if row is None else Removed(*row)
+
+
+async def delete_tracks(
+    conn: Connection, company_id: UUID, before: datetime, *, limit: int
+) -> Removed:
+    """Delete rows whose last position is older than that, at most so many.
+
+    Whoever merges them just now is waited for, and then they are somebody else's.
+    """
+    row = await conn.fetchrow(
+        """
+        WITH old AS MATERIALIZED (
+            SELECT o.driver_id, o.last_at, o.upload_id
+              FROM gate g
+             CROSS JOIN LATERAL (
+                    SELECT c.driver_id, c.last_at, c.upload_id FROM chunk c
+                     WHERE c.company_id = $1 AND c.driver_id = g.driver_id AND c.last_at < $2
+                     ORDER BY c.last_at
+                     LIMIT $3) AS o
+             WHERE g.company_id = $1
+             LIMIT $3
+        ),
+        gone AS (
+            DELETE FROM chunk c
+             USING old
+             WHERE c.company_id = $1 AND c.driver_id = old.driver_id
+               AND c.last_at = old.last_at AND c.upload_id = old.upload_id
+            RETURNING c.count, c.first_at
+        )
+        SELECT count(*) AS rows, coalesce(sum(count), 0)::bigint AS positions,
+               min(first_at) AS oldest_at, (SELECT count(*) FROM old) AS found
+          FROM gone
+        """,
+        company_id,
+        before,
+        limit,
+    )
+    return Removed() if row is None else Removed(*row)
+
+
+async def drivers_with_tracks(
+    conn: Connection, company_id: UUID, before: datetime | None
+) -> list[UUID]:
+    """Return the drivers of whom something older than that is there; anything, where it is None."""
+    rows = await conn.fetch(
+        """
+        SELECT g.driver_id
+          FROM gate g
+         WHERE g.company_id = $1
+           AND EXISTS (SELECT FROM chunk c
+                        WHERE c.company_id = $1 AND c.driver_id = g.driver_id
+                          AND c.last_at < coalesce($2::timestamptz, 'infinity'))
+        """,
+        company_id,
+        before,
+    )
+    return [row["driver_id"] for row in rows]
+
+
+async def old_counters(conn: Connection, company_id: UUID, before: date) -> tuple[int, date | None]:
+    """Return how many counters of refusals are of days before that, and the oldest day."""
+    row = await conn.fetchrow(
+        """
+        SELECT count(*) AS rows, min(day) AS oldest FROM refusal_count
+         WHERE company_id = $1 AND day < $2
+        """,
+        company_id,
+        before,
+    )
+    return (0, None) if row is None else (row["rows"], row["oldest"])
+
+
+async def delete_counters(conn: Connection, company_id: UUID, before: date, *, limit: int) -> int:
+    """Delete counters of refusals of days before that, at most so many."""
+    rows = await conn.fetch(
+        """
+        DELETE FROM refusal_count r
+         USING (SELECT driver_id, day, reason FROM refusal_count
+                 WHERE company_id = $1 AND day < $2
+                 ORDER BY driver_id, day, reason
+                 LIMIT $3) AS old
+         WHERE r.company_id = $1 AND r.driver_id = old.driver_id
+           AND r.day = old.day AND r.reason = old.reason
+        RETURNING r.driver_id
+        """,
+        company_id,
+        before,
+        limit,
+    )
+    return len(rows)

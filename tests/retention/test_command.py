@@ -1,0 +1,151 @@
+"""``jolda retention``, ``jolda company keep``, and the daily job."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import pytest
+
+from server import databases as databases_of
+from server import running, settings
+from server.accounts.model import CompanyMissing
+from server.background import jobs_of
+from server.databases import Opened
+from server.kit.db import Pool
+from server.kit.jobs import Jobs
+from server.kit.web import utc_now
+from server.retention.command import run_now, tell_due
+from server.retention.model import (
+    CLOCKS_APART_MAX,
+    ClocksApart,
+    TrackDaysInvalid,
+    TrackDaysPromised,
+)
+from server.retention.service import forget_old_tracks
+from tests.conftest import Databases
+from tests.http import Clock
+from tests.retention.rows import AUGUST, DAY, KEPT, SECOND, keep, keys_left, left
+from tests.retention.test_service import count_refusal
+from tests.world import NOW, World, add_company
+
+MINUTE: Final = timedelta(minutes=1)
+
+
+async def test_a_dry_run_and_a_run_say_what_goes_of_each_company(
+    world: World, databases: Databases
+) -> None:
+    other = await add_company(world.vault, world.owner)
+    await keep(world, AUGUST)
+    await count_refusal(world, AUGUST)
+    companies = [world.company_id, other]
+    said: list[str] = []
+
+    await tell_due(world.pool, world.vault, companies, say=said.append, now=NOW)
+
+    ours, theirs = f"{world.company_id}: ", f"{other}: "
+    assert said == [
+        f"{ours}3 positions (since 2026-08-10) in 1 rows would go.",
+        f"{ours}1 keys of drivers' months would go.",
+        f"{ours}1 counters of refusals (since 2026-08-10) would go.",
+        f"{ours}0 five minutes of reads would go.",
+        f"{theirs}0 positions in 0 rows would go.",
+        f"{theirs}0 keys of drivers' months would go.",
+        f"{theirs}0 counters of refusals would go.",
+        f"{theirs}0 five minutes of reads would go.",
+    ]
+    assert await left(world) == {AUGUST}
+
+    said.clear()
+    await run_now(
+        databases.main, world.pool, world.vault, [world.company_id], say=said.append, now=NOW
+    )
+
+    assert said == [
+        f"{ours}3 positions (since 2026-08-10) in 1 rows went.",
+        f"{ours}1 keys of drivers' months went.",
+        f"{ours}1 counters of refusals went.",
+        f"{ours}0 five minutes of reads went.",
+    ]
+    assert await left(world) == set()
+
+
+async def test_the_daily_job_removes_what_every_company_kept_long_enough(
+    world: World, databases: Databases, keys_pool: Pool
+) -> None:
+    now = utc_now()  # what it goes by as well is PostgreSQL's own clock
+    await keep(world, now - KEPT - DAY)
+    await keep(world, now)
+    opened = Opened(dsn=databases.main, pool=world.pool, keys_pool=keys_pool, vault=world.vault)
+
+    def jobs_at(at: datetime) -> Jobs:
+        return jobs_of(opened, settings.read({}), Clock(at))
+
+    for apart in (-365 * DAY, 365 * DAY, CLOCKS_APART_MAX + SECOND):
+        await jobs_at(now + apart).every_day["forget_old_tracks"]()
+        assert await left(world) == {now - KEPT - DAY, now}
+
+    await jobs_at(now + CLOCKS_APART_MAX - MINUTE).every_day["forget_old_tracks"]()
+
+    assert await left(world) == {now}
+
+
+async def test_nothing_is_removed_by_a_clock_that_is_wrong(
+    world: World, databases: Databases, kek_file: Path
+) -> None:
+    now = utc_now()
+    key = await keep(world, now)
+    found = settings.read({"JOLDA_KEK_FILE": str(kek_file)})
+    dsns = databases_of.Databases(main=databases.main, keys=databases.keys)
+
+    with pytest.raises(ClocksApart, match="nothing was removed"):
+        await running.forget_old(
+            found,
+            dsns,
+            company_id=None,
+            dry_run=False,
+            say=lambda _: None,
+            clock=lambda: now + 365 * DAY,
+        )
+
+    assert await left(world) == {now}
+    assert await keys_left(world, key) == {key}
+    # The control: by that time, were it true, all of it would be too old.
+    later = now + 365 * DAY
+    gone = await forget_old_tracks(world.pool, world.vault, world.company_id, later)
+    assert (gone.track_rows, gone.months) == (1, 1)
+
+
+async def test_an_operator_looks_first_and_says_for_how_long(
+    world: World, databases: Databases, kek_file: Path
+) -> None:
+    at = utc_now() - 100 * DAY
+    await keep(world, at)
+    found = settings.read({"JOLDA_KEK_FILE": str(kek_file)})
+    dsns = databases_of.Databases(main=databases.main, keys=databases.keys)
+    positions = f"3 positions (since {at - 2 * SECOND:%Y-%m-%d}) in 1 rows"
+    said: list[str] = []
+
+    async def forget(company_id: UUID | None, *, dry_run: bool) -> str:
+        said.clear()
+        await running.forget_old(
+            found, dsns, company_id=company_id, dry_run=dry_run, say=said.append
+        )
+        return said[0].removeprefix(f"{world.company_id}: ")
+
+    async def keep_for(days: int) -> int | None:
+        return await running.keep_tracks(found, dsns, company_id=world.company_id, days=days)
+
+    assert await forget(None, dry_run=True) == f"{positions} would go."
+    with pytest.raises(TrackDaysInvalid):
+        await keep_for(2)
+    with pytest.raises(TrackDaysPromised):
+        await keep_for(365)
+    await world.owner.execute("UPDATE company SET track_days = 365")
+    assert await forget(None, dry_run=False) == "0 positions in 0 rows went."
+    assert await left(world) == {at}
+    assert await keep_for(30) == 365
+    assert await forget(world.company_id, dry_run=False) == f"{positions} went."
+    assert await left(world) == set()
+    with pytest.raises(CompanyMissing):
+        await forget(world.driver.member_id, dry_run=True)
