@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
+from server.deposits.model import Deposit
 from server.gate.model import Gate
 from server.kit.ids import uuid7
 from server.tracking.model import ChunkRow
-from server.uploads.model import Deposit
 from tests.world import NOW
 
 

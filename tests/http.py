@@ -11,6 +11,7 @@ from server.gate.handover import writing_down
 from server.kit import api
 from server.kit import web as kit_web
 from server.kit.api import Endpoint
+from server.kit.http_connection import Limits
 from server.kit.http_server import listening
 from server.kit.problem import problems
 from server.kit.web import CLOCK, POOL
@@ -36,6 +37,7 @@ async def serve(
     *features: Sequence[Endpoint],
     clock: Clock | None = None,
     prepare: Callable[[web.Application], None] = lambda _app: None,
+    limits: Limits | None = None,
 ) -> AsyncGenerator[ClientSession]:
     """Serve the endpoints; the client's paths are relative to the server.
 
@@ -51,7 +53,7 @@ async def serve(
     prepare(app)
     api.install(app, [one for feature in features for one in feature], authorize=authorize)
     async with (
-        listening(app, host="127.0.0.1", port=0) as address,
+        listening(app, host="127.0.0.1", port=0, limits=limits) as address,
         ClientSession(address.url) as client,
     ):
         yield client

@@ -8,6 +8,8 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from server.kit.http_connection import Limits
+from server.kit.http_server import Address
 from server.kit.wire import rfc3339
 from server.uploads import web as uploads
 from tests.conftest import Databases
@@ -39,6 +41,14 @@ class Api:
     world: World
     clock: Clock
 
+    @property
+    def address(self) -> Address:
+        """Where the server really is: for who speaks to it without a client."""
+        url = self.client._base_url  # noqa: SLF001 - aiohttp has no other name for it
+        if url is None or url.host is None or url.port is None:
+            raise RuntimeError("the client knows no server")
+        return Address(url.host, url.port)
+
     async def post(
         self, body: Any, *, driver: Driver | None = None, token: str | None = None
     ) -> tuple[int, Any]:
@@ -58,7 +68,9 @@ class Api:
 
 
 @asynccontextmanager
-async def uploading(world: World, databases: Databases) -> AsyncGenerator[Api]:
+async def uploading(
+    world: World, databases: Databases, *, limits: Limits | None = None
+) -> AsyncGenerator[Api]:
     """Serve the endpoints of positions for as long as the block lasts."""
     clock = Clock()
     async with serve(
@@ -66,5 +78,6 @@ async def uploading(world: World, databases: Databases) -> AsyncGenerator[Api]:
         TRACKING,
         clock=clock,
         prepare=lambda app: app.cleanup_ctx.append(uploads.uploading(databases.main)),
+        limits=limits,
     ) as client:
         yield Api(client=client, world=world, clock=clock)

@@ -2,7 +2,7 @@
 
 aiohttp by itself waits for headers and bodies as long as the caller likes, repeats malformed
 requests to the caller and to the log, and tells its version. :class:`Connection` is where that
-ends; it overrides public methods of aiohttp's protocol and reads one private name, its queue of
+ends; it overrides public methods of aiohttp's protocol, and uses the private names of its queue of
 parsed messages. tests/kit/test_http_server.py fails when an aiohttp release moves any of them.
 """
 
@@ -33,6 +33,8 @@ SPARE_FILES: Final = 256
 """File descriptors kept for the database, logs and exports: connections never take them."""
 CONNECTIONS_FLOOR: Final = 16
 UNREAD_BYTES_PS_MIN: Final = 1024
+AHEAD_MAX: Final = 4
+"""Requests of a connection that are parsed while the one before them is answered."""
 _SILENT: Final = logging.getLogger("server.kit.http_connection.silent")
 _SILENT.disabled = True  # aiohttp writes what it was sent; see log_exception
 
@@ -161,6 +163,9 @@ class Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]  # None is how aiohttp's own runner turns it off
             logger=_SILENT,
         )
+        # aiohttp would parse 32 ahead, and hold the bodies of all of them.
+        self._max_msg_queue_size = AHEAD_MAX
+        self._msg_queue_resume_size = AHEAD_MAX // 2
         self._door = door
         self._address = ""
         self._admitted = False

@@ -1,22 +1,34 @@
-"""One endpoint answered beside the application: without router, middlewares and response object.
+"""One endpoint answered beside the application: what phones ask all day.
 
-aiohttp still reads the request and keeps the connection; what is left out cost a fifth of the
-processor time of an upload, and phones upload all day. The endpoint stands in the application as
-well, which answers whatever is unusual: HTTP/1.0, ``Expect``, ``Connection: close``.
+A request to it whose body is short is given to the endpoint as soon as its last byte is there,
+without aiohttp's task, request, router, middlewares and response, which cost more processor time
+than storing an upload does. The endpoint stands in the application as well, which answers whatever
+is unusual: HTTP/1.0, ``Expect``, ``Connection: close``, chunked and long bodies.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from aiohttp import hdrs, http, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.streams import StreamReader
+from multidict import CIMultiDictProxy
 
+from server.kit.http_connection import Connection, Door
 from server.kit.problem import of_exception
+
+BODY_BYTES_MAX: Final = 64 * 1024
+"""Of a body as it is sent: aiohttp holds so much of one that nobody reads yet."""
+AWAITED_BYTES_MAX: Final = 16 * 1024
+"""Of a body that is not there yet: nobody is asked before it is whether there is room for it."""
+JSON: Final = frozenset(
+    {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
+)
+
+Headers: TypeAlias = CIMultiDictProxy[str]
+Done: TypeAlias = Callable[["bytes | Exception"], None]
 
 
 class Direct(NamedTuple):
@@ -26,93 +38,76 @@ class Direct(NamedTuple):
     path: str
     name: str
     """As the log calls it."""
-    answer: Callable[[web.BaseRequest], Awaitable[bytes]]
-    """Returns the JSON of a 200; raises what the endpoint in the application raises."""
+    begin: Callable[[Headers, bytes, Done], None]
+    """Takes headers and body as they were sent. What it is given last it calls once, now or later,
+    with the JSON of a 200 or with what the endpoint in the application would raise; it may raise
+    that as well."""
     observe: Callable[[int | None, float], None]
-    """Hears the status of each answer, None if there was none, and the seconds it took."""
+    """Hears the status of each answer, None if nobody waited for it any more, and the seconds."""
 
 
 DIRECT: web.AppKey[Direct] = web.AppKey("DIRECT")
 """Set by whoever has one before the application listens."""
 
 
-class _Request(web.BaseRequest):
-    """A request to the direct endpoint."""
+class Caller(Protocol):
+    """The connection that a request came on."""
 
+    def is_there(self) -> bool: ...
 
-class _Written:
-    """The bytes of a whole answer: all that aiohttp needs of a response, and no more."""
-
-    __slots__ = ("_whole", "prepared")
-    keep_alive: Final = True
-
-    def __init__(self, whole: bytes) -> None:
-        self._whole = whole
-        self.prepared = False
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
-        self.prepared = True
-        if request.transport is None or request.transport.is_closing():
-            raise ConnectionResetError
-        request.transport.write(self._whole)
-        # Or whoever sends and never reads would be answered into our memory.
-        await request.writer.drain()
-        return request.writer
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: ``prepare`` wrote it to the end."""
+    def answered(self, whole: bytes) -> None:
+        """Send a whole answer and go on with what came after the request."""
+        ...
 
 
 class Shortcut:
-    """Stands before the application: takes the usual requests to one endpoint, leaves the rest."""
+    """Takes the usual requests to one endpoint, for all connections of a listener."""
 
-    def __init__(self, manager: web.Server, direct: Direct) -> None:
-        self._handle_there = manager.request_handler
-        self._request_there = manager.request_factory
+    def __init__(self, direct: Direct) -> None:
         self._direct = direct
-        self._loop = asyncio.get_running_loop()
         self._second = 0
         self._head = b""
-        manager.request_factory = self._request
-        manager.request_handler = self._handle
 
-    def _request(
-        self,
-        message: http.RawRequestMessage,
-        payload: StreamReader,
-        protocol: web.RequestHandler,
-        writer: AbstractStreamWriter,
-        task: "asyncio.Task[None]",
-    ) -> web.BaseRequest:
-        direct = self._direct
+    def takes(self, message: http.RawRequestMessage, *, is_whole: bool) -> bool:
+        """Tell whether a request with this head is a usual one; ``is_whole`` with its body."""
+        direct, headers = self._direct, message.headers
         if (
-            message.path == direct.path
-            and message.method == direct.method
-            and message.version == http.HttpVersion11
-            and not message.should_close
-            and hdrs.EXPECT not in message.headers
+            message.path != direct.path
+            or message.method != direct.method
+            or message.version != http.HttpVersion11
+            or message.should_close
+            or message.chunked
+            or message.upgrade
+            or hdrs.EXPECT in headers
+            or headers.get(hdrs.CONTENT_TYPE, "").lower() not in JSON
         ):
-            return _Request(message, payload, protocol, writer, task, self._loop)
-        return self._request_there(message, payload, protocol, writer, task)
+            return False
+        # The parser let nothing but digits through.
+        length = int(headers.get(hdrs.CONTENT_LENGTH, "0"))
+        return length <= (BODY_BYTES_MAX if is_whole else AWAITED_BYTES_MAX)
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if type(request) is not _Request:
-            return await self._handle_there(request)
+    def answer(self, headers: Headers, body: bytes, caller: Caller) -> None:
+        """Have the endpoint answer the caller, now or later."""
         began = time.perf_counter()
-        status: HTTPStatus | None = None  # the caller went away, or the server is stopping
+
+        def done(answer: bytes | Exception) -> None:
+            if isinstance(answer, Exception):
+                status, head, answer = self._problem(answer, connected=caller.is_there())
+            else:
+                status, head = HTTPStatus.OK, self._usual_head()
+            observed = status if caller.is_there() else None
+            self._direct.observe(observed, time.perf_counter() - began)
+            caller.answered(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(answer), answer))
+
         try:
-            body = await self._direct.answer(request)
-            head, status = self._usual_head(), HTTPStatus.OK
+            self._direct.begin(headers, body, done)
         except Exception as error:  # noqa: BLE001 - told as a problem, as in the application
-            connected = request.transport is not None
-            problem = of_exception(error, self._direct.name, connected=connected)
-            status = HTTPStatus(problem.status)
-            head, body = _head(status, problem.headers), cast("bytes", problem.body)
-        finally:
-            self._direct.observe(status, time.perf_counter() - began)
-        whole = b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
-        # aiohttp asks no more of a response than _Written has.
-        return cast("web.StreamResponse", _Written(whole))
+            done(error)
+
+    def _problem(self, error: Exception, *, connected: bool) -> tuple[HTTPStatus, bytes, bytes]:
+        problem = of_exception(error, self._direct.name, connected=connected)
+        status = HTTPStatus(problem.status)
+        return status, _head(status, problem.headers), cast("bytes", problem.body)
 
     def _usual_head(self) -> bytes:
         second = int(time.time())
@@ -121,6 +116,139 @@ class Shortcut:
             usual = {"Content-Type": "application/json", "Cache-Control": "no-store"}
             self._head = _head(HTTPStatus.OK, usual)
         return self._head
+
+
+class DirectConnection(Connection):
+    """A connection whose usual requests to one endpoint take the shortcut.
+
+    aiohttp's own task sleeps through them, and is woken for whatever else is asked. Answers keep
+    the order of the requests: each begins only when the one before it was given, whoever gives it.
+    """
+
+    __slots__ = ("_answering", "_here", "_ordinary", "_shortcut", "_there", "_turn")
+
+    def __init__(
+        self,
+        manager: web.Server,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        door: Door,
+        shortcut: Shortcut,
+    ) -> None:
+        super().__init__(manager, loop=loop, door=door)
+        self._shortcut = shortcut
+        self._answering = False
+        """Whether the shortcut has a request."""
+        self._turn: asyncio.Future[None] | None = None
+        """What aiohttp's task waits for until the shortcut has answered."""
+        self._ordinary = False
+        """Whether aiohttp's task has a request, or was woken for one."""
+        self._here, self._request_factory = manager.request_factory, self._taken_over
+        self._there, self._request_handler = manager.request_handler, self._in_turn
+
+    def data_received(self, data: bytes) -> None:
+        # Hidden, so that aiohttp does not wake its task before it is known who answers.
+        waiter, self._waiter = self._waiter, None
+        super().data_received(data)
+        self._waiter = waiter
+        if data:  # else it is aiohttp, which parses on while it takes a request over
+            self._pass_on()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Give the oldest request to whoever answers it, once that can begin."""
+        if self._answering or self._ordinary or self._force_close or not self._messages:
+            return
+        message, body = self._messages[0]
+        if (
+            not isinstance(message, http.RawRequestMessage)
+            or not self._shortcut.takes(message, is_whole=body.is_eof())
+            or body.exception() is not None
+        ):
+            self._wake()
+        elif body.is_eof() and not self.writing_paused and not self._close:
+            self._answering = self._request_in_progress = True
+            self._messages.popleft()
+            self._made_room()
+            self._shortcut.answer(message.headers, body.read_nowait(), self)
+
+    def _wake(self) -> None:
+        """Let aiohttp's task take the request; it comes by itself where it does not wait yet."""
+        if self._waiter is not None and not self._waiter.done():
+            self._ordinary = True
+            self._waiter.set_result(None)
+
+    def _taken_over(self, *request: Any) -> web.BaseRequest:
+        self._ordinary = True
+        return self._here(*request)
+
+    async def _in_turn(self, request: web.BaseRequest) -> web.StreamResponse:
+        await self._my_turn()
+        return await self._there(request)
+
+    async def _my_turn(self) -> None:
+        """Wait until the shortcut has answered what came before."""
+        if self._answering:
+            self._turn = self._loop.create_future()
+            await self._turn
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer; what came after the request may take the shortcut again."""
+        await self._my_turn()  # of what could not be parsed nobody has waited yet
+        written, reset = await super().finish_response(request, resp, start_time)
+        if written.keep_alive and not reset:
+            self._ordinary = False
+            # Not from here: aiohttp has yet to note that its own request is over.
+            self._loop.call_soon(self._pass_on)
+        return written, reset
+
+    def _made_room(self) -> None:
+        """Let what waited for a place in the queue in, as aiohttp's task does."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+
+    def is_there(self) -> bool:
+        return self.transport is not None
+
+    def answered(self, whole: bytes) -> None:
+        """Send a whole answer and go on with what came after the request."""
+        self._answering = False
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
+        if not self._ordinary:
+            self._request_in_progress = False
+            stopping, self._handler_waiter = self._handler_waiter, None
+            if stopping is not None and not stopping.done():  # the server waits for this
+                stopping.set_result(None)
+        if self.transport is None:
+            return
+        self.transport.write(whole)
+        if self._close:
+            self.transport.close()
+            return
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(
+                self._next_keepalive_close_time, self._process_keepalive
+            )
+        if self._messages:
+            self._loop.call_soon(self._pass_on)  # not from here: a thousand may be waiting
+
+    def _process_keepalive(self) -> None:
+        if not self._answering and not self._messages:
+            super()._process_keepalive()
+            return
+        # To aiohttp the connection looks idle, since its task sleeps.
+        self._keepalive_handle = self._loop.call_later(
+            self._keepalive_timeout, self._process_keepalive
+        )
 
 
 def _head(status: HTTPStatus, headers: Mapping[str, str]) -> bytes:

@@ -1,6 +1,7 @@
 """Errors on the wire: problem+json, RFC 9457. The only module that gives errors a status."""
 
 import json
+import random
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -33,6 +34,8 @@ STATUS: Final[Mapping[type[errors.DomainError], HTTPStatus]] = {
 }
 CONTENT_TYPE: Final = "application/problem+json"
 FIELDS_MAX: Final = 20
+AGAIN_S: Final = (1.0, 10.0)
+"""When to come again after an outage of ours."""
 # A member that we do not know is named only if it could be one of ours, misspelt: a caller may
 # have put a coordinate, a phone or a token where a name belongs.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}", re.ASCII)
@@ -135,12 +138,14 @@ def of_exception(error: Exception, endpoint: str, *, connected: bool) -> web.Res
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal error")
     if connected:
         log.warning("request_failed", endpoint=endpoint, **where(error))
+    # Not the same for all: they would come back at once, in the moment in which it is up again.
+    wait_s = round(random.uniform(*AGAIN_S), 1)  # noqa: S311 - no secret
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "unavailable",
         "Not available just now",
-        headers={"Retry-After": "1"},
-        retry_after_s=1.0,
+        headers={"Retry-After": str(ceil(wait_s))},
+        retry_after_s=wait_s,
     )
 
 

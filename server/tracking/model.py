@@ -1,17 +1,18 @@
 """Positions as values: as they are stored, and as they are read back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
-from server.gate.model import CLOCK_AHEAD_MAX, Source, Windows
+from server.credentials.model import Caller
+from server.gate.model import CLOCK_AHEAD_MAX, GateMissing, Source, Windows
 from server.kit.errors import Invalid
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -45,6 +46,21 @@ class TrackPurpose(StrEnum):
     DISPATCH_TRACKING = "dispatch_tracking"
     PLAN_FACT = "plan_fact"
     SUBJECT_ACCESS = "subject_access"
+
+
+def purpose_of(caller: Caller, driver_id: UUID) -> TrackPurpose:
+    """Return what the caller may read the driver's track for.
+
+    Raises
+    ------
+    GateMissing
+        Drivers see nobody's but their own, and not whether others exist.
+    """
+    if caller.is_staff:
+        return TrackPurpose.PLAN_FACT
+    if caller.member_id != driver_id:
+        raise GateMissing
+    return TrackPurpose.SUBJECT_ACCESS
 
 
 class Availability(StrEnum):
@@ -106,6 +122,26 @@ class Positions:
         return self.take(np.argsort(self.time_ms, kind="stable"))
 
 
+def joined(parts: Sequence[Positions]) -> Positions:
+    """Return the parts one behind the other."""
+    return Positions(
+        time_ms=np.concatenate([part.time_ms for part in parts]),
+        values=np.concatenate([part.values for part in parts], axis=1),
+        flags=np.concatenate([part.flags for part in parts]),
+    )
+
+
+def are_in_order(times: Sequence[Ints]) -> list[bool]:
+    """Tell of each run of times whether it is oldest first; none is empty."""
+    whole = np.concatenate(times)
+    ordered = np.ones(whole.size, np.bool_)
+    np.greater_equal(whole[1:], whole[:-1], out=ordered[1:])
+    starts = list(accumulate((one.size for one in times[:-1]), initial=0))
+    ordered[starts] = True
+    found: list[bool] = np.logical_and.reduceat(ordered, starts).tolist()
+    return found
+
+
 class ChunkRow(NamedTuple):
     """One row to store: the sealed positions of one upload and one month. Made per upload."""
 
@@ -114,6 +150,37 @@ class ChunkRow(NamedTuple):
     last_at: datetime
     size: int
     """How many positions."""
+    key_id: UUID
+    blob: bytes
+
+
+class RowPlace(NamedTuple):
+    """Where a row is found again, and what it holds."""
+
+    last_at: datetime
+    upload_id: UUID
+    first_at: datetime
+    size: int
+
+
+def in_batches(places: Iterable[RowPlace], most: int) -> Iterator[list[RowPlace]]:
+    """Give them in order, so many positions at a time, or one row that has more."""
+    batch: list[RowPlace] = []
+    size = 0
+    for place in places:
+        if batch and size + place.size > most:
+            yield batch
+            batch, size = [], 0
+        batch.append(place)
+        size += place.size
+    if batch:
+        yield batch
+
+
+class SealedChunk(NamedTuple):
+    """One row as it is read; its key's id is no secret."""
+
+    upload_id: UUID
     key_id: UUID
     blob: bytes
 
@@ -130,8 +197,54 @@ class Track:
     windows: Windows
     """The recording windows that touch the span."""
 
+    @classmethod
+    def empty(cls, availability: Availability, windows: Windows = ()) -> "Track":
+        return cls(
+            time_ms=np.empty(0, np.int64),
+            values=np.empty((7, 0)),
+            flags=np.empty(0, np.uint8),
+            device=np.empty(0, np.uint8),
+            availability=availability,
+            windows=windows,
+        )
+
+    @classmethod
+    def of(cls, positions: Positions, device: int) -> "Track":
+        return cls(
+            time_ms=positions.time_ms,
+            values=positions.values,
+            flags=positions.flags,
+            device=np.full(len(positions), device, np.uint8),
+            availability=Availability.FULL,
+            windows=(),
+        )
+
     def __len__(self) -> int:
         return self.time_ms.size
+
+    def in_order(self) -> "Track":
+        """Return the positions oldest first, each device and time once."""
+        if np.all(self.time_ms[1:] > self.time_ms[:-1]):  # as merged hours of one device come
+            return self
+        # What a phone sent again in another batch: the same device, the same time.
+        order = np.lexsort((self.device, self.time_ms))
+        time_ms, device = self.time_ms[order], self.device[order].astype(np.int64)
+        fresh = np.ones(order.size, np.bool_)
+        fresh[1:] = (np.diff(time_ms) != 0) | (np.diff(device) != 0)
+        chosen = order[fresh]
+        return replace(
+            self,
+            time_ms=self.time_ms[chosen],
+            values=self.values[:, chosen],
+            flags=self.flags[chosen],
+            device=self.device[chosen],
+        )
+
+    def earliest(self, most: int) -> "Track":
+        """Return so many of the positions, which are in order, and what has the last one's time."""
+        if len(self) <= most:
+            return self
+        return self.where(self.time_ms <= self.time_ms[most - 1])
 
     def where(self, chosen: Flags) -> "Track":
         """Return only the chosen positions."""
@@ -171,6 +284,20 @@ class Track:
         return column
 
 
+def end_to_end(tracks: Sequence[Track]) -> Track:
+    """Return the positions of at least one track, one behind the other.
+
+    Windows and availability are those of the first.
+    """
+    return replace(
+        tracks[0],
+        time_ms=np.concatenate([one.time_ms for one in tracks]),
+        values=np.concatenate([one.values for one in tracks], axis=1),
+        flags=np.concatenate([one.flags for one in tracks]),
+        device=np.concatenate([one.device for one in tracks]),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatestPosition:
     """Where a driver was last, while their consent to dispatch tracking covers it."""
@@ -201,6 +328,16 @@ def ceil_ms(at: datetime) -> int:
 
 def from_ms(ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=ms)
+
+
+def end_of_month(until: datetime) -> datetime:
+    """Return before when the last row ends that begins before ``until``: none spans two months.
+
+    Without it every row since ``until`` would be looked at.
+    """
+    last = until.astimezone(UTC) - MICROSECOND
+    first = last.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return (first + timedelta(days=32)).replace(day=1)
 
 
 def window_columns(windows: Windows) -> tuple[tuple[int, ...], tuple[int, ...]]:

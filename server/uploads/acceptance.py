@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from server.gate.model import USUAL_REACH, Gate, Purpose, Reach, Windows
 from server.tracking.model import (
+    DAY_MS,
     FUTURE_MAX_S,
     LATEST_KEPT_S,
     SOURCE_BITS,
@@ -48,6 +50,7 @@ class Coverage:
     """Whether nothing is left out: then no upload has to be looked at for it."""
 
 
+@lru_cache(maxsize=64)
 def coverage_of(reach: Reach) -> Coverage:
     """Return what a consent that reaches so far covers.
 
@@ -144,19 +147,18 @@ def sort_out(
     """
     if terms.ran_out(now_us):
         return refuse_all(positions, RefusalReason.NO_CONSENT)
-    time_us = positions.time_ms * MILLISECOND_US
-    first, last = int(time_us.min()), int(time_us.max())
-    if _clock_is_wrong(last, now_us, offset_us):
+    first_ms, last_ms = int(positions.time_ms.min()), int(positions.time_ms.max())
+    if _clock_is_wrong(last_ms * MILLISECOND_US, now_us, offset_us):
         return refuse_all(positions, RefusalReason.CLOCK_WRONG)
     earlier, later = _reach_us(offset_us)
-    covered = terms.coverage.is_whole
-    if covered and _all_fit(terms, first + earlier, last + later, now_us):
+    if all_fit(terms, first_ms, last_ms, now_us=now_us, offset_us=offset_us):
         fitting = positions
         refused: tuple[Refusal, ...] = ()
         chosen: NDArray[np.intp] | None = None
     else:
+        time_us = positions.time_ms * MILLISECOND_US
         reasons = _reasons(terms, time_us + earlier, time_us + later, now_us)
-        if not covered:
+        if not terms.coverage.is_whole:
             reasons = np.where(reasons, reasons, _uncovered(terms.coverage, positions, app_state))
         refused = tuple(
             Refusal(index, _REASONS[reasons[index] - 1])
@@ -251,10 +253,21 @@ def _only_newest(
     )
 
 
-def _all_fit(terms: Terms, earliest: int, latest: int, now_us: int) -> bool:
-    """Tell quickly whether the whole upload lies in one window: nearly every upload does."""
+def all_fit(
+    terms: Terms, first_ms: int, last_ms: int, *, now_us: int, offset_us: int | None
+) -> bool:
+    """Tell quickly whether all between the first and the last position may be kept.
+
+    Nearly every upload lies in one window: then no position has to be looked at.
+    """
+    first, last = first_ms * MILLISECOND_US, last_ms * MILLISECOND_US
+    if terms.ran_out(now_us) or _clock_is_wrong(last, now_us, offset_us):
+        return False
+    earlier, later = _reach_us(offset_us)
+    earliest, latest = first + earlier, last + later
     return (
-        terms.window_holds(earliest, latest)
+        terms.coverage.is_whole
+        and terms.window_holds(earliest, latest)
         and latest <= now_us + FUTURE_US_MAX
         and earliest >= now_us - terms.buffer_us_max
         and earliest >= terms.since_us
@@ -274,7 +287,7 @@ def count_by_reason(refused: Sequence[Refusal]) -> dict[RefusalReason, int]:
     return counts
 
 
-def month_starts(time_ms: Ints) -> NDArray[np.intp]:
-    """Return where a new month (UTC) begins in times that are in order; never 0."""
-    months = time_ms.astype("datetime64[ms]").astype("datetime64[M]")
-    return np.flatnonzero(months[1:] != months[:-1]) + 1
+def day_starts(time_ms: Ints) -> NDArray[np.intp]:
+    """Return where a new day (UTC) begins in times that are in order; never 0."""
+    days = time_ms // DAY_MS
+    return np.flatnonzero(days[1:] != days[:-1]) + 1

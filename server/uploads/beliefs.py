@@ -69,6 +69,16 @@ class Belief:
         ran_out = self.terms is not None and self.terms.ran_out(to_us(now))
         return ran_out or self.notice.is_over(now)
 
+    def is_usual(self, now: datetime) -> bool:
+        """Tell whether whole tracks are kept, as far as is believed, and nothing is in the way."""
+        terms = self.terms
+        return (
+            terms is not None
+            and terms.keeps_track
+            and not self.gate.closing
+            and self.notice.holds(now)
+        )
+
     def collects(self, now: datetime) -> bool:
         """Tell whether the app should be recording at ``now``."""
         if not self.notice.holds(now):
@@ -132,6 +142,9 @@ class Beliefs:
             return None
         self._held.move_to_end(place)
         return belief
+
+    def forget(self, token: Token) -> None:
+        self._held.pop((token.company_id, token.digest), None)
 
     async def load(self, token: Token, now: datetime) -> Belief:
         """Read what the token stands for, and hold it.

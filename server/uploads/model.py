@@ -4,13 +4,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
-from uuid import UUID
 
-from server.kit.errors import Unavailable
-from server.tracking.model import Bytes, ChunkRow, Positions
+from server.kit.errors import TooMany
+from server.tracking.model import Bytes, Positions
 
 UPLOAD_POSITIONS_MAX: Final = 10_000
 CLOCK_OFFSET_MAX_S: Final = 120
+UPLOADS_MAX: Final = 4_096
+"""Worked on at once in one process, from the proof of who sends them to their answer."""
+BODIES_BYTES_MAX: Final = 128 * 1024 * 1024
+"""All that those hold, as they are told to hold before they are read."""
+DEVICE_UNITS_PS: Final = 50.0
+"""What a device may upload for ever: an upload is a unit, and each further 4 KiB of it one more."""
+DEVICE_UNITS_MAX: Final = 2_000.0
+"""What a device may upload at once: three days of a phone that was out of reach."""
 TRANSIT_S_MAX: Final = 5
 """How long an upload may travel between ``sent_at`` and its receipt for its times to be certain."""
 
@@ -46,12 +53,15 @@ class ConsentAnswer(StrEnum):
     NOT_GIVEN = "not_given"
 
 
-class UploadsBusy(Unavailable):
-    """Nothing of the upload was acknowledged; the same upload may be sent again."""
+class TooManyUploads(TooMany):
+    """The device sends more, or more often, than it may: nothing of the upload was looked at."""
 
-    slug = "uploads-busy"
-    title = "Positions cannot be stored just now"
-    retry_after_s = 1.0
+    slug = "too-many-uploads"
+    title = "This device uploads too much at once"
+
+    def __init__(self, retry_after_s: float) -> None:
+        self.retry_after_s = round(max(0.1, retry_after_s), 1)
+        super().__init__()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,27 +95,3 @@ class UploadAnswer:
     """Whether the app should go on recording."""
     purge: bool
     """Whether the app should drop what it has not sent."""
-
-
-class Deposit(NamedTuple):
-    """An upload, filtered and sealed under a belief that the storing statement checks."""
-
-    company_id: UUID
-    driver_id: UUID
-    epoch: int
-    rev: int
-    credential_epoch: int
-    key_epoch: int
-    only_latest: bool
-    """Keep nothing but the newest position: there is no consent to plan_fact."""
-    stored_at: datetime
-    rows: tuple[ChunkRow, ...]
-
-
-class Receipt(NamedTuple):
-    """What the storing statement said of one deposit."""
-
-    allowed: bool
-    """Whether the gate was open and the belief true; if not, nothing was stored."""
-    new: tuple[bool, ...]
-    """Of each row, whether it was not there yet (``only_latest``: whether it is the newest)."""

@@ -11,26 +11,43 @@ from weakref import WeakValueDictionary
 import structlog
 
 from server.credentials.model import NotAuthenticated
+from server.deposits.committer import Committer
+from server.deposits.model import Deposit, Receipt, UploadsBusy
 from server.devices.model import NoticeRequired
 from server.gate.model import GateBusy
 from server.kit import db
+from server.kit.admission import Admission, Place, Room
 from server.kit.db import Connection, Pool
+from server.kit.rates import Rates
 from server.kit.tokens import Token
 from server.tracking import codec
-from server.tracking.model import DAY_MS, MICROSECOND, ChunkRow, Positions, from_ms, to_us
+from server.tracking.model import (
+    ChunkRow,
+    Positions,
+    from_ms,
+    to_us,
+)
 from server.uploads import store
-from server.uploads.acceptance import SortedOut, count_by_reason, month_starts, refuse_all, sort_out
+from server.uploads.acceptance import (
+    SortedOut,
+    count_by_reason,
+    day_starts,
+    refuse_all,
+    sort_out,
+)
 from server.uploads.beliefs import Belief, Beliefs, ParsedTokens
-from server.uploads.committer import Committer
 from server.uploads.model import (
-    ConsentAnswer,
-    Deposit,
-    Receipt,
+    BODIES_BYTES_MAX,
+    DEVICE_UNITS_MAX,
+    DEVICE_UNITS_PS,
+    UPLOADS_MAX,
     Refusal,
     RefusalReason,
+    TooManyUploads,
     Upload,
     UploadAnswer,
 )
+from server.uploads.usual import Answer, UsualUploads, answer_of, chunk_of, deposit_of, offset_us_of
 from server.vault.model import Category, SubjectErased
 from server.vault.service import Vault
 
@@ -41,6 +58,10 @@ _Place: TypeAlias = tuple[UUID, UUID, date]
 TRIES_MAX: Final = 6
 FIRST_PAUSE_S: Final = 0.02
 """Doubled each time: 1.3 s in all, far longer than a consent takes to change."""
+
+LATE_S: Final = 0.04
+"""How late a device or a forger is refused: who goes on at once on one connection is slowed down,
+which costs the others nothing."""
 
 STATEMENTS_MAX: Final = 4
 """Of those that count refusals, at once."""
@@ -103,20 +124,64 @@ class Uploads:
         self._committer = committer
         self._beliefs = Beliefs(pool)
         self._refusals = RefusalCounts(pool)
+        self._admission = Admission(
+            Rates(per_s=DEVICE_UNITS_PS, burst=DEVICE_UNITS_MAX),
+            Room(count_max=UPLOADS_MAX, bytes_max=BODIES_BYTES_MAX),
+            too_often=TooManyUploads,
+            full=UploadsBusy,
+        )
+        self._usual = UsualUploads(self._beliefs, vault, committer)
         self.tokens = ParsedTokens()
         self.parsing = asyncio.Semaphore(PARSING_MAX)
         """Held while a large body is parsed in a thread."""
 
-    async def admit(self, token: Token, *, now: datetime) -> None:
-        """Let nobody in whose body need not be read.
+    async def admit(
+        self, claimed: Token | None, size_bytes: int, *, now: datetime
+    ) -> tuple[Token, Place]:
+        """Let nobody in whose body need not be read; return the upload's place, to be left.
+
+        ``claimed`` is None where nothing was that could be a token. ``size_bytes`` is what the
+        body is told to hold. A forged token takes from nobody's share.
 
         Raises
         ------
         NotAuthenticated
             No living device has this token, as far as this process knows.
+        TooManyUploads, UploadsBusy
         """
-        if self._beliefs.held(token) is None:
-            await self._beliefs.load(token, now)
+        try:
+            return await self._let_in(claimed, size_bytes, now)
+        except (NotAuthenticated, TooManyUploads):
+            await asyncio.sleep(LATE_S)
+            raise
+
+    async def _let_in(
+        self, claimed: Token | None, size_bytes: int, now: datetime
+    ) -> tuple[Token, Place]:
+        if claimed is None:
+            raise NotAuthenticated
+        belief = self._beliefs.held(claimed) or await self._beliefs.load(claimed, now)
+        if self._committer.is_behind(belief.company_id):
+            raise self._committer.busy()
+        return claimed, self._admission.enter(belief.device_id, belief.company_id, size_bytes)
+
+    def enter(self, token: Token, size_bytes: int) -> Place | None:
+        """Return what :meth:`admit` does if it would neither wait nor refuse; else None."""
+        belief = self._beliefs.held(token)
+        if belief is None or self._committer.is_behind(belief.company_id):
+            return None
+        try:
+            return self._admission.enter(belief.device_id, belief.company_id, size_bytes)
+        except (TooManyUploads, UploadsBusy):
+            return None
+
+    def begin(self, token: Token, upload: Upload, answer: Answer, *, now: datetime) -> bool:
+        """Take an upload that is as nearly all are, without a task; tell whether it is such.
+
+        ``answer`` is called once, later: with what :meth:`take` would return or raise, or with
+        None where the upload is to be taken by :meth:`take`, which can do everything.
+        """
+        return self._usual.begin(token, upload, answer, now=now)
 
     async def take(self, token: Token, upload: Upload, *, now: datetime) -> UploadAnswer:
         """Store what may be stored and tell what became of each position.
@@ -177,27 +242,14 @@ class Uploads:
             )
         except SubjectErased:
             raise NotAuthenticated from None
-        gate = belief.gate
-        return Deposit(
-            company_id=belief.company_id,
-            driver_id=belief.driver_id,
-            epoch=gate.epoch,
-            rev=gate.rev,
-            credential_epoch=gate.credential_epoch,
-            key_epoch=gate.key_epoch,
-            only_latest=only_latest,
-            stored_at=now,
-            rows=rows,
-        )
+        return deposit_of(belief, rows, now, only_latest=only_latest)
 
     async def _chunks(
         self, belief: Belief, upload: Upload, kept: Positions
     ) -> tuple[ChunkRow, ...]:
-        """Seal the positions, those of each month under the key of that month."""
+        """Seal the positions, a row for each day: under its month's key, and gone in its time."""
         ordered = kept.in_order()
-        parts = [ordered]
-        if ordered.time_ms[0] // DAY_MS != ordered.time_ms[-1] // DAY_MS:
-            parts = ordered.split(month_starts(ordered.time_ms))
+        parts = ordered.split(day_starts(ordered.time_ms))
         return tuple([await self._chunk(belief, upload, part) for part in parts])
 
     async def _chunk(self, belief: Belief, upload: Upload, part: Positions) -> ChunkRow:
@@ -205,16 +257,7 @@ class Uploads:
         key = await self._vault.key(
             belief.company_id, belief.driver_id, Category.TRACK, at=first_at
         )
-        packed = codec.pack(part, belief.device_number)
-        upload_id = codec.upload_id_of(key, belief.device_id, upload.batch_id, packed)
-        return ChunkRow(
-            upload_id=upload_id,
-            first_at=first_at,
-            last_at=from_ms(int(part.time_ms[-1])),
-            size=len(part),
-            key_id=key.key_id,
-            blob=codec.seal(key, packed, row_id=upload_id, schema=codec.CHUNK_SCHEMA),
-        )
+        return chunk_of(belief, upload, part, key, codec.pack(part, belief.device_number))
 
     async def _latest(self, belief: Belief, kept: Positions) -> tuple[ChunkRow, ...]:
         """Seal the newest position alone, under the short-lived key of its day."""
@@ -252,14 +295,7 @@ class Uploads:
     ) -> UploadAnswer:
         if refused:
             await self._refusals.add(belief.company_id, belief.driver_id, now.date(), refused)
-        return UploadAnswer(
-            accepted=accepted,
-            duplicate=duplicate,
-            refused=refused,
-            consent=belief.consent,
-            collect=belief.collects(now),
-            purge=belief.consent is ConsentAnswer.WITHDRAWN,
-        )
+        return answer_of(belief, refused, accepted, duplicate, now=now)
 
 
 def _is_unseen(sorted_out: SortedOut) -> bool:
@@ -280,12 +316,11 @@ def judge(belief: Belief, upload: Upload, now: datetime) -> SortedOut:
             else RefusalReason.ACCOUNT_INACTIVE
         )
         return refuse_all(positions, reason)
-    offset_us = None if upload.sent_at is None else (now - upload.sent_at) // MICROSECOND
     return sort_out(
         positions,
         belief.terms,
         now_us=to_us(now),
-        offset_us=offset_us,
+        offset_us=offset_us_of(upload, now),
         app_state=upload.app_state,
     )
 

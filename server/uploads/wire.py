@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any, Final, Literal, NotRequired, TypeAlias
 
 import numpy as np
@@ -23,7 +24,7 @@ from server.kit.wire import (
     Text,
 )
 from server.tracking import render
-from server.tracking.model import MOCK, MOCK_KNOWN, SOURCES, Bytes, Ints, Positions
+from server.tracking.model import MOCK, MOCK_KNOWN, SOURCES, Bytes, Floats, Ints, Positions
 from server.uploads.model import (
     UPLOAD_POSITIONS_MAX,
     AppState,
@@ -105,9 +106,14 @@ class UploadBody(TypedDict):
 
 
 _BODY: Final = TypeAdapter[UploadBody](UploadBody)
-_LISTED: Final = (*render.COLUMNS, "source", "mock", "app_state")
-_SOURCE_CODES: Final = {None: 0} | {one.value: 1 + place for place, one in enumerate(SOURCES)}
-_MOCK_CODES: Final = {None: 0, False: MOCK_KNOWN, True: MOCK_KNOWN | MOCK}
+_WORDS: Final = ("source", "mock", "app_state")
+_Words: TypeAlias = Mapping[str, list[Any]]
+_numbers_of: Final = itemgetter(*render.COLUMNS)
+_MEMBERS_WITHOUT_WORDS: Final = 1 + len(render.COLUMNS)
+_SOURCE_CODES: Final[dict[Any, int]] = {None: 0} | {
+    one.value: 1 + place for place, one in enumerate(SOURCES)
+}
+_MOCK_CODES: Final[dict[Any, int]] = {None: 0, False: MOCK_KNOWN, True: MOCK_KNOWN | MOCK}
 _APP_STATES: Final = {
     None: AppState.UNKNOWN,
     "foreground": AppState.FOREGROUND,
@@ -143,28 +149,58 @@ def parse_upload(body: bytes) -> Upload:
     parsed: UploadBody = validated(_BODY, body)
     rows, columns = parsed.get("positions"), parsed.get("columns")
     if rows is not None and columns is None:
-        lists: dict[str, Any] = {name: [row.get(name) for row in rows] for name in _LISTED}
         time_ms = _times_of(rows)
-        members = len(parsed) + sum(map(len, rows))
-        strings = len(rows)
+        members, strings = len(parsed) + sum(map(len, rows)), len(rows)
+        values, words = _of_rows(rows, members - len(parsed))
     elif columns is not None and rows is None:
-        lists = _same_length(columns)
         time_ms = np.array(columns["recorded_at_ms"], dtype=np.int64)
-        members = len(parsed) + len(columns)
-        strings = 0
+        members, strings = len(parsed) + len(columns), 0
+        values, words = _of_columns(columns, time_ms.size)
     else:
         fault = FieldFault(path="", code="one_of", detail="Send either positions or columns")
         raise InvalidFields([fault])
     for name in ("source", "app_state"):
-        strings += sum(value is not None for value in lists.get(name) or ())
-    strings += sum(parsed.get(name) is not None for name in ("batch_id", "sent_at"))
+        if name in words:
+            strings += len(words[name]) - words[name].count(None)
+    batch_id, sent_at = parsed.get("batch_id"), parsed.get("sent_at")
+    strings += (batch_id is not None) + (sent_at is not None)
     _refuse_doubled_keys(body, quotes=2 * (members + strings))
     return Upload(
-        positions=_positions(time_ms, lists),
-        batch_id=parsed.get("batch_id"),
-        sent_at=parsed.get("sent_at"),
-        app_state=_app_states(lists.get("app_state")),
+        positions=Positions(time_ms=time_ms, values=values, flags=_flags(time_ms.size, words)),
+        batch_id=batch_id,
+        sent_at=sent_at,
+        app_state=_app_states(words.get("app_state")),
     )
+
+
+def _of_rows(rows: list[Position], members: int) -> tuple[Floats, _Words]:
+    """Return the columns of numbers, and those of words if there are any."""
+    try:
+        numbers = [_numbers_of(row) for row in rows]  # what most phones send: all of them
+        has_words = members > len(rows) * _MEMBERS_WITHOUT_WORDS
+    except KeyError:
+        numbers = [tuple(row.get(name) for name in render.COLUMNS) for row in rows]
+        has_words = True
+    values = np.ascontiguousarray(np.array(numbers, np.float64).T)
+    return values, {name: [row.get(name) for row in rows] for name in _WORDS} if has_words else {}
+
+
+def _of_columns(columns: PositionColumns, size: int) -> tuple[Floats, _Words]:
+    lists: dict[str, Any] = {name: listed for name, listed in columns.items() if listed is not None}
+    for listed in lists.values():
+        if len(listed) != size:
+            raise InvalidFields(_wrong_lengths(lists, size))
+    unknown = [None] * size
+    values = np.array([lists.get(name, unknown) for name in render.COLUMNS], np.float64)
+    return values, {name: lists[name] for name in _WORDS if name in lists}
+
+
+def _wrong_lengths(lists: dict[str, Any], size: int) -> Iterator[FieldFault]:
+    for name, listed in lists.items():
+        if len(listed) != size:
+            yield FieldFault(
+                path=f"/columns/{name}", code="length", detail=f"Should have {size} items"
+            )
 
 
 def _refuse_doubled_keys(body: bytes, *, quotes: int) -> None:
@@ -198,26 +234,12 @@ def _impossible_days(rows: list[Position]) -> Iterator[FieldFault]:
             )
 
 
-def _same_length(columns: PositionColumns) -> dict[str, Any]:
-    lists = {name: listed for name, listed in columns.items() if listed is not None}
-    size = len(columns["recorded_at_ms"])
-    faults = [
-        FieldFault(path=f"/columns/{name}", code="length", detail=f"Should have {size} items")
-        for name, listed in lists.items()
-        if isinstance(listed, list) and len(listed) != size
-    ]
-    if faults:
-        raise InvalidFields(faults)
-    return lists
-
-
-def _positions(time_ms: Ints, lists: Mapping[str, Any]) -> Positions:
-    unknown = [None] * time_ms.size
-    values = np.array([lists.get(name) or unknown for name in render.COLUMNS], dtype=np.float64)
-    flags = np.array([_SOURCE_CODES[one] for one in lists.get("source") or unknown], np.uint8)
-    if mocks := lists.get("mock"):
-        flags |= np.array([_MOCK_CODES[one] for one in mocks], np.uint8)
-    return Positions(time_ms=time_ms, values=values, flags=flags)
+def _flags(size: int, words: _Words) -> Bytes:
+    flags = np.zeros(size, np.uint8)
+    for name, codes in (("source", _SOURCE_CODES), ("mock", _MOCK_CODES)):
+        if name in words:
+            flags |= np.array([codes[one] for one in words[name]], np.uint8)
+    return flags
 
 
 def _app_states(listed: list[str | None] | None) -> Bytes | None:

@@ -37,6 +37,31 @@ async def test_what_was_sent_arrives_typed_and_comes_back(client: ClientSession)
     assert page == {"items": [made], "next_cursor": None}
 
 
+async def test_a_list_in_a_query_is_given_several_times_and_nothing_else_is(
+    client: ClientSession,
+) -> None:
+    ids = []
+    for name in ("North", "South", "West"):
+        async with client.post("/v1/places", json={**PLACE, "name": name}, headers=HOLDER) as made:
+            ids.append((await made.json())["place_id"])
+    for query, expected in (
+        ([("place_id", ids[0])], ids[:1]),
+        ([("place_id", ids[0]), ("place_id", ids[2])], [ids[0], ids[2]]),
+        ([("place_id", f"{ids[0]},{ids[1]}")], ids[:2]),
+    ):
+        async with client.get("/v1/places", params=query) as listed:
+            assert [one["place_id"] for one in (await listed.json())["items"]] == expected
+    for query, path in (
+        ([("place_id", one) for one in ids], "?place_id"),
+        ([("place_id", ids[0]), ("place_id", "CANARY")], "?place_id/1"),
+        ([("kind", "shop"), ("kind", "shop")], "?kind"),
+    ):
+        async with client.get("/v1/places", params=query) as refused:
+            told = await refused.json()
+            assert (refused.status, [one["path"] for one in told["fields"]]) == (422, [path])
+            assert "CANARY" not in str(told)
+
+
 async def test_nothing_returned_is_204_without_a_body(client: ClientSession) -> None:
     async with client.post("/v1/places", json=PLACE, headers=HOLDER) as response:
         made = await response.json()

@@ -13,7 +13,7 @@ import uvloop
 from aiohttp import ClientPayloadError, ClientSession, web
 
 from server.kit.http_connection import Connection, Limits, counted_address
-from server.kit.http_server import Address, CannotListen, PortTaken, listening
+from server.kit.http_server import Address, CannotListen, PortTaken, listening, reserved
 from tests.kit import toy
 from tests.kit.wire_taps import GET, HOST, SOON_S, Refusals, answers_in, edge, raw
 
@@ -201,7 +201,21 @@ def test_the_names_of_aiohttp_that_are_overridden_or_read_are_still_there() -> N
     ):  # fmt: skip
         assert name in vars(Connection) or name == "force_close"
         assert callable(getattr(web.RequestHandler, name))
-    assert "_messages" in web.RequestHandler.__slots__
+    for name in ("_messages", "_max_msg_queue_size", "_msg_queue_resume_size"):
+        assert name in web.RequestHandler.__slots__
+
+
+def test_the_names_of_aiohttp_that_the_shortcut_reads_and_sets_are_still_there() -> None:
+    slots = {name for kind in web.RequestHandler.__mro__ for name in getattr(kind, "__slots__", ())}
+    read = {
+        "_buffer_paused", "_close", "_force_close", "_handler_waiter", "_keepalive_handle",
+        "_keepalive_timeout", "_messages", "_msg_queue_resume_size", "_next_keepalive_close_time",
+        "_parser", "_request_factory", "_request_handler", "_request_in_progress", "_waiter",
+    }  # fmt: skip
+
+    assert read <= slots
+    for name in ("_process_keepalive", "_resume_reading_if_drained"):
+        assert callable(getattr(web.RequestHandler, name))
 
 
 def test_it_serves_on_uvloop_too() -> None:
@@ -214,3 +228,57 @@ def test_it_serves_on_uvloop_too() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(once()) == (200, b"")
+
+
+async def test_several_share_a_reserved_port_and_each_is_given_connections() -> None:
+    asked = [0, 0]
+
+    def counting(place: int) -> web.Application:
+        async def count(_request: web.Request) -> web.Response:
+            asked[place] += 1
+            return web.Response()
+
+        app = web.Application()
+        app.router.add_get("/", count)
+        return app
+
+    async with (
+        reserved("127.0.0.1", 0) as address,
+        listening(counting(0), host=address.host, port=address.port, is_shared=True),
+        listening(counting(1), host=address.host, port=address.port, is_shared=True),
+    ):
+        for _ in range(100):  # 2 ** -99 that the kernel gives them all to one
+            async with ClientSession(address.url) as client, client.get("/") as response:
+                assert response.status == 200
+
+    assert sum(asked) == 100
+    assert min(asked) > 0
+
+
+async def test_a_reserved_port_is_nobody_elses() -> None:
+    shared = toy.application()
+    async with (
+        reserved("127.0.0.1", 0) as address,
+        listening(shared, host=address.host, port=address.port, is_shared=True),
+    ):
+        with pytest.raises(PortTaken):
+            async with listening(toy.application(), host=address.host, port=address.port):
+                pass
+        with pytest.raises(PortTaken):
+            async with reserved(address.host, address.port):
+                pass
+
+
+async def test_a_port_whose_owner_would_share_it_is_taken_all_the_same() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        with pytest.raises(PortTaken):
+            async with reserved("127.0.0.1", port):
+                pass
+        # The control: without asking first, half of our callers would be theirs.
+        async with listening(toy.application(), host="127.0.0.1", port=port, is_shared=True):
+            pass

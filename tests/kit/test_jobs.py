@@ -64,6 +64,29 @@ async def test_a_failed_job_is_tried_again_and_leaves_no_text_behind(
 
 
 @pytest.mark.usefixtures("no_jobs")
+async def test_a_job_waits_for_its_next_try_however_often_it_failed(
+    world: World, databases: Databases, app_pool: Pool, owner: Owner
+) -> None:
+    """Seventeen hours at a minute each: by then 2.0 to that power is no number."""
+    tried = asyncio.Event()
+
+    async def fails(_payload: Mapping[str, str]) -> None:
+        tried.set()
+        raise OSError
+
+    async with db.tenant(app_pool, world.company_id) as conn:
+        await jobs.enqueue(conn, "failing", {}, dedupe_key="failing")
+    await owner.execute("UPDATE jobs.pgqueuer SET attempts = 1100")
+
+    async with jobs.running(databases.main, Jobs(queued={"failing": fails}, every_minute={})):
+        await asyncio.wait_for(tried.wait(), 10)
+        await asyncio.sleep(1)
+
+    rows = await owner.fetch("SELECT status::text, attempts FROM jobs.pgqueuer")
+    assert [tuple(row) for row in rows] == [("queued", 1101)]
+
+
+@pytest.mark.usefixtures("no_jobs")
 async def test_jobs_go_on_after_their_connection_was_cut(
     world: World, databases: Databases, app_pool: Pool, owner: Owner
 ) -> None:

@@ -5,9 +5,12 @@ from collections.abc import AsyncGenerator
 
 import asyncpg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from server.kit.ids import uuid7
-from server.kit.migrate import SchemaTooNew, is_current, migrate
+from server.kit.migrate import migrate
+from server.kit.revision import FOLDER, Schema, SchemaTooNew, is_current, newest
 
 
 @pytest.fixture
@@ -30,6 +33,16 @@ async def test_an_empty_database_is_brought_to_the_newest_and_then_left_alone(fr
     assert applied == sorted(applied)
     assert await is_current(fresh, "keys")
     assert await migrate(fresh, "keys") == []
+
+
+@pytest.mark.parametrize("schema", ["main", "keys"])
+def test_the_newest_revision_is_the_one_that_alembic_finds(schema: Schema) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    config.set_main_option("version_locations", str(FOLDER / schema))
+    config.set_main_option("path_separator", "os")
+
+    assert newest(schema) == ScriptDirectory.from_config(config).get_current_head()
 
 
 async def test_servers_that_start_at_once_migrate_once(fresh: str) -> None:

@@ -22,7 +22,7 @@ from server.kit.http_server import listening
 from server.kit.ids import uuid7
 from server.kit.openapi import document
 from server.kit.problem import problems
-from server.kit.wire import Instant, Latitude, Longitude, Page, Text, Wire
+from server.kit.wire import Instant, Latitude, Longitude, Page, Text, Wire, listed
 
 TOKEN: Final = "tt_toy"  # noqa: S105 - opens nothing
 SLOW_S: Final = 0.6
@@ -110,6 +110,7 @@ class PlaceQuery(Wire):
     limit: Annotated[int, Field(ge=1, le=100)] = 50
     near_lat: Latitude | None = None
     since: Instant | None = None
+    place_id: Annotated[list[UUID], listed, Field(max_length=2)] | None = None
 
 
 PLACES: web.AppKey[dict[UUID, PlaceView]] = web.AppKey("PLACES")
@@ -142,7 +143,8 @@ async def list_places(request: web.Request, *, query: PlaceQuery) -> Page[PlaceV
     found = [
         place
         for place in request.app[PLACES].values()
-        if query.kind is None or place.kind is query.kind
+        if (query.kind is None or place.kind is query.kind)
+        and (query.place_id is None or place.place_id in query.place_id)
     ]
     return Page(items=found[: query.limit])
 
@@ -201,7 +203,7 @@ def application(**middlewares: Any) -> web.Application:
     app = web.Application(**{"middlewares": [problems], **middlewares})
     app[PLACES] = {}
     api.install(app, (*ENDPOINTS, *RAW), authorize=authorize)
-    app.add_routes(docs_routes(described()))
+    app.add_routes(docs_routes(described))
     app.router.add_get("/v1/stream", stream, name="stream")
     app.router.add_get("/v1/nap", nap, name="nap")
     app.router.add_get("/v1/large", large, name="large")

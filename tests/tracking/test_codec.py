@@ -1,8 +1,6 @@
 """The bytes at rest: what goes in comes out, at the resolution of the wire."""
 
-import json
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
@@ -16,7 +14,6 @@ from server.tracking.codec import BlobUnreadable
 from server.tracking.model import Positions
 from server.vault.model import Category, DataKey
 
-GOLDEN = Path(__file__).parent / "golden" / "chunk_v1.json"
 RESOLUTION = codec.SCALE[:, 0].astype(np.int64).tolist()
 # Whole steps at wire resolution: lat, lon, accuracy, speed, heading, altitude, battery.
 STEPS_MAX = [90 * 10**7, 180 * 10**7, 10**6, 60_000, 3_600, 10**6, 100]
@@ -143,7 +140,7 @@ def test_the_upload_id_is_bound_to_device_batch_and_content() -> None:
     packed, other = codec.pack(drive(3), 0), codec.pack(drive(4), 0)
     ids = {
         codec.upload_id_of(key, device, batch, content)
-        for key in (key_of(1), DataKey(**{**_fields(key_of(1)), "index_secret": b"x" * 32}))
+        for key in (key_of(1), replace(key_of(1), index_secret=b"x" * 32))
         for device in (UUID(int=1), UUID(int=2))
         for batch in (None, "a", "b")
         for content in (packed, other)
@@ -153,15 +150,16 @@ def test_the_upload_id_is_bound_to_device_batch_and_content() -> None:
     assert codec.upload_id_of(key_of(), UUID(int=1), "a", packed) in ids
 
 
-def _fields(key: DataKey) -> dict[str, Any]:
-    return {name: getattr(key, name) for name in DataKey.__slots__}
+@given(st.lists(st.tuples(uploads(), st.integers(0, 255)), min_size=1, max_size=8))
+def test_packed_together_each_is_what_it_is_alone(numbered: list[tuple[Positions, int]]) -> None:
+    together = codec.pack_many([one for one, _ in numbered], [number for _, number in numbered])
+
+    assert together == [codec.pack(one, number) for one, number in numbered]
 
 
-@pytest.mark.parametrize("name", ["one", "rows", "columns", "wide"])
-def test_bytes_of_version_1_can_still_be_read(name: str) -> None:
-    golden = json.loads(GOLDEN.read_text())[name]
+def test_nonces_drawn_together_are_different() -> None:
+    drawn = codec.nonces(500)
 
-    unpacked = codec.open_chunk(key_of(), bytes.fromhex(golden["blob"]), UUID(golden["upload_id"]))
-
-    assert unpacked.device_number == golden["device_number"]
-    assert same(unpacked.positions, positions_of([tuple(row) for row in golden["rows"]]))
+    assert len(set(drawn)) == 500
+    assert {len(nonce) for nonce in drawn} == {codec.NONCE_BYTES}
+    assert codec.nonces(0) == []

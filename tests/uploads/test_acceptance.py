@@ -18,7 +18,7 @@ from server.uploads.acceptance import (
     SortedOut,
     Terms,
     coverage_of,
-    month_starts,
+    day_starts,
     sort_out,
     terms_of,
 )
@@ -257,13 +257,13 @@ def test_without_plan_fact_only_the_newest_is_kept() -> None:
 
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=40))
-def test_months_are_cut_where_they_begin(days: list[int]) -> None:
-    time_ms = np.sort(np.array([NOW_MS + day * 24 * HOUR_MS for day in days], dtype=np.int64))
-    starts = month_starts(time_ms)
-    months = time_ms.astype("datetime64[ms]").astype("datetime64[M]")
+def test_days_are_cut_where_they_begin(hours: list[int]) -> None:
+    time_ms = np.sort(np.array([NOW_MS + hour * HOUR_MS for hour in hours], dtype=np.int64))
+    starts = day_starts(time_ms)
+    days = time_ms.astype("datetime64[ms]").astype("datetime64[D]")
 
-    assert [len(set(part.tolist())) for part in np.split(months, starts)] == [1] * (len(starts) + 1)
-    assert len(set(months.tolist())) == len(starts) + 1
+    assert [len(set(part.tolist())) for part in np.split(days, starts)] == [1] * (len(starts) + 1)
+    assert len(set(days.tolist())) == len(starts) + 1
 
 
 def gate_of(**changes: object) -> Gate:

@@ -11,14 +11,15 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from server.deposits import committer as committers
+from server.deposits.committer import Committer
+from server.deposits.hints import HINT_CHANNEL
+from server.deposits.model import Receipt, UploadsBusy
 from server.gate import service as gates
 from server.gate.model import Gate
 from server.kit import db
 from server.kit.db import Pool
 from server.kit.ids import uuid7
-from server.uploads import committer as committers
-from server.uploads.committer import HINT_CHANNEL, Committer
-from server.uploads.model import Receipt, UploadsBusy
 from tests.conftest import Databases
 from tests.deposits import deposit, row
 from tests.world import NOW, World, add_driver

@@ -12,14 +12,25 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 
 from server.kit import localpg
-from server.kit.localpg import LocalPostgresError
+from server.kit.localpg import LocalPostgresError, Server
 from tests.kit.localpg.helpers import ROOT, ask, eventually, gone_within_s, parent, quick
 
 # ---- stopping and starting again
+
+
+async def answers_again(server: Server) -> object:
+    """Return what the table holds as soon as the server answers."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await ask(server, "SELECT n FROM kept")
+            except (OSError, asyncpg.PostgresError):
+                await asyncio.sleep(0.02)
 
 
 async def test_a_restart_keeps_the_data_and_leaves_nothing_running(data: Path) -> None:
@@ -46,15 +57,42 @@ async def test_it_stops_with_a_parent_that_is_killed(data: Path, number: signal.
     assert not socket.exists()
 
 
-async def test_it_recovers_from_its_own_death(data: Path) -> None:
+async def test_after_its_own_death_it_is_started_again(data: Path) -> None:
     async with localpg.run(data, say=lambda _: None) as server:
         await ask(server, "CREATE TABLE kept AS SELECT 7 AS n", "SELECT 1")
-        os.kill(server.pid, signal.SIGKILL)
-        assert await server.wait() == -signal.SIGKILL
-    assert (data / "postmaster.pid").exists()
+        dead, address = server.pid, server.dsn()
+        for _ in range(3):
+            os.kill(server.pid, signal.SIGKILL)
+            assert await answers_again(server) == 7
+        assert server.pid != dead
+        assert server.dsn() == address
+        last = server.pid
 
+    assert gone_within_s(last, 10)
+
+
+async def test_it_is_tried_until_it_can_be_started(data: Path) -> None:
     async with localpg.run(data, say=lambda _: None) as server:
-        assert await ask(server, "SELECT n FROM kept") == 7
+        await ask(server, "CREATE TABLE kept AS SELECT 7 AS n", "SELECT 1")
+        control, away = data / "global" / "pg_control", data / "global" / "pg_control.away"
+        control.rename(away)
+        os.kill(server.pid, signal.SIGKILL)
+        await asyncio.sleep(1)
+        with pytest.raises((OSError, asyncpg.PostgresError)):
+            await ask(server, "SELECT 1")
+
+        away.rename(control)
+
+        assert await answers_again(server) == 7
+
+
+async def test_one_that_cannot_be_started_again_does_not_keep_us_from_stopping(data: Path) -> None:
+    async with quick(data) as server:
+        (data / "global" / "pg_control").unlink()
+        os.kill(server.pid, signal.SIGKILL)
+        await asyncio.sleep(0.5)
+
+    assert gone_within_s(server.pid, 1)
 
 
 async def test_it_recovers_when_both_die_and_the_pid_is_reused(data: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from server.kit import localpg
 from server.kit.localpg import LocalPostgresError, Server
+from server.kit.localpg.place import Place
 from tests.kit.localpg.helpers import PARENT, TOP, ask, eventually, quick
 
 # ---- what it is
@@ -112,7 +113,8 @@ async def test_a_long_log_is_put_aside(data: Path) -> None:
 
 
 def test_the_address_is_quoted() -> None:
-    server = Server(data=Path(), log=Path(), socket=Path("/run/a b"), process=None)  # type: ignore[arg-type]
+    place = Place(asked=Path(), data=Path(), programs=Path(), account=None)
+    server = Server(place, Path("/run/a b"), {})
 
     assert server.dsn("a/b", "c@d") == "postgresql://c%40d@/a%2Fb?host=/run/a%20b"
 
