@@ -1,4 +1,7 @@
-"""``jolda serve | migrate | company | ledger | receipt | demo | clean``: what a person types."""
+"""``jolda serve | migrate | company | retention | ledger | receipt | demo | clean``.
+
+What a person types; and ``worker`` and ``jobs``, which ``serve`` starts.
+"""
 
 import argparse
 import asyncio
@@ -19,15 +22,17 @@ from uuid import UUID
 
 import uvloop
 
-from server import databases, running, settings
+from server import databases, running, settings, supervised, supervisor
+from server.connections import ConnectionsShort
 from server.demo import show
 from server.kit import localpg, logs
 from server.kit.db import PostgresUnreachable, UnsafePostgres
 from server.kit.errors import DomainError
 from server.kit.http_server import CannotListen, ParserUnsafe
-from server.kit.migrate import SchemaTooNew, SchemaUnreadable
+from server.kit.revision import SchemaTooNew, SchemaUnreadable
 from server.kit.web import utc_now
 from server.receipts.verification import ReceiptRefused, verify_receipt
+from server.retention.model import ClocksApart
 from server.settings import Settings, SettingsInvalid
 from server.vault.kek import KekUnusable
 
@@ -48,6 +53,10 @@ TOLD: Final = (
     DomainError,
     ReceiptRefused,
     running.LedgerBroken,
+    ConnectionsShort,
+    ClocksApart,
+    supervisor.CannotStart,
+    supervised.NoSupervisor,
 )
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
@@ -58,7 +67,7 @@ Command = Callable[[argparse.Namespace, Settings, asyncio.Event], Awaitable[None
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
     chosen = _parser().parse_args(arguments)
-    logs.configure()
+    logs.configure(process=chosen.name if _is_supervised(chosen) else None)
     leave_no_core()
     if os.environ.get("JOLDA_STOP_WITH_PARENT") == "1":
         _stop_with_parent()
@@ -66,7 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_stopped(chosen.command, chosen))
     except TOLD as problem:
-        sys.stderr.write(f"jolda: {problem}\n")
+        if not _is_supervised(chosen):  # else the supervisor tells it, once for all of them
+            sys.stderr.write(f"jolda: {problem}\n")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -80,7 +90,13 @@ async def _until_stopped(command: Command, chosen: argparse.Namespace) -> None:
     loop.set_exception_handler(logs.report_loop_error)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await command(chosen, settings.read(), stop)
+    try:
+        found = settings.read()
+    except SettingsInvalid as problem:
+        if _is_supervised(chosen):
+            await supervised.refuse(chosen.line, problem)
+        raise
+    await command(chosen, found, stop)
 
 
 def leave_no_core() -> None:
@@ -99,15 +115,24 @@ def _stop_with_parent() -> None:
 
 async def _serve(_chosen: argparse.Namespace, found: Settings, stop: asyncio.Event) -> None:
     show.refuse_public(found)
-    async with databases.available(found, say=say) as dsns:
-        if found.database_url is None:
-            await databases.bring_up_to_date(dsns, say=say)
-        else:
-            await databases.refuse_outdated(dsns)
-        async with running.server(found, dsns, clock=utc_now, say=say):
-            say("Ready. Ctrl-C stops it.")
-            await stop.wait()
-            say("Stopping...")
+    if found.workers > 1:
+        await supervisor.serve(found, stop=stop, say=say)
+        return
+    async with (
+        databases.up_to_date(found, say=say) as dsns,
+        running.server(found, dsns, clock=utc_now, say=say),
+    ):
+        say("Ready. Ctrl-C stops it.")
+        await stop.wait()
+        say("Stopping...")
+
+
+async def _worker(chosen: argparse.Namespace, found: Settings, stop: asyncio.Event) -> None:
+    await supervised.work(running.worker, found, chosen.line, stop, told=TOLD)
+
+
+async def _jobs(chosen: argparse.Namespace, found: Settings, stop: asyncio.Event) -> None:
+    await supervised.work(running.job_runner, found, chosen.line, stop, told=TOLD)
 
 
 async def _migrate(_chosen: argparse.Namespace, found: Settings, _stop: asyncio.Event) -> None:
@@ -119,11 +144,7 @@ async def _migrate(_chosen: argparse.Namespace, found: Settings, _stop: asyncio.
 async def _create_company(
     chosen: argparse.Namespace, found: Settings, _stop: asyncio.Event
 ) -> None:
-    async with databases.available(found, say=say) as dsns:
-        if found.database_url is None:
-            await databases.bring_up_to_date(dsns, say=say)
-        else:
-            await databases.refuse_outdated(dsns)
+    async with databases.up_to_date(found, say=say) as dsns:
         company = running.NewCompany(
             name=chosen.name,
             time_zone=chosen.time_zone,
@@ -148,6 +169,24 @@ async def _verify_ledger(chosen: argparse.Namespace, found: Settings, _stop: asy
     async with databases.available(found, say=say) as dsns:
         await databases.refuse_outdated(dsns)
         await running.verify_ledgers(found, dsns, company_id=chosen.company, say=say)
+
+
+async def _forget_old(chosen: argparse.Namespace, found: Settings, _stop: asyncio.Event) -> None:
+    async with databases.available(found, say=say) as dsns:
+        await databases.refuse_outdated(dsns)
+        await running.forget_old(
+            found, dsns, company_id=chosen.company, dry_run=chosen.dry_run, say=say
+        )
+
+
+async def _keep_tracks(chosen: argparse.Namespace, found: Settings, _stop: asyncio.Event) -> None:
+    async with databases.available(found, say=say) as dsns:
+        await databases.refuse_outdated(dsns)
+        before = await running.keep_tracks(
+            found, dsns, company_id=chosen.company, days=chosen.track_days
+        )
+    said = "until the driver is erased" if before is None else before
+    say(f"Tracks are kept for {chosen.track_days} days (before: {said}).")
 
 
 async def _verify_receipt(
@@ -179,6 +218,10 @@ async def _clean(_chosen: argparse.Namespace, found: Settings, _stop: asyncio.Ev
     say(f"Removed the embedded database, its keys and the demo's files from {found.home}.")
 
 
+def _is_supervised(chosen: argparse.Namespace) -> bool:
+    return getattr(chosen, "line", None) is not None
+
+
 _STARTED_S: Final = time.monotonic()
 
 
@@ -198,6 +241,13 @@ def _parser() -> argparse.ArgumentParser:
         return one
 
     add("serve", _serve, "Serve the API and the web apps until stopped.")
+    for name, command, words in (
+        ("worker", _worker, "Answer requests, as one of several. Started by serve."),
+        ("jobs", _jobs, "Run the jobs beside the workers. Started by serve."),
+    ):
+        part = add(name, command, words)
+        part.add_argument("--name", default=name, help=argparse.SUPPRESS)
+        part.add_argument("--line", type=int, default=None, help=argparse.SUPPRESS)
     add("migrate", _migrate, "Bring both databases to the newest schema.")
     demo = add("demo", _demo, "Serve with a demo company whose drivers replay recorded tracks.")
     demo.add_argument("--speed", type=_speed, default=10.0, help="1 to 60 times real time")
@@ -222,6 +272,14 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--bin", type=_business_number, help="its business number: 12 digits")
     create.add_argument("--privacy-contact", help="where drivers write about their data")
     create.set_defaults(command=_create_company)
+    words = "Say for how many days a company's tracks are kept."
+    keep = company.add_parser("keep", help=words, description=words)
+    keep.add_argument("--company", type=UUID, required=True)
+    keep.add_argument("--track-days", type=int, required=True, metavar="1..365")
+    keep.set_defaults(command=_keep_tracks)
+    forget = add("retention", _forget_old, "Remove now what was kept long enough.")
+    forget.add_argument("--company", type=UUID, help="only this one")
+    forget.add_argument("--dry-run", action="store_true", help="only tell what would go")
     _add_verifiers(commands)
     return parser
 

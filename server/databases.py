@@ -5,22 +5,22 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
 import asyncpg
 
 from server.accounts import service as accounts
+from server.connections import PoolSizes
 from server.consent import service as consent
-from server.kit import db, localpg
+from server.kit import db, localpg, revision
 from server.kit.db import PostgresUnreachable
-from server.kit.migrate import is_current, migrate
+from server.kit.revision import Schema
 from server.settings import Settings
 from server.vault.kek import load
 from server.vault.service import Vault, evicting, open_vault, was_opened
 
 CONNECT_S_MAX: Final = 5.0
-POOL_CONNECTIONS_MAX: Final = 20
-KEYS_POOL_CONNECTIONS_MAX: Final = 6
+ONE_PROCESS: Final = PoolSizes()
 
 Say = Callable[[str], None]
 
@@ -76,13 +76,31 @@ async def available(settings: Settings, *, say: Say) -> AsyncGenerator[Databases
         yield databases
 
 
+@asynccontextmanager
+async def up_to_date(settings: Settings, *, say: Say) -> AsyncGenerator[Databases]:
+    """Give the two databases with the schema this code needs: the embedded ones are migrated.
+
+    Raises
+    ------
+    LocalPostgresError, PostgresUnreachable, UnsafePostgres, SchemaOutdated, SchemaTooNew
+    """
+    async with available(settings, say=say) as databases:
+        if settings.database_url is None:
+            await bring_up_to_date(databases, say=say)
+        else:
+            await refuse_outdated(databases)
+        yield databases
+
+
 async def bring_up_to_date(databases: Databases, *, say: Say) -> None:
-    """Migrate both databases."""
-    schemas: tuple[tuple[Literal["main", "keys"], str], ...] = (
-        ("main", databases.main),
-        ("keys", databases.keys),
-    )
+    """Migrate the databases that are not up to date."""
+    schemas: tuple[tuple[Schema, str], ...] = (("main", databases.main), ("keys", databases.keys))
     for schema, dsn in schemas:
+        if await revision.found(dsn) == revision.newest(schema):
+            continue
+        # Alembic and SQLAlchemy: 26 MB that a server of databases up to date never takes.
+        from server.kit.migrate import migrate  # noqa: PLC0415
+
         applied = await migrate(dsn, schema)
         if applied:
             say(f"Migrated {schema} to revision {applied[-1]}.")
@@ -95,23 +113,26 @@ async def refuse_outdated(databases: Databases) -> None:
     ------
     SchemaOutdated, SchemaUnreadable
     """
-    if not await is_current(databases.main, "main") or not await is_current(databases.keys, "keys"):
+    main, keys = databases.main, databases.keys
+    if not await revision.is_current(main, "main") or not await revision.is_current(keys, "keys"):
         raise SchemaOutdated("The database schema is not up to date; run: jolda migrate")
 
 
 @asynccontextmanager
 async def opened(
-    databases: Databases, settings: Settings, *, now: datetime
+    databases: Databases, settings: Settings, *, now: datetime, sizes: PoolSizes = ONE_PROCESS
 ) -> AsyncGenerator[Opened]:
     """Open the pools of the application's roles, and the vault.
+
+    Several processes may do so at once, but for the first time: that makes the KEK.
 
     Raises
     ------
     KekUnusable
     """
     async with (
-        db.pool(databases.main, role=db.ROLE_APP, size_max=POOL_CONNECTIONS_MAX) as pool,
-        db.pool(databases.keys, role=db.ROLE_KEYS, size_max=KEYS_POOL_CONNECTIONS_MAX) as keys_pool,
+        db.pool(databases.main, role=db.ROLE_APP, size_max=sizes.main) as pool,
+        db.pool(databases.keys, role=db.ROLE_KEYS, size_max=sizes.keys) as keys_pool,
     ):
         # Nothing that is there opens with a KEK made anew, so none is made beside it.
         may_make = not await was_opened(keys_pool)

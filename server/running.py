@@ -1,10 +1,14 @@
-"""A running server: pools, vault, the application on its port, the ops port, the jobs."""
+"""What one process runs: the whole server, or the part of it that a supervisor asked for."""
 
+import gc
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
+
+from aiohttp import web
 
 from server import databases
 from server.accounts import service as accounts
@@ -12,16 +16,24 @@ from server.accounts.model import Locale, NewMember
 from server.app import create_app, create_ops_app
 from server.audit.command import SOUND, verify_all
 from server.background import jobs_of
+from server.connections import PoolSizes
 from server.consent import service as consent
 from server.credentials.model import Role
 from server.databases import Databases, Opened, Say
 from server.kit import db, jobs
 from server.kit.http_connection import Limits
 from server.kit.http_server import Address, listening
-from server.kit.ops import METRICS
+from server.kit.neighbours import Neighbours
+from server.kit.ops import METRICS, Metrics
 from server.kit.web import Clock, utc_now
+from server.ledger.model import Actor, ActorKind
 from server.policies import service as policies
+from server.retention import command as retention
+from server.retention.service import refuse_other_time, set_track_days
 from server.settings import Settings
+
+COLLECT_AFTER: Final = (50_000, 20, 50)
+"""New objects, then young and middle collections (Python begins with 700, 10, 10)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +41,15 @@ class Running:
     address: Address
     ops_address: Address
     opened: Opened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A worker, or the job runner: what it works with, and what it counts."""
+
+    opened: Opened
+    metrics: Metrics
+    neighbours: Neighbours
 
 
 @asynccontextmanager
@@ -45,22 +66,82 @@ async def server(
         opened = await stack.enter_async_context(databases.opened(dsns, settings, now=clock()))
         await databases.refuse_moved(opened, settings.storage_country)
         app = create_app(settings, opened, clock=clock)
-        limits = Limits(connections_per_address_max=settings.connections_per_address_max)
-        address = await stack.enter_async_context(
-            listening(
-                app,
-                host=settings.host,
-                port=settings.port,
-                limits=limits,
-                count_refused=app[METRICS].count_refused,
-            )
-        )
+        address = await stack.enter_async_context(_answering(app, settings))
         ops_address = await stack.enter_async_context(
             listening(create_ops_app(app, opened), host=settings.ops_host, port=settings.ops_port)
         )
         await stack.enter_async_context(jobs.running(dsns.main, jobs_of(opened, settings, clock)))
+        settle()
         say(f"Serving on {address.url} (health and metrics on {ops_address.url}).")
         yield Running(address=address, ops_address=ops_address, opened=opened)
+
+
+@asynccontextmanager
+async def worker(
+    settings: Settings, dsns: Databases, sizes: PoolSizes, *, clock: Clock = utc_now
+) -> AsyncGenerator[Part]:
+    """Answer requests on a port that other workers share, for as long as the block lasts.
+
+    Raises
+    ------
+    KekUnusable, CannotListen, ParserUnsafe
+    """
+    async with databases.opened(dsns, settings, now=clock(), sizes=sizes) as opened:
+        neighbours = Neighbours()
+        app = create_app(settings, opened, clock=clock, neighbours=neighbours)
+        async with _answering(app, settings, is_shared=True):
+            settle()
+            yield Part(opened=opened, metrics=app[METRICS], neighbours=neighbours)
+
+
+@asynccontextmanager
+async def job_runner(
+    settings: Settings, dsns: Databases, sizes: PoolSizes, *, clock: Clock = utc_now
+) -> AsyncGenerator[Part]:
+    """Run jobs, and answer no requests, for as long as the block lasts.
+
+    Raises
+    ------
+    KekUnusable
+    """
+    async with (
+        databases.opened(dsns, settings, now=clock(), sizes=sizes) as opened,
+        jobs.running(dsns.main, jobs_of(opened, settings, clock)),
+    ):
+        yield Part(opened=opened, metrics=Metrics(), neighbours=Neighbours())
+
+
+def settle() -> None:
+    """Keep the garbage collector from looking again and again at what was made to stay.
+
+    Uploads leave no cycles behind: to look seldom saves a twentieth of their processor time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return what one process lets callers take: what is said for all workers, divided."""
+    whole = Limits()
+    return replace(
+        whole,
+        connections_max=-(-whole.connections_max // settings.workers),
+        connections_per_address_max=-(-settings.connections_per_address_max // settings.workers),
+    )
+
+
+def _answering(
+    app: web.Application, settings: Settings, *, is_shared: bool = False
+) -> AbstractAsyncContextManager[Address]:
+    return listening(
+        app,
+        host=settings.host,
+        port=settings.port,
+        limits=limits_of(settings),
+        is_shared=is_shared,
+        count_refused=app[METRICS].count_refused,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +207,60 @@ async def verify_ledgers(
     LedgerBroken
     """
     async with databases.opened(dsns, settings, now=utc_now()) as opened:
-        companies = [] if company_id is None else [company_id]
-        if company_id is None:
-            conn = await db.connect(dsns.main, role=db.ROLE_JOBS)
-            try:
-                companies = await accounts.every_company(conn)
-            finally:
-                await conn.close()
+        companies = await _companies(dsns, company_id)
         status = await verify_all(opened.pool, opened.vault, companies, say=say, now=utc_now())
     if status != SOUND:
         raise LedgerBroken("The ledger is not what was written.")
+
+
+async def forget_old(
+    settings: Settings,
+    dsns: Databases,
+    *,
+    company_id: UUID | None,
+    dry_run: bool,
+    say: Say,
+    clock: Clock = utc_now,
+) -> None:
+    """Remove what one company, or each, kept long enough, or only tell what that is.
+
+    Raises
+    ------
+    CompanyMissing, ClocksApart
+    """
+    async with databases.opened(dsns, settings, now=utc_now()) as opened:
+        companies = await _companies(dsns, company_id)
+        at = (opened.pool, opened.vault, companies)
+        if dry_run:
+            await retention.tell_due(*at, say=say, now=clock())
+            return
+        for one in companies:
+            await refuse_other_time(opened.pool, one, clock())
+        await retention.run_now(dsns.main, *at, say=say, now=clock())
+
+
+async def keep_tracks(
+    settings: Settings, dsns: Databases, *, company_id: UUID, days: int
+) -> int | None:
+    """Let a company's tracks be kept for so many days; return how many it was.
+
+    Raises
+    ------
+    CompanyMissing, TrackDaysInvalid, TrackDaysPromised
+    """
+    async with (
+        databases.opened(dsns, settings, now=utc_now()) as opened,
+        db.tenant(opened.pool, company_id) as conn,
+    ):
+        operator = Actor(kind=ActorKind.OPERATOR)
+        return await set_track_days(conn, company_id, days, actor=operator, now=utc_now())
+
+
+async def _companies(dsns: Databases, company_id: UUID | None) -> list[UUID]:
+    if company_id is not None:
+        return [company_id]
+    conn = await db.connect(dsns.main, role=db.ROLE_JOBS)
+    try:
+        return await accounts.every_company(conn)
+    finally:
+        await conn.close()

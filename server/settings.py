@@ -18,6 +18,7 @@ Network: TypeAlias = IPv4Network | IPv6Network
 PORT_MAX: Final = 65_535
 CONNECTIONS_PER_ADDRESS_MAX: Final = 256
 CONNECTIONS_MAX: Final = 1_000_000
+WORKERS_MAX: Final = 64
 EMBEDDED_COUNTRY: Final = "KZ"
 """Where the embedded PostgreSQL stands, if nobody says otherwise."""
 SMTP_PORTS: Final = {"smtp": 587, "smtps": 465}
@@ -44,6 +45,8 @@ class Settings:
     port: int = 8080
     ops_host: str = "127.0.0.1"
     ops_port: int = 8081
+    workers: int = 1
+    """Processes that answer requests on the port; 1 is a single process that also runs the jobs."""
     public_origin: str | None = None
     """Scheme and host that browsers see when a proxy stands in front."""
     trusted_proxies: tuple[Network, ...] = ()
@@ -81,6 +84,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         port=_whole(environment, "JOLDA_PORT", 8080, most=PORT_MAX),
         ops_host=environment.get("JOLDA_OPS_HOST") or "127.0.0.1",
         ops_port=_whole(environment, "JOLDA_OPS_PORT", 8081, most=PORT_MAX),
+        workers=_whole(environment, "JOLDA_WORKERS", 1, least=1, most=WORKERS_MAX),
         public_origin=_origin(environment.get("JOLDA_PUBLIC_ORIGIN")),
         trusted_proxies=trusted_proxies,
         static=Path(environment.get("JOLDA_STATIC") or STATIC).absolute(),

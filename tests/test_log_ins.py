@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 
 from server import databases as databases_of
 from server import running
-from server.kit.migrate import SchemaUnreadable
+from server.kit.revision import SchemaUnreadable
 from server.kit.web import utc_now
 from server.settings import Settings
 from tests.conftest import copy_databases

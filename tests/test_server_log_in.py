@@ -20,7 +20,7 @@ from server import databases as databases_of
 from server import running
 from server import settings as settings_of
 from server.kit import db, localpg
-from server.kit.migrate import SchemaUnreadable
+from server.kit.revision import SchemaUnreadable
 from server.kit.web import utc_now
 from server.settings import Settings
 from tests.running import say_nothing

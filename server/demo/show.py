@@ -48,7 +48,8 @@ async def run(
     if not RUNS_FILE.exists():
         raise TracksMissing("The recorded tracks are not here: the demo runs from a clone.")
     # Its company is made up, and so is where that company's data lies.
-    settings = replace(settings, storage_country=EMBEDDED_COUNTRY)
+    # One process: its clock is the demo's own.
+    settings = replace(settings, storage_country=EMBEDDED_COUNTRY, workers=1)
     if port is not None:
         settings = replace(settings, port=port, ops_port=port + 1)
     # Said before PostgreSQL is started, so that a person does not wait for it in vain.

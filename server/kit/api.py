@@ -66,6 +66,8 @@ class Endpoint:
     tag: str
     parameters: Mapping[str, TypeAdapter[Any]]
     query: TypeAdapter[Any] | None
+    lists: frozenset[str]
+    """The parameters of the query that may be given several times."""
     body: TypeAdapter[Any] | None
     answer: TypeAdapter[Any] | None
     raw_body: bool
@@ -111,6 +113,7 @@ def endpoint(  # noqa: PLR0913 - each is one line of the endpoint's contract
         answers = isinstance(returned, type) and issubclass(returned, web.StreamResponse | None)
         shown = answer if answers else returned
         body = raw_body if raw_body is not None else hints.get("body")
+        query = TypeAdapter(hints["query"]) if "query" in hints else None
         return Endpoint(
             method=method,
             path=path,
@@ -122,7 +125,8 @@ def endpoint(  # noqa: PLR0913 - each is one line of the endpoint's contract
             body_bytes_max=body_bytes_max,
             tag=handler.__module__.split(".")[1],
             parameters={name: TypeAdapter(hints[name]) for name in sorted(names)},
-            query=TypeAdapter(hints["query"]) if "query" in hints else None,
+            query=query,
+            lists=frozenset() if query is None else _lists(query),
             body=None if body is None else TypeAdapter(body),
             answer=None if shown is None else TypeAdapter(shown),
             raw_body=raw_body is not None,
@@ -150,7 +154,7 @@ def _handler(
         await authorize(request, one.access)
         arguments = _path_arguments(one, request)
         if one.query is not None:
-            arguments["query"] = _query(one.query, request)
+            arguments["query"] = _query(one.query, one.lists, request)
         if one.body is not None and not one.raw_body:
             body = await read_json(request, bytes_max=one.body_bytes_max)
             refuse_doubled_keys(body)
@@ -200,15 +204,27 @@ def _path_arguments(one: Endpoint, request: web.Request) -> dict[str, Any]:
         raise NotThere from None
 
 
-def _query(adapter: TypeAdapter[Any], request: web.Request) -> Any:
-    twice = sorted({name for name in request.query if len(request.query.getall(name)) > 1})
+def _lists(query: TypeAdapter[Any]) -> frozenset[str]:
+    """Return by which names the parameters go that are lists."""
+    parts = query.json_schema()["properties"]
+    return frozenset(
+        name
+        for name, part in parts.items()
+        if any(kind.get("type") == "array" for kind in (part, *part.get("anyOf", ())))
+    )
+
+
+def _query(adapter: TypeAdapter[Any], lists: frozenset[str], request: web.Request) -> Any:
+    given = {name: request.query.getall(name) for name in request.query}
+    twice = sorted(name for name, values in given.items() if len(values) > 1 and name not in lists)
     if twice:
         raise InvalidFields(
             FieldFault(path=path_of(name, query=True), code="given_twice", detail="Give it once")
             for name in twice
         )
     try:
-        return adapter.validate_strings(dict(request.query))
+        # No text is a list: those are joined here, and parted again by what `listed` annotates.
+        return adapter.validate_strings({name: ",".join(values) for name, values in given.items()})
     except ValidationError as error:
         raise InvalidFields(faults_of(error, query=True)) from None
 

@@ -5,9 +5,11 @@ security policy forbids; a page of headings, tables and links also works with a 
 screen reader and no network.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cache
 from html import escape
 from typing import Any, Final
 
@@ -36,27 +38,35 @@ _BOUNDS: Final = (
 Schema = Mapping[str, Any]
 
 
-def docs_routes(document: Mapping[str, Any]) -> list[web.RouteDef]:
-    """Return the endpoints that serve the document, to programs and to people."""
+def docs_routes(document: Callable[[], Mapping[str, Any]]) -> list[web.RouteDef]:
+    """Return the endpoints that serve the document, to programs and to people.
+
+    It is made when somebody asks for it first: that takes a third of a second and some megabytes,
+    which most processes never need.
+    """
     return [
         web.get(
             "/openapi.json",
-            _fixed(json.dumps(document, ensure_ascii=False), "application/json"),
+            _fixed(lambda: json.dumps(document(), ensure_ascii=False), "application/json"),
             name="openapi",
         ),
-        web.get("/docs", _fixed(page(document), "text/html", policy=POLICY), name="docs"),
-        web.get("/docs/style.css", _fixed(STYLE, "text/css"), name="docs_style"),
+        web.get("/docs", _fixed(lambda: page(document()), "text/html", policy=POLICY), name="docs"),
+        web.get("/docs/style.css", _fixed(lambda: STYLE, "text/css"), name="docs_style"),
     ]
 
 
 def _fixed(
-    text: str, content_type: str, *, policy: str | None = None
+    text: Callable[[], str], content_type: str, *, policy: str | None = None
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    body = text.encode()
     headers = _HEADERS if policy is None else {**_HEADERS, "Content-Security-Policy": policy}
 
+    @cache
+    def body() -> bytes:
+        return text().encode()
+
     async def answer(_request: web.Request) -> web.StreamResponse:
-        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
+        made = await asyncio.to_thread(body)  # others are answered meanwhile
+        return web.Response(body=made, content_type=content_type, charset="utf-8", headers=headers)
 
     return answer
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from aiohttp import hdrs, http, http_parser, web
 
 from server.kit.http_connection import Connection, CountRefused, Door, Limits
-from server.kit.http_direct import DIRECT, Shortcut
+from server.kit.http_direct import DIRECT, DirectConnection, Shortcut
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -61,10 +61,14 @@ async def listening(
     host: str,
     port: int,
     limits: Limits | None = None,
+    is_shared: bool = False,
     say: Say = _say_nothing,
     count_refused: CountRefused = _count_nothing,
 ) -> AsyncGenerator[Address]:
     """Serve ``app`` until the block ends; then drain, for at most ``limits.drain_s_max``.
+
+    ``is_shared`` lets other processes of this user listen on the same port: see
+    :func:`reserved`. The kernel then deals out the connections.
 
     ``say`` hears one sentence when it listens; ``count_refused`` the reason of every connection
     or request that was cut off here: ``address_full``, ``full``, ``malformed``, ``head_slow``,
@@ -80,7 +84,7 @@ async def listening(
     # Server-sent events never end by themselves: the drain ends them, or nothing would.
     streams: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
     app.on_response_prepare.append(partial(_prepare, streams))
-    with contextlib.closing(await _bound(host, port)) as bound:
+    with contextlib.closing(await _bound(host, port, is_shared=is_shared)) as bound:
         # aiohttp waits this long twice: for handlers to end, then for cancelled ones.
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=limits.drain_s_max / 2)
         try:
@@ -88,9 +92,15 @@ async def listening(
             manager = runner.server
             if manager is None:
                 raise RuntimeError("the application is not set up")
+            door = Door(limits, count_refused)
+            loop = asyncio.get_running_loop()
+            connect: Callable[[], Connection] = partial(Connection, manager, loop=loop, door=door)
             if DIRECT in app:
-                Shortcut(manager, app[DIRECT])
-            listener = await _listener(bound, manager, Door(limits, count_refused))
+                shortcut = Shortcut(app[DIRECT])
+                connect = partial(
+                    DirectConnection, manager, loop=loop, door=door, shortcut=shortcut
+                )
+            listener = await _listener(bound, connect)
             try:
                 host, port = bound.getsockname()[:2]
                 address = Address(host, port)
@@ -125,16 +135,37 @@ async def refuse_taken(host: str, port: int) -> None:
     ------
     CannotListen
     """
-    bound = await _bound(host, port)
+    with contextlib.closing(await _bound(host, port)) as bound:
+        _try_listening(bound)
+
+
+def _try_listening(bound: socket.socket) -> None:
     try:
         bound.listen(1)
     except OSError as error:
-        raise _explained(error, host, port) from None
-    finally:
-        bound.close()
+        raise _explained(error, *bound.getsockname()[:2]) from None
 
 
-async def _bound(host: str, port: int) -> socket.socket:
+@asynccontextmanager
+async def reserved(host: str, port: int) -> AsyncGenerator[Address]:
+    """Keep the port for processes of this user that share it, for as long as the block lasts.
+
+    Several that share a port do not see a stranger who shares it as well, so the port is first
+    asked for as if for us alone. With port 0 a free one is chosen, the same for all of them.
+
+    Raises
+    ------
+    PortTaken, CannotListen
+    """
+    with contextlib.closing(await _bound(host, port)) as alone:
+        _try_listening(alone)
+        chosen: int = alone.getsockname()[1]
+    with contextlib.closing(await _bound(host, chosen, is_shared=True)) as bound:
+        # It never listens, so the kernel gives it no connection.
+        yield Address(*bound.getsockname()[:2])
+
+
+async def _bound(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -146,6 +177,8 @@ async def _bound(host: str, port: int) -> socket.socket:
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.setblocking(False)  # noqa: FBT003 - the name of the method says it
         bound.bind(address)
     except OSError as error:
@@ -167,14 +200,12 @@ def _explained(error: OSError, host: str, port: int) -> CannotListen:
 
 
 async def _listener(
-    bound: socket.socket, manager: web.Server, door: Door
+    bound: socket.socket, connect: Callable[[], Connection]
 ) -> asyncio.AbstractServer:
     loop = asyncio.get_running_loop()
     taken = bound.getsockname()
     try:
-        return await loop.create_server(
-            lambda: Connection(manager, loop=loop, door=door), sock=bound, backlog=BACKLOG
-        )
+        return await loop.create_server(connect, sock=bound, backlog=BACKLOG)
     except OSError as error:  # two programs bound it, and the other was first to listen
         raise _explained(error, taken[0], taken[1]) from None
 

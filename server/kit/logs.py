@@ -17,7 +17,7 @@ FIELDS: Final = frozenset(
         "event", "level", "timestamp", "logger",
         "endpoint", "method", "status", "duration_ms", "error", "at", "role",
         "host", "port", "ops_port", "database", "version", "migrations",
-        "job", "company", "step", "attempt", "count", "retry_after_s", "sqlstate",
+        "process", "job", "company", "step", "attempt", "count", "retry_after_s", "sqlstate",
     }
 )  # fmt: skip
 
@@ -26,10 +26,18 @@ TEXT_CHARS_MAX: Final = 200
 _EVENT: Final = re.compile("[a-z][a-z0-9_]{0,63}")
 
 
-def configure(*, level: int = logging.INFO) -> None:
-    """Write what our own code logs; of what libraries log, only who, how bad and what kind."""
+def configure(*, level: int = logging.INFO, process: str | None = None) -> None:
+    """Write what our own code logs; of what libraries log, only who, how bad and what kind.
+
+    ``process`` stands in every line where there are several.
+    """
+
+    def naming(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
+        return event if process is None else {"process": process, **event}
+
     structlog.configure(
         processors=[
+            naming,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             keep_allowed,

@@ -1,8 +1,6 @@
-"""Bring a database to the newest schema, or say which revision it stands at."""
+"""Bring a database to the newest schema. Takes Alembic: only what migrates imports this."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import asyncpg
 from alembic import command
@@ -13,24 +11,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from server.kit import db
-
-Schema: TypeAlias = Literal["main", "keys"]
-
-FOLDER: Final = Path(__file__).parents[2] / "migrations"
+from server.kit.revision import FOLDER, Schema, SchemaTooNew
 
 # Two servers that start at once must not migrate at once.
 LOCK_KEY: Final = 7_242_001
-# Who looks at the revision: a log-in that serves has nothing but what its roles have.
-ROLE_THAT_LOOKS: Final[Mapping[Schema, str]] = {"main": db.ROLE_APP, "keys": db.ROLE_KEYS}
-
-
-class SchemaTooNew(Exception):
-    """The database was migrated by a newer Jolda. ``str`` is one sentence for a person."""
-
-
-class SchemaUnreadable(Exception):
-    """The log-in may not see the revision. ``str`` is one sentence for a person."""
 
 
 async def migrate(dsn: str, schema: Schema) -> list[str]:
@@ -65,29 +49,6 @@ async def migrate(dsn: str, schema: Schema) -> list[str]:
         return []
     steps = ScriptDirectory.from_config(config).iterate_revisions(after, before or "base")
     return [step.revision for step in steps][::-1]
-
-
-async def is_current(dsn: str, schema: Schema) -> bool:
-    """Tell whether the database stands at the newest revision this code knows.
-
-    Raises
-    ------
-    SchemaUnreadable
-    """
-    try:
-        conn = await db.connect(dsn, role=ROLE_THAT_LOOKS[schema])
-        try:
-            found = await conn.fetchval("SELECT version_num FROM alembic_version")
-        finally:
-            await conn.close()
-    except (asyncpg.InvalidParameterValueError, asyncpg.UndefinedTableError):
-        return False  # never migrated: the role, or the table, is not there
-    except asyncpg.InsufficientPrivilegeError:
-        raise SchemaUnreadable(
-            f"The log-in of the {schema} database has not been granted Jolda's roles, or the "
-            "database is not up to date; run: jolda migrate (as its owner)"
-        ) from None
-    return bool(found == ScriptDirectory.from_config(_config(schema)).get_current_head())
 
 
 def _known(config: Config) -> set[str | None]:

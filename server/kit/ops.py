@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
 
 import asyncpg
 from aiohttp import hdrs, web
@@ -79,9 +79,19 @@ class Metrics:
         """Count what the listener cut off: its ``count_refused``."""
         self.refused.labels(reason).inc()
 
+    def text(self) -> bytes:
+        """Return all figures in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+Answers: TypeAlias = Callable[[], Awaitable[Mapping[str, bool]]]
+"""What has to be well, by name, and whether it is."""
+Figures: TypeAlias = Callable[[], Awaitable[bytes]]
+"""Prometheus' text format."""
 
 METRICS: web.AppKey[Metrics] = web.AppKey("METRICS")
-_CHECKS: web.AppKey["_Checks"] = web.AppKey("_CHECKS")
+_ANSWERS: web.AppKey[Answers] = web.AppKey("_ANSWERS")
+_FIGURES: web.AppKey[Figures] = web.AppKey("_FIGURES")
 
 
 @web.middleware
@@ -114,21 +124,31 @@ async def metrics_middleware(request: web.Request, handler: Handler) -> web.Stre
 def ops_app(
     *, main: Pool, keys: Pool, metrics: Metrics, check_s_max: float = CHECK_S_MAX
 ) -> web.Application:
-    """Return the operators' application. Listen with it on a local address only."""
-    app = web.Application(middlewares=[problems])
-    app[METRICS] = metrics
-    checks = _Checks({"main": main, "keys": keys}, check_s_max)
-    app[_CHECKS] = checks
+    """Return the operators' application of one process. Listen on a local address only."""
+    checks = Checks({"main": main, "keys": keys}, check_s_max)
+
+    async def figures() -> bytes:
+        return metrics.text()
+
+    app = installation_app(checks.answers, figures)
     app.on_cleanup.append(checks.stop)
+    return app
+
+
+def installation_app(answers: Answers, figures: Figures) -> web.Application:
+    """Return the operators' application of whatever is asked. Listen on a local address only."""
+    app = web.Application(middlewares=[problems])
+    app[_ANSWERS] = answers
+    app[_FIGURES] = figures
     app.router.add_get("/healthz", _health, name="health")
     app.router.add_get("/metrics", _metrics, name="metrics")
     return app
 
 
-class _Checks:
+class Checks:
     """Asks the databases. A question that hangs is not asked a second time meanwhile."""
 
-    def __init__(self, pools: Mapping[str, Pool], s_max: float) -> None:
+    def __init__(self, pools: Mapping[str, Pool], s_max: float = CHECK_S_MAX) -> None:
         self._pools = pools
         self._s_max = s_max
         self._asking: dict[str, asyncio.Task[bool]] = {}
@@ -141,7 +161,7 @@ class _Checks:
         await asyncio.wait(self._asking.values(), timeout=self._s_max)
         return {name: task.done() and task.result() for name, task in self._asking.items()}
 
-    async def stop(self, _app: web.Application) -> None:
+    async def stop(self, _app: web.Application | None = None) -> None:
         for task in self._asking.values():
             task.cancel()
 
@@ -154,7 +174,7 @@ async def _answers(pool: Pool) -> bool:
 
 
 async def _health(request: web.Request) -> web.Response:
-    answers = await request.app[_CHECKS].answers()
+    answers = await request.app[_ANSWERS]()
     ready = all(answers.values())
     told = {name: "ok" if answered else "failed" for name, answered in answers.items()}
     return web.json_response(
@@ -166,6 +186,6 @@ async def _health(request: web.Request) -> web.Response:
 
 async def _metrics(request: web.Request) -> web.Response:
     return web.Response(
-        body=generate_latest(request.app[METRICS].registry),
+        body=await request.app[_FIGURES](),
         headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"},
     )

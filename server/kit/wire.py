@@ -151,6 +151,14 @@ Instant: TypeAlias = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "pattern": INSTANT_PATTERN}),
 ]
 
+
+def _parts(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
+listed: Final = BeforeValidator(_parts)
+"""Annotates a list in a query: ``name=a&name=b``, or ``name=a,b``."""
+
 Latitude: TypeAlias = Annotated[float, Field(ge=-90, le=90)]
 Longitude: TypeAlias = Annotated[float, Field(ge=-180, le=180)]
 AccuracyM: TypeAlias = Annotated[float, Field(ge=0, le=100_000)]

@@ -21,6 +21,7 @@ from server.kit import tokens
 from server.kit.api import endpoint
 from server.kit.client_address import client_address
 from server.kit.cursors import CursorInvalid
+from server.kit.neighbours import neighbours_of
 from server.kit.tokens import TOKEN_CHARS_MAX
 from server.kit.web import CLOCK, COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Latitude, Longitude, Page, Text, Wire
@@ -264,7 +265,7 @@ def _body(shown: Tracked, at: datetime) -> bytes:
 async def showing(app: web.Application) -> AsyncIterator[None]:
     """Hold what links share in this process. An entry of ``cleanup_ctx``; needs POOL and VAULT."""
     app[PROGRESS] = ProgressReports(app[POOL], app[VAULT])
-    app[PACE] = Pace()
+    app[PACE] = Pace(neighbours=neighbours_of(app))
     yield
 
 

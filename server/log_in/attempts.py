@@ -1,4 +1,8 @@
-"""How often one may try to log in, in this process: per address, and per login with back-off."""
+"""How often one may try to log in: per address, and per login with back-off.
+
+Each process counts by itself and hears what the others counted, so several count as one; but for
+attempts that reach two of them within the same milliseconds.
+"""
 
 import ipaddress
 import time
@@ -12,6 +16,7 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
+from server.kit.neighbours import Neighbours, Words
 from server.log_in.model import TooManyAttempts
 
 PER_ADDRESS: Final = RateLimitItemPerMinute(100, 5)
@@ -21,6 +26,8 @@ WAIT_S_MAX: Final = 60.0
 """Never longer: whoever knows a phone can make its driver wait, but not keep them out."""
 FORGOTTEN_S: Final = 300.0
 """A login that nobody tried for so long starts anew."""
+
+TOPIC: Final = "log_in"
 
 _Key: TypeAlias = tuple[UUID | None, bytes]
 
@@ -47,12 +54,15 @@ class Attempts:
         per_address: RateLimitItem = PER_ADDRESS,
         *,
         clock_s: Callable[[], float] = time.monotonic,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
         self._per_address = per_address
         self._clock_s = clock_s
         self._tried: OrderedDict[_Key, _Tried] = OrderedDict()
         """The one that was tried last is at the end."""
+        self._neighbours = neighbours or Neighbours()
+        self._neighbours.listen(TOPIC, self._heard)
 
     async def take(self, company_id: UUID | None, login_hash: bytes, address: str) -> None:
         """Count an attempt on a login, at that company or (None) wherever it is known.
@@ -65,18 +75,16 @@ class Attempts:
         if not await self._limiter.hit(self._per_address, network):
             window = await self._limiter.get_window_stats(self._per_address, network)
             raise TooManyAttempts(max(1.0, window.reset_time - time.time()))
+        self._neighbours.tell(TOPIC, "address", network)
         now = self._clock_s()
         self._forget(now)
         key = (company_id, login_hash)
-        tried = self._tried.setdefault(key, _Tried())
-        left_s = tried.last + tried.wait_s - now
+        tried = self._tried.get(key)
+        left_s = 0.0 if tried is None else tried.last + tried.wait_s - now
         if left_s > 0:
             raise TooManyAttempts(max(1.0, left_s))
-        tried.times += 1
-        tried.last = now
-        if tried.times >= FREE_ATTEMPTS:
-            tried.wait_s = min(WAIT_S_MAX, 2.0 * tried.wait_s or 1.0)
-        self._tried.move_to_end(key)
+        self._count(key, now)
+        self._neighbours.tell(TOPIC, "login", *_words(key))
 
     def forgive(self, company_id: UUID, login_hash: bytes) -> None:
         """Forget the attempts at the company whose password came; all others stay counted.
@@ -84,7 +92,28 @@ class Attempts:
         Those that named no company stay as well: they tried the same password at every company
         that knows the login, and one of these may belong to whoever is guessing.
         """
-        self._tried.pop((company_id, login_hash), None)
+        key = (company_id, login_hash)
+        self._tried.pop(key, None)
+        self._neighbours.tell(TOPIC, "forgiven", *_words(key))
+
+    def _count(self, key: _Key, now: float) -> None:
+        tried = self._tried.setdefault(key, _Tried())
+        tried.times += 1
+        tried.last = now
+        if tried.times >= FREE_ATTEMPTS:
+            tried.wait_s = min(WAIT_S_MAX, 2.0 * tried.wait_s or 1.0)
+        self._tried.move_to_end(key)
+
+    async def _heard(self, words: Words) -> None:
+        match words:
+            case ("address", network):
+                await self._limiter.hit(self._per_address, network)
+            case ("login", company, login):
+                now = self._clock_s()
+                self._forget(now)
+                self._count(_key(company, login), now)
+            case ("forgiven", company, login):
+                self._tried.pop(_key(company, login), None)
 
     def _forget(self, now: float) -> None:
         while self._tried:
@@ -92,6 +121,15 @@ class Attempts:
             if tried.last + FORGOTTEN_S > now:
                 return
             del self._tried[key]
+
+
+def _words(key: _Key) -> Words:
+    company_id, login_hash = key
+    return ("" if company_id is None else str(company_id), login_hash.hex())
+
+
+def _key(company: str, login: str) -> _Key:
+    return (UUID(company) if company else None, bytes.fromhex(login))
 
 
 def network_of(address: str) -> str:

@@ -9,7 +9,6 @@ from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
-from zxcvbn import zxcvbn
 
 from server.kit import errors
 from server.log_in.model import LogInBusy
@@ -59,6 +58,9 @@ class Passwords:
         return await loop.run_in_executor(self._threads, self._hash, password)
 
     def _hash(self, password: str) -> str:
+        # Its word lists take 12 MB; a process in which nobody chooses a password never loads them.
+        from zxcvbn import zxcvbn  # noqa: PLC0415
+
         if zxcvbn(password[:SCORED_CHARS_MAX])["score"] < PASSWORD_SCORE_MIN:
             raise PasswordTooCommon
         return self._hasher.hash(password)

@@ -18,6 +18,7 @@ from server.gate import service as gate
 from server.kit.api import endpoint
 from server.kit.client_address import client_address
 from server.kit.db import Connection
+from server.kit.neighbours import neighbours_of
 from server.kit.web import COMPANY, POOL, now, transaction
 from server.log_in import service
 from server.log_in.attempts import Attempts
@@ -47,7 +48,7 @@ async def logging_in(app: web.Application) -> AsyncIterator[None]:
     """Hold what log-ins share in this process; for ``app.cleanup_ctx``."""
     passwords = Passwords()
     app[PASSWORDS] = passwords
-    app[ATTEMPTS] = Attempts()
+    app[ATTEMPTS] = Attempts(neighbours=neighbours_of(app))
     yield
     passwords.close()
 

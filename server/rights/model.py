@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -42,7 +43,7 @@ CALLERS_MAX: Final = 10_000
 
 
 class UnknownIds:
-    """Which ids that do not exist were asked for, in this process and the running hour."""
+    """Which ids that do not exist were asked for in the running hour."""
 
     def __init__(self) -> None:
         self._hour_at: datetime | None = None
@@ -51,6 +52,13 @@ class UnknownIds:
 
     def too_many(self, company_id: UUID, caller: Actor, asked: str, now: datetime) -> int | None:
         """Count one more; return how many there are while they are too many and unreported."""
+        known = self.count(company_id, caller, fingerprint(asked), now)
+        if known <= UNKNOWN_IDS_MAX or (company_id, caller) in self._reported:
+            return None
+        return known
+
+    def count(self, company_id: UUID, caller: Actor, asked: int, now: datetime) -> int:
+        """Count one more, by its fingerprint; return how many different ones there are."""
         hour_at = now.replace(minute=0, second=0, microsecond=0)
         if self._hour_at != hour_at or len(self._asked) >= CALLERS_MAX:
             self._hour_at = hour_at
@@ -58,13 +66,16 @@ class UnknownIds:
             self._reported.clear()
         known = self._asked.setdefault((company_id, caller), set())
         if len(known) <= UNKNOWN_IDS_MAX:
-            known.add(hash(asked))  # a caller may ask for something very long
-        if len(known) <= UNKNOWN_IDS_MAX or (company_id, caller) in self._reported:
-            return None
+            known.add(asked)
         return len(known)
 
     def reported(self, company_id: UUID, caller: Actor) -> None:
         self._reported.add((company_id, caller))
+
+
+def fingerprint(asked: str) -> int:
+    """Return what is counted of an id: a caller may ask for something very long."""
+    return int.from_bytes(hashlib.sha256(asked.encode("utf-8", "surrogateescape")).digest()[:8])
 
 
 def cursor_after(last: View) -> str:

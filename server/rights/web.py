@@ -1,6 +1,6 @@
 """A person's rights over their own data, over HTTP."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -10,25 +10,46 @@ from pydantic import Field
 
 from server.credentials.access import CALLER, DRIVER, PUBLIC, VAULT, me
 from server.credentials.viewers import actor_of
+from server.gate import service as gates
 from server.kit.api import endpoint, json_bytes
 from server.kit.cursors import CursorInvalid
 from server.kit.errors import NotFound
-from server.kit.web import COMPANY, now, transaction
+from server.kit.neighbours import Words, neighbours_of
+from server.kit.web import CLOCK, COMPANY, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
 from server.ledger.model import Actor, ActorKind
 from server.reads import alerts
 from server.reads.model import ReadPurpose, Screen
 from server.receipts.model import KEYS_PATH
 from server.rights import service
-from server.rights.model import CURSOR_CHARS_MAX, SHOWN_FOR, Looked, UnknownIds
+from server.rights.model import CURSOR_CHARS_MAX, SHOWN_FOR, Looked, UnknownIds, fingerprint
 
 KEYS_CACHED_S: Final = 3600
 UNKNOWN_IDS: web.AppKey[UnknownIds] = web.AppKey("UNKNOWN_IDS")
+TOPIC: Final = "unknown_ids"
+REPORTED: Final = "reported"
 
 
 async def counting(app: web.Application) -> AsyncIterator[None]:
-    """Count who asks for what does not exist, in this process. An entry of ``cleanup_ctx``."""
-    app[UNKNOWN_IDS] = UnknownIds()
+    """Count who asks for what does not exist, here and in the other processes.
+
+    An entry of ``cleanup_ctx``.
+    """
+    unknown = app[UNKNOWN_IDS] = UnknownIds()
+
+    async def heard(words: Words) -> None:
+        company, kind, member, reference, asked = words
+        caller = Actor(
+            kind=ActorKind(kind),
+            member_id=UUID(member) if member else None,
+            reference_id=UUID(reference) if reference else None,
+        )
+        if asked == REPORTED:
+            unknown.reported(UUID(company), caller)
+        else:
+            unknown.count(UUID(company), caller, int(asked), app[CLOCK]())
+
+    neighbours_of(app).listen(TOPIC, heard)
     yield
 
 
@@ -38,23 +59,43 @@ async def noticing_unknown_ids(request: web.Request, handler: Handler) -> web.St
     try:
         return await handler(request)
     except NotFound:
-        if CALLER in request and request.match_info:
-            await _count(request, actor_of(request[CALLER]))
+        if CALLER in request and (asked := await _asked_in_vain(request)):
+            await _count(request, actor_of(request[CALLER]), asked)
         raise
 
 
-async def _count(request: web.Request, caller: Actor) -> None:
-    company_id, at = request[COMPANY], now(request)
+async def _asked_in_vain(request: web.Request) -> list[str]:
+    """Return what was asked for and is not there, each by itself: a request may ask for many."""
     # Of a thing, not of an endpoint: trying out several with one id is no search for ids.
-    asked = "/".join(request.match_info.values())
+    path = "/".join(request.match_info.values())
+    drivers = {UUID(one) for one in request.query.getall("driver_id", ())}
+    if drivers:
+        async with transaction(request, readonly=True) as conn:
+            found = await gates.read_some(conn, request[COMPANY], list(drivers))
+        drivers -= {gate.driver_id for gate in found}
+    return [*([path] if path else ()), *map(str, drivers)]
+
+
+async def _count(request: web.Request, caller: Actor, asked: Sequence[str]) -> None:
+    company_id, at = request[COMPANY], now(request)
     unknown = request.app[UNKNOWN_IDS]
-    count = unknown.too_many(company_id, caller, asked, at)
+    count = None
+    for one in asked:
+        count = unknown.too_many(company_id, caller, one, at)
+        _tell(request, caller, str(fingerprint(one)))
     if count is not None:
         async with transaction(request) as conn:
             await alerts.raise_unknown_ids(
                 conn, company_id, caller, count, service.tell_of_alert, at
             )
         unknown.reported(company_id, caller)
+        _tell(request, caller, REPORTED)
+
+
+def _tell(request: web.Request, caller: Actor, asked: str) -> None:
+    member, reference = (str(one or "") for one in (caller.member_id, caller.reference_id))
+    words = (str(request[COMPANY]), caller.kind.value, member, reference, asked)
+    neighbours_of(request.app).tell(TOPIC, *words)
 
 
 class ViewsQuery(Wire):

@@ -38,6 +38,8 @@ LOCATION: Final = re.compile(rb"43\.23[789]\d*|76\.8(8[89]|90)\d*")
 """Where the driver is: exactly, or rounded for a customer. No plan leads there."""
 NAME: Final = re.compile(rb"Aidos|Dana|Driverov")
 STREAMED: Final = "stream_live"
+SEARCHED: Final = "search_area"
+"""Asked by a body, and answered without a position: tests/fleet_tracks/test_area.py."""
 
 
 def every_endpoint() -> tuple[Endpoint, ...]:
@@ -161,8 +163,9 @@ async def test_every_endpoint_that_answers_a_location_says_what_for_and_is_writt
 
     assert [one for one in asked if one.status >= 500] == []
     locating = {one.endpoint for one in asked if one.locates}
-    assert locating == {"read_live", "read_track", "get_plan_fact", "read_tracked"}
-    assert {name for name, purposes in LOCATING.items() if purposes} == locating | {STREAMED}
+    assert locating == {"read_live", "read_track", "read_tracks", "get_plan_fact", "read_tracked"}
+    asked_elsewhere = {STREAMED, SEARCHED}
+    assert {name for name, purposes in LOCATING.items() if purposes} == locating | asked_elsewhere
 
     rows = await world.owner.fetch("SELECT viewer_kind, purpose, screen FROM location_read")
     staff = ("dispatcher", "main_user", "api_token")
@@ -193,6 +196,7 @@ async def test_every_endpoint_that_answers_a_location_says_what_for_and_is_writt
     [
         ("dispatch_tracking", "read_live"),
         ("plan_fact", "read_track"),
+        ("plan_fact", "read_tracks"),
         ("plan_fact", "get_plan_fact"),
         ("customer_link", "read_tracked"),
     ],
@@ -249,6 +253,8 @@ def test_the_document_names_the_purposes() -> None:
         "read_live": ["dispatch_tracking"],
         STREAMED: ["dispatch_tracking"],
         "read_track": ["plan_fact", "subject_access"],
+        "read_tracks": ["plan_fact"],
+        SEARCHED: ["plan_fact"],
         "get_plan_fact": ["plan_fact"],
         "read_tracked": ["customer_link"],
     }

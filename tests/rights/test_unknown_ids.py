@@ -8,6 +8,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from server.accounts.web import ENDPOINTS as ACCOUNTS
+from server.fleet_tracks.web import read_tracks
 from server.kit.wire import rfc3339
 from server.rights.model import UNKNOWN_IDS_MAX
 from server.rights.web import counting, noticing_unknown_ids
@@ -31,7 +32,8 @@ async def client(world: World, clock: Clock) -> AsyncIterator[ClientSession]:
         app.middlewares.append(noticing_unknown_ids)
         app.cleanup_ctx.append(counting)
 
-    async with serve(world, ACCOUNTS, (read_track,), clock=clock, prepare=prepare) as opened:
+    reading = (read_track, read_tracks)
+    async with serve(world, ACCOUNTS, reading, clock=clock, prepare=prepare) as opened:
         yield opened
 
 
@@ -74,6 +76,43 @@ async def test_trying_out_ids_is_answered_alike_and_reported(
     for _ in range(3):
         await ask(client, token, uuid4())
     assert await alerts(world) == 1
+
+
+async def test_ids_tried_out_as_parameters_are_counted_with_those_in_paths(
+    client: ClientSession, world: World
+) -> None:
+    token = await world.session("dispatcher")
+    for _ in range(UNKNOWN_IDS_MAX):
+        await ask(client, token, uuid4())
+    assert await alerts(world) == 0
+
+    span = {"from": rfc3339(NOW - HOUR), "to": rfc3339(NOW), "driver_id": str(uuid4())}
+    async with client.get("/v1/tracks", params=span, headers=bearer(token)) as answer:
+        assert answer.status == 404
+
+    assert await last_entry(world) == ALERT
+
+
+async def test_each_of_many_ids_in_one_request_is_counted_and_those_that_are_there_are_not(
+    client: ClientSession, world: World
+) -> None:
+    token = await world.session("dispatcher")
+    span = [("from", rfc3339(NOW - HOUR)), ("to", rfc3339(NOW))]
+
+    async def ask_for(*ids: UUID) -> None:
+        asked = span + [("driver_id", str(one)) for one in ids]
+        async with client.get("/v1/tracks", params=asked, headers=bearer(token)) as answer:
+            assert answer.status == 404
+
+    nobody = [uuid4() for _ in range(UNKNOWN_IDS_MAX - 1)]
+    for _ in range(2):
+        await ask_for(world.driver.member_id, *nobody)
+    await ask(client, token, uuid4())
+    assert await alerts(world) == 0
+
+    await ask_for(world.driver.member_id, uuid4())
+
+    assert await last_entry(world) == ALERT
 
 
 async def test_one_id_that_does_not_exist_is_one_however_often_it_is_asked(

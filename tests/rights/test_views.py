@@ -211,7 +211,8 @@ async def test_an_answer_without_a_position_is_no_look(client: ClientSession, wo
 
 
 @pytest.mark.parametrize(
-    ("file_format", "screen"), [("json", "track"), ("geojson", "export"), ("gpx", "export")]
+    ("file_format", "screen"),
+    [("json", "track"), ("geojson", "export"), ("gpx", "export"), ("csv", "export")],
 )
 async def test_a_track_that_was_taken_as_a_file_says_so(
     client: ClientSession, world: World, file_format: str, screen: str

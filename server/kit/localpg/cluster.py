@@ -1,4 +1,4 @@
-"""Making, starting and stopping the database cluster."""
+"""Making the database cluster, and running it for as long as a block lasts."""
 
 import asyncio
 import os
@@ -6,12 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
-from urllib.parse import quote
 
 from server.kit.localpg.claim import (
     CLUSTER_NAME,
@@ -31,18 +29,18 @@ from server.kit.localpg.place import (
     explained,
     find,
     launch,
-    logs_of,
     major_version,
     new_of,
     with_parent,
 )
-
-LOG_BYTES_MAX: Final = 10 * 1024 * 1024
-POLL_S: Final = 0.02
-START_S_MAX: Final = 600.0  # after a crash it first replays what the last checkpoint did not hold
-START_S_SILENT: Final = 10.0
-STOP_S_MAX: Final = 60.0  # the last checkpoint, on a slow disk
-NO_SPACE: Final = "No space left on device"
+from server.kit.localpg.process import (
+    NO_SPACE,
+    Server,
+    exit_status,
+    kept_running,
+    ready,
+    stop,
+)
 
 SETTINGS: Final = {
     "cluster_name": CLUSTER_NAME,
@@ -80,36 +78,6 @@ SETTINGS_FOR_TESTS: Final = SETTINGS | {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """A PostgreSQL that answers."""
-
-    data: Path
-    log: Path
-    socket: Path
-    process: subprocess.Popen[bytes]
-
-    def dsn(self, database: str = "postgres", user: str = SUPERUSER) -> str:
-        folder = quote(str(self.socket), safe="/")
-        return f"postgresql://{quote(user, safe='')}@/{quote(database, safe='')}?host={folder}"
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    async def wait(self) -> int:
-        """Return the exit status once PostgreSQL has ended, which it does not by itself."""
-        return await _exit_status(self.process, every_s=0.5)
-
-
-async def _exit_status(process: subprocess.Popen[bytes], *, every_s: float = POLL_S) -> int:
-    # Not asyncio's own subprocess: uvloop's cannot be tied to our death, and a watcher thread would
-    # outlive its loop.
-    while (status := process.poll()) is None:  # noqa: ASYNC110  (a process sets no Event)
-        await asyncio.sleep(every_s)
-    return status
-
-
 def _to_stderr(sentence: str) -> None:
     sys.stderr.write(f"{sentence}\n")
 
@@ -120,8 +88,9 @@ async def run(
 ) -> AsyncIterator[Server]:
     """Run PostgreSQL on the folder ``data``, made if missing, for as long as the block lasts.
 
-    It stops with us even if we are killed. On Linux that is tied to the thread that enters the
-    block: enter it from the main thread.
+    Should it end it is started again, behind the same socket. It stops with us even if we are
+    killed. On Linux that is tied to the thread that enters the block: enter it from the main
+    thread.
 
     Parameters
     ----------
@@ -151,9 +120,11 @@ async def run(
             socket = new_socket_folder(place.account)
             leaving.callback(remove_socket_folder, socket)
             claim.note(socket)
-            server = _launched(place, socket, unsafe_for_tests=unsafe_for_tests)
-        leaving.push_async_callback(_stop, server)
-        await _ready(server, say)
+            server = Server(place, socket, SETTINGS_FOR_TESTS if unsafe_for_tests else SETTINGS)
+            server.launch()
+        leaving.push_async_callback(stop, server)
+        await ready(server, say)
+        await leaving.enter_async_context(kept_running(server))
         yield server
 
 
@@ -227,7 +198,7 @@ async def _initdb(command: list[str], place: Place) -> None:
             stderr=output,
         )
         try:
-            status = await _exit_status(process)
+            status = await exit_status(process)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -250,96 +221,3 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(fd)  # else a power cut may take the rename back, and the data with it
     finally:
         os.close(fd)
-
-
-# ---- running
-
-
-def _launched(place: Place, socket: Path, *, unsafe_for_tests: bool) -> Server:
-    settings = SETTINGS_FOR_TESTS if unsafe_for_tests else SETTINGS
-    settings = settings | {"unix_socket_directories": str(socket)}
-    command = [
-        str(place.programs / "postgres"),
-        "-D",
-        str(place.data),
-        *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
-    ]
-    log, old_log = logs_of(place.asked)
-    output = _opened(log, old_log)
-    try:
-        process = subprocess.Popen(  # noqa: S603  (our own words)
-            launch(place.account, command, end=signal.SIGINT),
-            cwd="/",
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl-C in the terminal is for us, who then stop it in order
-        )
-    finally:
-        os.close(output)
-    return Server(data=place.data, log=log, socket=socket, process=process)
-
-
-def _opened(log: Path, old_log: Path) -> int:
-    with suppress(FileNotFoundError):
-        if log.lstat().st_size > LOG_BYTES_MAX:
-            log.replace(old_log)
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(log, flags, 0o600)
-
-
-async def _ready(server: Server, say: Say) -> None:
-    started = asyncio.get_running_loop().time()
-    said = False
-    while not _answers(server):
-        if server.process.poll() is not None:
-            raise _failed(server)
-        waited_s = asyncio.get_running_loop().time() - started
-        if waited_s > START_S_MAX:
-            raise LocalPostgresError(
-                f"PostgreSQL on {server.data} was not ready after {START_S_MAX:.0f} s "
-                f"(see {server.log})."
-            )
-        if waited_s > START_S_SILENT and not said:
-            say("The database is still repairing itself after a crash; this may take minutes...")
-            said = True
-        await asyncio.sleep(POLL_S)
-
-
-def _answers(server: Server) -> bool:
-    # What pg_ctl does: its lock file tells its state in line 8.
-    try:
-        lines = (server.data / "postmaster.pid").read_text().splitlines()
-    except FileNotFoundError:
-        return False
-    state_line = 7
-    return (
-        len(lines) > state_line
-        and lines[0] == str(server.pid)
-        and lines[state_line].strip() == "ready"
-    )
-
-
-def _failed(server: Server) -> LocalPostgresError:
-    with server.log.open("rb") as log:
-        log.seek(max(0, log.seek(0, os.SEEK_END) - 4096))
-        lines = log.read().decode(errors="replace").splitlines()
-    if any(NO_SPACE in line for line in lines[-5:]):
-        return disk_is_full(server.data)
-    reason = next((line for line in reversed(lines) if "FATAL" in line or "PANIC" in line), "")
-    return LocalPostgresError(
-        f"PostgreSQL on {server.data} did not start: {reason or 'it gave no reason'} "
-        f"(see {server.log})."
-    )
-
-
-async def _stop(server: Server) -> None:
-    # Fast: sessions are ended, what is committed is kept. Then without the last checkpoint.
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            server.process.send_signal(number)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S_MAX):
-                await _exit_status(server.process)
-                return
