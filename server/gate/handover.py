@@ -4,32 +4,35 @@ Nobody gets past :func:`answer` without a :class:`Viewing`, and there is none fo
 the endpoint does not declare. A track or a report takes longer to make than a withdrawal to be
 answered. So its gate is read again once it is made, inside the company's barrier, and again for
 each piece that is written: after the answer to a withdrawal nothing of it leaves any more.
+
+A long answer is drawn part by part while it leaves (``Drawn.rest``), for a caller who is asked for
+again meanwhile (``Drawn.may``). What is drawn for one who has gone is cancelled, and its turn free.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Final
 from uuid import UUID
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
+from server.gate import drawing, looking
+from server.gate.drawing import Streams, while_there
 from server.gate.model import Gate, GateMissing, Purpose
-from server.gate.service import FRAME_LEASE_MS, FRAME_MARGIN_MS, frames, read
+from server.gate.service import FRAME_LEASE_MS, FRAME_MARGIN_MS, frames, read, read_some
 from server.kit.db import Connection as Db
-from server.kit.errors import Unavailable
 from server.kit.sending import FLUSH_POLL_S, Connection, flushed
-from server.kit.web import CLOCK, COMPANY, POOL, PURPOSES, Clock
-from server.ledger.model import Actor
-from server.reads.alerts import Tell
-from server.reads.model import ReadPurpose, Screen
-from server.reads.service import Reads
-
-READS: web.AppKey[Reads] = web.AppKey("READS")
-"""Where this process writes down who looks."""
+from server.kit.web import CLOCK, COMPANY, POOL, Clock
 
 # Within the lease of frames: whoever closes a gate waits no longer than that.
 SEND_S_MAX: Final = (FRAME_LEASE_MS - FRAME_MARGIN_MS) / 1000
@@ -41,124 +44,80 @@ UNREAD_S_MAX: Final = 30.0
 """How long a caller may take for one piece."""
 DRAWINGS_MAX: Final = 2
 DRAWINGS_WAITING_MAX: Final = 20
+DRAWINGS_OF_COMPANY_MAX: Final = 8
+OWN_DRAWINGS_MAX: Final = 1
 DRAW_TRIES_MAX: Final = 3
+ReadsBusy = drawing.ReadsBusy
+Turns = drawing.Turns
+READS = looking.READS
+PurposeUndeclared = looking.PurposeUndeclared
+Viewing = looking.Viewing
+viewing = looking.viewing
+writing_down = looking.writing_down
+
+STREAMS_MAX: Final = 20
+STREAMS_OF_COMPANY_MAX: Final = 4
 ANSWER_HEADERS: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+MAY_S: Final = 1.0
+"""Nothing leaves for a caller of whom it was not asked for longer whether they still may."""
+LEAVING_S_MAX: Final = 3600.0
+"""What is kept is shown as it was when an answer was begun: none lasts longer than this."""
 LEASE_TRIES_MAX: Final = 5
 """The barrier may come too late on a busy machine; nothing was written then."""
 
 
-class ReadsBusy(Unavailable):
-    slug = "reads-busy"
-    title = "Tracks and reports cannot be read just now"
-    retry_after_s = 1.0
-
-
-class PurposeUndeclared(Exception):
-    """An endpoint answers locations without saying what for: our own fault, never a caller's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Viewing:
-    """A caller who looks at locations, for one purpose, on one screen. Made by :func:`viewing`."""
-
-    company_id: UUID
-    viewer: Actor
-    purpose: ReadPurpose
-    screen: Screen
-    reads: Reads = field(repr=False)
-    clock: Clock = field(repr=False)
-
-    async def at(self, driver_ids: Collection[UUID]) -> None:
-        """Write down whose location is about to be shown; committed when this returns."""
-        if driver_ids:
-            await self.reads.record(
-                self.company_id, self.viewer, self.purpose, self.screen, driver_ids, self.clock()
-            )
-
-    async def refused(self, driver_id: UUID) -> None:
-        """Write down who asked for what this driver does not share; committed when it returns."""
-        await self.reads.refuse(
-            self.company_id, self.viewer, self.purpose, self.screen, driver_id, self.clock()
-        )
-
-
-def writing_down(tell: Tell) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Return the ``cleanup_ctx`` entry that writes down who looks, in this process.
-
-    Needs POOL. ``tell`` hears of whoever looks at many drivers.
-    """
-
-    async def running(app: web.Application) -> AsyncIterator[None]:
-        app[READS] = Reads(app[POOL], tell)
-        yield
-        await app[READS].close()
-
-    return running
-
-
-def viewing(request: web.Request, viewer: Actor, purpose: ReadPurpose, screen: Screen) -> Viewing:
-    """Let the caller look for a purpose that their endpoint declares.
-
-    Raises
-    ------
-    PurposeUndeclared
-    """
-    if purpose not in request[PURPOSES]:
-        raise PurposeUndeclared
-    return Viewing(
-        company_id=request[COMPANY],
-        viewer=viewer,
-        purpose=purpose,
-        screen=screen,
-        reads=request.app[READS],
-        clock=request.app[CLOCK],
-    )
-
-
 Stands = Callable[[Db], Awaitable[bool]]
 """Tells, inside the barrier, whether what the answer was made under still holds."""
+May = Callable[[], Awaitable[bool]]
+"""Tells whether the caller's session or token still lets them have the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """A finished answer."""
+    """A finished answer, or the beginning of a long one."""
 
     body: bytes = field(repr=False)
     content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    rest: AsyncGenerator[bytes] | None = field(default=None, repr=False)
+    """What comes after ``body``, drawn part by part while it leaves; None: ``body`` is all.
+    Such an answer is chunked: if it is cut, or drawing fails, its last chunk never comes."""
+    may: May | None = field(default=None, repr=False)
+    """Of one with a rest: asked once each part is drawn, and each second while it leaves."""
     gate: Gate | None
     """The gate it was read under; None: nothing in it is fenced from the caller."""
+    gates: Sequence[Gate] = ()
+    """Those of further drivers in it: it leaves only while all of them are as they were."""
     refused: UUID | None = None
     """The driver who does not share what was asked for; with a gate there is none."""
     stands: Stands | None = None
-    """What has to hold; None: the gate is the same and covers the purpose."""
+    """What has to hold; None: each gate is the same and covers the purpose."""
+
+    @property
+    def fenced(self) -> Sequence[Gate]:
+        """The gates of everybody in it."""
+        return self.gates if self.gate is None else (self.gate, *self.gates)
 
 
 class _GateChanged(Exception):
     """Consents or windows are not those the answer was made under."""
 
 
-class Turns:
-    """Lets a few through at a time, keeps some waiting, and refuses the rest."""
+class _MayNot(Exception):
+    """The caller's session, token, role or account is not what it was."""
 
-    def __init__(self, at_once: int, *, waiting_max: int) -> None:
-        self._free = asyncio.Semaphore(at_once)
-        self._inside_max = at_once + waiting_max
-        self._inside = 0
 
-    @asynccontextmanager
-    async def one(self) -> AsyncGenerator[None]:
-        if self._inside >= self._inside_max:
-            raise ReadsBusy
-        self._inside += 1
-        try:
-            async with self._free:
-                yield
-        finally:
-            self._inside -= 1
+def _room_for(at_once: int) -> tuple[Turns, Streams]:
+    return (
+        Turns(at_once, waiting_max=DRAWINGS_WAITING_MAX, company_max=DRAWINGS_OF_COMPANY_MAX),
+        Streams(process_max=STREAMS_MAX, company_max=STREAMS_OF_COMPANY_MAX),
+    )
 
 
 # Of the process, not of an application: they share its cores and its threads.
-_turns: Final = Turns(DRAWINGS_MAX, waiting_max=DRAWINGS_WAITING_MAX)
+_turns, _streams = _room_for(DRAWINGS_MAX)
+# No reader of a company is in the way of a person's own access.
+_own_turns, _own_streams = _room_for(OWN_DRAWINGS_MAX)
 
 
 async def answer(
@@ -166,7 +125,7 @@ async def answer(
     seen: Viewing | None,
     draw: Callable[[], Awaitable[Drawn]],
     *,
-    turns: Turns = _turns,
+    turns: Turns | None = None,
 ) -> web.StreamResponse:
     """Answer with what ``draw`` makes, as long as the gate it read it under still stands.
 
@@ -179,45 +138,114 @@ async def answer(
     ReadsBusy
         Too many are being drawn, or the gate kept changing, or the barrier could not be had.
     """
+    if turns is None:
+        turns = _own_turns if seen is None else _turns
+    streams, company_id = _own_streams if seen is None else _streams, request[COMPANY]
     for _ in range(DRAW_TRIES_MAX):
-        async with turns.one():
-            drawn = await draw()
-        if drawn.gate is None:
-            if seen is not None and drawn.refused is not None:
-                await seen.refused(drawn.refused)
-            return web.Response(
-                body=drawn.body, content_type=drawn.content_type, headers=ANSWER_HEADERS
-            )
-        if seen is None:
-            raise PurposeUndeclared
-        await seen.at((drawn.gate.driver_id,))
-        stands = drawn.stands or partial(
-            _unchanged, believed=drawn.gate, seen=seen, clock=request.app[CLOCK]
-        )
-        try:
-            return await _hand_over(request, drawn, stands)
-        except _GateChanged:
-            continue
+        drawing_it = _in_turn(turns, company_id, draw)
+        drawn = await while_there(drawing_it, partial(_is_gone, request))
+        if drawn.rest is None:
+            found = await _answer_with(request, seen, drawn, turns)
+        else:
+            async with aclosing(drawn.rest):
+                with streams.one(company_id):
+                    found = await _answer_with(request, seen, drawn, turns)
+        if found is not None:
+            return found
     raise ReadsBusy
 
 
-async def _hand_over(request: web.Request, drawn: Drawn, stands: Stands) -> web.StreamResponse:
-    response = web.StreamResponse(headers=ANSWER_HEADERS)
-    response.content_type = drawn.content_type
-    response.content_length = len(drawn.body)
-    connection = Connection(request.transport, chunked=False)
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+async def _in_turn(turns: Turns, company_id: UUID, draw: Callable[[], Awaitable[Drawn]]) -> Drawn:
+    async with turns.one(company_id):
+        return await draw()
+
+
+async def _answer_with(
+    request: web.Request, seen: Viewing | None, drawn: Drawn, turns: Turns
+) -> web.StreamResponse | None:
+    """Return the answer, handed over; None if the gate changed before its first byte left."""
+    if not drawn.fenced:
+        if seen is not None and drawn.refused is not None:
+            await seen.refused(drawn.refused)
+        if drawn.rest is not None:
+            return await _hand_over(request, _Leaving(drawn, seen), None, turns)
+        return web.Response(
+            body=drawn.body,
+            content_type=drawn.content_type,
+            headers={**ANSWER_HEADERS, **drawn.headers},
+        )
+    if seen is None:
+        raise PurposeUndeclared
+    await seen.at([gate.driver_id for gate in drawn.fenced])
+    stands = drawn.stands or partial(
+        _unchanged, believed=drawn.fenced, seen=seen, clock=request.app[CLOCK]
+    )
     try:
-        for start in range(0, len(drawn.body), PIECE_BYTES):
-            await _room(connection)
-            async with _judged(request, connection, stands) as until:
-                if not response.prepared:
-                    await response.prepare(request)
-                connection.send(drawn.body[start : start + PIECE_BYTES], until=until)
-                await flushed((connection,), until)
+        return await _hand_over(request, _Leaving(drawn, seen), stands, turns)
+    except _GateChanged:
+        return None
+
+
+class _Leaving:
+    """An answer on its way: whether it still is for its caller, who is written down."""
+
+    def __init__(self, drawn: Drawn, seen: Viewing | None) -> None:
+        self.drawn = drawn
+        self._seen = seen
+        self._began_s = self._asked_s = monotonic()
+
+    async def ask(self) -> None:
+        """Ask whether its caller still may have it.
+
+        Raises
+        ------
+        _MayNot
+        """
+        self._asked_s = monotonic()
+        if self.drawn.may is not None and not await self.drawn.may():
+            raise _MayNot
+
+    async def goes_on(self) -> None:
+        """Let a further piece leave: a look that lasts is written down in each bucket.
+
+        Raises
+        ------
+        _MayNot
+        TimeoutError
+        """
+        if monotonic() - self._began_s > LEAVING_S_MAX:
+            raise TimeoutError
+        if monotonic() - self._asked_s > MAY_S:
+            await self.ask()
+        if self._seen is not None:
+            await self._seen.at([gate.driver_id for gate in self.drawn.fenced])
+
+
+async def _hand_over(
+    request: web.Request, leaving: _Leaving, stands: Stands | None, turns: Turns
+) -> web.StreamResponse:
+    """Send all of it. ``stands`` is asked for each piece; None: it is fenced from nobody."""
+    response = _begun(request, leaving.drawn)
+    connection = Connection(request.transport, chunked=response.chunked)
+    try:
+        async with aclosing(_pieces(request, leaving, turns)) as pieces:
+            async for piece in pieces:
+                await _room(connection)
+                if response.prepared:
+                    await leaving.goes_on()
+                async with _judged(request, connection, stands) as until:
+                    if not response.prepared:
+                        await response.prepare(request)
+                    connection.send(piece, until=until)
+                    await flushed((connection,), until)
                 if connection.is_gone():
-                    break
+                    return response
         await response.write_eof()
-    except (_GateChanged, TimeoutError, ConnectionError) as error:
+    except (_GateChanged, _MayNot, ReadsBusy, TimeoutError, ConnectionError) as error:
         if not response.prepared:
             if isinstance(error, TimeoutError | ConnectionError):
                 raise ReadsBusy from None
@@ -229,6 +257,36 @@ async def _hand_over(request: web.Request, drawn: Drawn, stands: Stands) -> web.
             connection.drop()
         raise
     return response
+
+
+def _begun(request: web.Request, drawn: Drawn) -> web.StreamResponse:
+    response = web.StreamResponse(headers={**ANSWER_HEADERS, **drawn.headers})
+    response.content_type = drawn.content_type
+    if drawn.rest is None:
+        response.content_length = len(drawn.body)
+    elif request.version >= HttpVersion11:
+        response.enable_chunked_encoding()
+    else:  # HTTP/1.0 knows no chunks: it ends with the connection
+        response.force_close()
+    return response
+
+
+async def _pieces(request: web.Request, leaving: _Leaving, turns: Turns) -> AsyncGenerator[bytes]:
+    """Give the body and what comes after it; each part is drawn when the last one has left."""
+    part: bytes | None = leaving.drawn.body
+    while part is not None:
+        for start in range(0, len(part), PIECE_BYTES):
+            yield part[start : start + PIECE_BYTES]
+        if leaving.drawn.rest is None:
+            return
+        part = await while_there(_next(leaving.drawn.rest, turns), partial(_is_gone, request))
+        # Once it is read: who was erased has lost their session before the first of their rows.
+        await leaving.ask()
+
+
+async def _next(rest: AsyncGenerator[bytes], turns: Turns) -> bytes | None:
+    async with turns.next():
+        return await anext(rest, None)
 
 
 async def _room(connection: Connection) -> None:
@@ -245,11 +303,12 @@ async def _room(connection: Connection) -> None:
 
 @asynccontextmanager
 async def _judged(
-    request: web.Request, connection: Connection, stands: Stands
+    request: web.Request, connection: Connection, stands: Stands | None
 ) -> AsyncGenerator[float]:
     """Hold the barrier while all still stands; give the time until which may be written.
 
-    What the kernel has not taken when the block ends is never sent.
+    Without anything to ask there is no barrier either. What the kernel has not taken when the
+    block ends is never sent.
 
     Raises
     ------
@@ -261,8 +320,8 @@ async def _judged(
         in_time = False
         until = monotonic() + SEND_S_MAX
         try:
-            async with frames(request.app[POOL], request[COMPANY]) as conn:
-                if not await stands(conn):
+            async with _asked(request, stands) as still:
+                if not still:
                     raise _GateChanged
                 # The whole process may have been stopped in between.
                 in_time = monotonic() < until
@@ -280,11 +339,26 @@ async def _judged(
     raise TimeoutError
 
 
-async def _unchanged(conn: Db, *, believed: Gate, seen: Viewing, clock: Clock) -> bool:
-    found = await same_gate(conn, believed)
-    if found is None:
-        return False
-    return found.since(Purpose(seen.purpose.value), clock()) is not None
+@asynccontextmanager
+async def _asked(request: web.Request, stands: Stands | None) -> AsyncGenerator[bool]:
+    if stands is None:
+        yield True
+        return
+    async with frames(request.app[POOL], request[COMPANY]) as conn:
+        yield await stands(conn)
+
+
+async def _unchanged(conn: Db, *, believed: Sequence[Gate], seen: Viewing, clock: Clock) -> bool:
+    """Tell whether every gate is as it was, and still covers the purpose."""
+    driver_ids = [gate.driver_id for gate in believed]
+    found = {gate.driver_id: gate for gate in await read_some(conn, seen.company_id, driver_ids)}
+    purpose, at = Purpose(seen.purpose.value), clock()
+    return all(
+        (gate := found.get(before.driver_id)) is not None
+        and (gate.epoch, gate.rev) == (before.epoch, before.rev)
+        and gate.since(purpose, at) is not None
+        for before in believed
+    )
 
 
 async def same_gate(conn: Db, believed: Gate) -> Gate | None:

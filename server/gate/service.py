@@ -5,7 +5,7 @@ inside :func:`frames`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Final
@@ -48,6 +48,11 @@ async def read(conn: Connection, company_id: UUID, driver_id: UUID) -> Gate:
 
 async def read_all(conn: Connection, company_id: UUID) -> list[Gate]:
     return await store.read_all(conn, company_id)
+
+
+async def read_some(conn: Connection, company_id: UUID, driver_ids: Sequence[UUID]) -> list[Gate]:
+    """Return the gates of those of these drivers whom the company has."""
+    return await store.read_some(conn, company_id, driver_ids)
 
 
 screen_epochs = store.screen_epochs
@@ -160,6 +165,23 @@ async def windows(
     """Return the recording windows that touch the interval, oldest first."""
     found = await store.windows(conn, company_id, driver_id, since=since, until=until)
     return tuple(found)
+
+
+async def windows_of(
+    conn: Connection,
+    company_id: UUID,
+    driver_ids: Sequence[UUID],
+    *,
+    since: datetime,
+    until: datetime,
+) -> dict[UUID, Windows]:
+    """Return by driver the recording windows that touch the interval, oldest first."""
+    found: dict[UUID, Windows] = {}
+    for driver_id, window in await store.windows_of(
+        conn, company_id, driver_ids, since=since, until=until
+    ):
+        found[driver_id] = (*found.get(driver_id, ()), window)
+    return found
 
 
 async def drivers_in_a_window(conn: Connection, company_id: UUID, at: datetime) -> set[UUID]:

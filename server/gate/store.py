@@ -1,6 +1,8 @@
 """The gate and the recording windows in PostgreSQL. Each function is one statement."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 from server.gate.model import Gate, GateItem, Reach, Source, Window
@@ -16,21 +18,8 @@ async def insert(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
 
 
 async def read(conn: Connection, company_id: UUID, driver_id: UUID) -> Gate | None:
-    row = await conn.fetchrow(
-        """
-        SELECT g.company_id, g.driver_id, g.account_active, g.location_since, g.dispatch_since,
-               g.plan_fact_since, g.epoch, g.rev, g.credential_epoch, g.key_epoch,
-               g.location_always, g.location_sources, g.location_background,
-               g.location_until, g.dispatch_until, g.plan_fact_until, g.stopped, g.acted_at,
-               EXISTS (SELECT FROM gate_closing c
-                        WHERE c.company_id = g.company_id AND c.driver_id = g.driver_id) AS closing
-          FROM gate g
-         WHERE g.company_id = $1 AND g.driver_id = $2
-        """,
-        company_id,
-        driver_id,
-    )
-    return None if row is None else _gate(row)
+    found = await read_some(conn, company_id, [driver_id])
+    return found[0] if found else None
 
 
 async def read_all(conn: Connection, company_id: UUID) -> list[Gate]:
@@ -46,6 +35,24 @@ async def read_all(conn: Connection, company_id: UUID) -> list[Gate]:
          WHERE g.company_id = $1
         """,
         company_id,
+    )
+    return [_gate(row) for row in rows]
+
+
+async def read_some(conn: Connection, company_id: UUID, driver_ids: Sequence[UUID]) -> list[Gate]:
+    rows = await conn.fetch(
+        """
+        SELECT g.company_id, g.driver_id, g.account_active, g.location_since, g.dispatch_since,
+               g.plan_fact_since, g.epoch, g.rev, g.credential_epoch, g.key_epoch,
+               g.location_always, g.location_sources, g.location_background,
+               g.location_until, g.dispatch_until, g.plan_fact_until, g.stopped, g.acted_at,
+               EXISTS (SELECT FROM gate_closing c
+                        WHERE c.company_id = g.company_id AND c.driver_id = g.driver_id) AS closing
+          FROM gate g
+         WHERE g.company_id = $1 AND g.driver_id = ANY($2::uuid[])
+        """,
+        company_id,
+        driver_ids,
     )
     return [_gate(row) for row in rows]
 
@@ -281,6 +288,31 @@ async def windows(
     return [Window(opened_at=row["opened_at"], end=row["end"]) for row in rows]
 
 
+async def windows_of(
+    conn: Connection,
+    company_id: UUID,
+    driver_ids: Sequence[UUID],
+    *,
+    since: datetime,
+    until: datetime,
+) -> list[tuple[UUID, Window]]:
+    """Return the windows of these drivers as :func:`windows` does of one, oldest first."""
+    rows = await conn.fetch(
+        """
+        SELECT driver_id, opened_at, coalesce(closed_at, expires_at) AS "end"
+          FROM recording_window
+         WHERE company_id = $1 AND driver_id = ANY($2::uuid[])
+           AND coalesce(closed_at, expires_at) > greatest($3, opened_at) AND opened_at <= $4
+         ORDER BY opened_at
+        """,
+        company_id,
+        driver_ids,
+        since,
+        until,
+    )
+    return [(row["driver_id"], Window(opened_at=row["opened_at"], end=row["end"])) for row in rows]
+
+
 async def drivers_in_a_window(conn: Connection, company_id: UUID, at: datetime) -> list[UUID]:
     rows = await conn.fetch(
         """
@@ -328,12 +360,15 @@ def _gate(row: Record) -> Gate:
     columns = dict(row)
     always, background = columns.pop("location_always"), columns.pop("location_background")
     sources = columns.pop("location_sources")
-    reach = Reach(
-        always=always,
-        sources=frozenset(Source) if sources is None else frozenset(map(Source, sources)),
-        background=background,
-    )
-    return Gate(**columns, reach=reach)
+    names = None if sources is None else tuple(sources)
+    return Gate(**columns, reach=_reach(always, names, background))
+
+
+@lru_cache(maxsize=64)
+def _reach(always: bool, names: tuple[str, ...] | None, background: bool) -> Reach:  # noqa: FBT001 - columns of a row
+    """Return one value for all drivers who agreed to the same: thousands are held at once."""
+    sources = frozenset(Source) if names is None else frozenset(map(Source, names))
+    return Reach(always=always, sources=sources, background=background)
 
 
 async def screen_epochs(conn: Connection, company_id: UUID, at: datetime) -> dict[UUID, int]:

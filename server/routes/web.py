@@ -14,6 +14,7 @@ from server.credentials.access import VAULT, staff
 from server.credentials.model import Scope
 from server.credentials.viewers import viewer
 from server.gate import handover
+from server.gate.drawing import in_thread
 from server.gate.handover import Drawn, ReadsBusy
 from server.kit.api import endpoint
 from server.kit.ids import uuid7
@@ -184,7 +185,7 @@ async def get_plan_fact(request: web.Request, route_id: UUID) -> web.StreamRespo
                 conn, request.app[VAULT], request[COMPANY], route_id, now=now(request)
             )
         # The connection is back by here: uploads and withdrawals wait for no report.
-        return await asyncio.to_thread(_drawn, found)
+        return await in_thread(_drawn, found)
 
     seen = handover.viewing(request, viewer(request), ReadPurpose.PLAN_FACT, Screen.ROUTE_REPORT)
     return await handover.answer(request, seen, draw)

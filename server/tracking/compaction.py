@@ -2,12 +2,17 @@
 
 Reading, opening and sealing hold no lock. The exchange is one statement that holds the gate as an
 upload does, so it can never bring back what an erasure removed; before its commit nothing changed.
+
+Some hours are read, opened and sealed at once, because each journey to the databases and into a
+thread costs as much as the work. They are exchanged one by one: no driver's gate is held while
+another's rows are written.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -31,7 +36,10 @@ HOUR: Final = timedelta(hours=1)
 SETTLED: Final = timedelta(minutes=30)
 """After an hour's end: by then nearly all of it has arrived. What comes later is merged later."""
 EVERY_MIN: Final = 10
-HOURS_AT_ONCE_MAX: Final = 500
+HOURS_IN_A_TURN: Final = 500
+"""Of one company before it is another's turn: about three seconds."""
+HOURS_AT_ONCE: Final = 25
+"""Read and sealed together. More gain nothing, and lie in memory opened."""
 LEVEL: Final = 6
 """Of zstd: 3 % less on disk than an upload's level 1; beyond it nothing is gained."""
 
@@ -40,10 +48,18 @@ class _Changed(Exception):
     """The rows or the gate are not as they were read; nothing was exchanged."""
 
 
-async def compact_due(dsn: str, pool: Pool, vault: Vault, company_id: UUID, now: datetime) -> int:
-    """Merge every ten minutes what the last days left loose; return how many hours.
+class _Hour(NamedTuple):
+    """An hour as it was read."""
 
-    Looks back as far as a phone may hold positions, and not at the last half hour.
+    gate: Gate
+    old: list[SealedSource]
+
+
+async def compact_due(dsn: str, pool: Pool, vault: Vault, company_id: UUID, now: datetime) -> int:
+    """Merge, every ten minutes, a turn's worth of what the last days left loose.
+
+    Looks back as far as a phone may hold positions, and not at the last half hour. Returns how many
+    hours were merged: of none, another turn with the same ``now`` would merge none either.
     """
     if now.minute % EVERY_MIN:
         return 0
@@ -54,15 +70,19 @@ async def compact_due(dsn: str, pool: Pool, vault: Vault, company_id: UUID, now:
             until -= HOUR
         since = until - timedelta(seconds=company.buffer_max_s) - 2 * HOUR
         hours = await compaction_store.loose_hours(
-            conn, company_id, since=since, until=until, limit=HOURS_AT_ONCE_MAX
+            conn, company_id, since=since, until=until, limit=HOURS_IN_A_TURN
         )
     if not hours:
         return 0
+    merged = 0
     committer = await db.connect(dsn, role=db.ROLE_COMMITTER)
     try:
-        return sum([await compact(committer, pool, vault, company_id, loose) for loose in hours])
+        for place in range(0, len(hours), HOURS_AT_ONCE):
+            some = hours[place : place + HOURS_AT_ONCE]
+            merged += await _compact(committer, pool, vault, company_id, some, EXCHANGE)
     finally:
         await committer.close()
+    return merged
 
 
 async def compact(
@@ -86,24 +106,55 @@ async def compact(
     statement
         The exchange; only a proof gives another.
     """
+    return bool(await _compact(committer, pool, vault, company_id, [loose], statement))
+
+
+async def _compact(
+    committer: db.Connection,
+    pool: Pool,
+    vault: Vault,
+    company_id: UUID,
+    loose: Sequence[LooseHour],
+    statement: str,
+) -> int:
+    """Merge some hours of one company; return how many."""
+    merged = 0
+    read = await _read(pool, company_id, loose)
+    keys = await vault.keys(company_id, {one.key_id for hour in read for one in hour.old})
+    sealing = [(hour, await _key(vault, hour, keys)) for hour in read]
+    whole = [(hour, key) for hour, key in sealing if key is not None]
+    sealed = await asyncio.to_thread(_merged_each, whole, keys)
+    for (hour, _), new in zip(whole, sealed, strict=True):
+        if new is not None:
+            with suppress(_Changed):
+                await _exchange(committer, statement, hour.gate, hour.old, new)
+                merged += 1
+    return merged
+
+
+async def _read(pool: Pool, company_id: UUID, loose: Sequence[LooseHour]) -> list[_Hour]:
+    """Return what there is of the hours; the gate of each before its rows."""
+    found = []
+    async with db.tenant(pool, company_id, readonly=True) as conn:
+        for one in loose:
+            with suppress(GateMissing):
+                gate = await gates.read(conn, company_id, one.driver_id)
+                old = await compaction_store.sources(
+                    conn, company_id, one.driver_id, since=one.hour, until=one.hour + HOUR
+                )
+                found.append(_Hour(gate, old))
+    return found
+
+
+async def _key(vault: Vault, hour: _Hour, keys: Mapping[UUID, DataKey]) -> DataKey | None:
+    """Return the key that seals the hour; None if not all of it can be opened, or is any."""
+    if not hour.old or any(one.key_id not in keys for one in hour.old):
+        return None
+    driver_id, at = hour.gate.driver_id, hour.old[0].last_at
     try:
-        async with db.tenant(pool, company_id, readonly=True) as conn:
-            gate = await gates.read(conn, company_id, loose.driver_id)
-            old = await compaction_store.sources(
-                conn, company_id, loose.driver_id, since=loose.hour, until=loose.hour + HOUR
-            )
-        keys = await vault.keys(company_id, (one.key_id for one in old))
-        if len(keys) < len({one.key_id for one in old}) or not old:
-            return False
-        key = await vault.key(company_id, loose.driver_id, Category.TRACK, at=old[0].last_at)
-        new = await asyncio.to_thread(_merged, old, keys, key)
-        await _exchange(committer, statement, gate, old, new)
-    except (GateMissing, SubjectErased, _Changed):
-        return False
-    except BlobUnreadable:
-        log.warning("chunk_unreadable")
-        return False
-    return True
+        return await vault.key(hour.gate.company_id, driver_id, Category.TRACK, at=at)
+    except SubjectErased:
+        return None
 
 
 async def _exchange(
@@ -115,6 +166,7 @@ async def _exchange(
 ) -> None:
     async with conn.transaction():
         await db.enter(conn, gate.company_id)
+        await compaction_store.wait_for_no_disk(conn)
         gone = await compaction_store.exchange(
             conn,
             statement,
@@ -126,6 +178,20 @@ async def _exchange(
         )
         if gone != len(old):
             raise _Changed
+
+
+def _merged_each(
+    hours: Sequence[tuple[_Hour, DataKey]], keys: Mapping[UUID, DataKey]
+) -> list[list[ChunkRow] | None]:
+    """Return the new rows of each hour; None of one with a row that cannot be opened."""
+    found: list[list[ChunkRow] | None] = []
+    for hour, key in hours:
+        try:
+            found.append(_merged(hour.old, keys, key))
+        except BlobUnreadable:
+            log.warning("chunk_unreadable")
+            found.append(None)
+    return found
 
 
 def _merged(

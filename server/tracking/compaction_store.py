@@ -110,6 +110,15 @@ def build_exchange(lock: str) -> str:
 EXCHANGE: Final = build_exchange(LOCK_OR_SKIP)
 
 
+async def wait_for_no_disk(conn: Connection) -> None:
+    """Let this transaction's commit return before it is on the disk.
+
+    A crash may take the last of them back. Then all the rows are there again that were replaced,
+    so no position is lost; and whatever is waited for later, is on the disk after these.
+    """
+    await conn.execute("SET LOCAL synchronous_commit = off")
+
+
 async def exchange(
     conn: Connection,
     statement: str,

@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 import numpy as np
 import structlog
 
-from server.credentials.model import Caller
+from server.accounts.keeping import shown_since
 from server.gate import service as gates
-from server.gate.model import Gate, GateMissing, Purpose, Windows
+from server.gate.drawing import ReadsBusy, in_thread
+from server.gate.model import Gate, Purpose, Windows
 from server.kit.db import Connection
 from server.tracking import codec, store
 from server.tracking.codec import BlobUnreadable, Unpacked
@@ -22,44 +24,39 @@ from server.tracking.model import (
     LAT,
     LATEST_KEPT_S,
     LON,
+    MILLISECOND,
     SPEED_MPS,
     TRACK_POSITIONS_MAX,
     TRACK_SPAN_DAYS_MAX,
     Availability,
-    Bytes,
-    Floats,
-    Ints,
     LatestPosition,
     Positions,
+    SealedChunk,
     Track,
     TrackPurpose,
     TrackSpanInvalid,
     TrackTooLong,
     ceil_ms,
+    end_to_end,
     from_ms,
+    in_batches,
     in_windows,
     window_columns,
 )
-from server.tracking.store import SealedChunk, SealedLatest
+from server.tracking.store import SealedLatest
 from server.vault.model import DataKey
 from server.vault.service import Vault
 
 log = structlog.get_logger(__name__)
 
-
-def purpose_of(caller: Caller, driver_id: UUID) -> TrackPurpose:
-    """Return what the caller may read the driver's track for.
-
-    Raises
-    ------
-    GateMissing
-        Drivers see nobody's but their own, and not whether others exist.
-    """
-    if caller.is_staff:
-        return TrackPurpose.PLAN_FACT
-    if caller.member_id != driver_id:
-        raise GateMissing
-    return TrackPurpose.SUBJECT_ACCESS
+PART_POSITIONS: Final = 20_000
+"""About so many are opened and written at once where a track is read part by part."""
+PART_CHUNKS: Final = 2_000
+PART_MIN: Final = timedelta(seconds=1)
+OPENED_MAX: Final = 100_000
+"""More are never held in memory for a part, and those of one millisecond."""
+OPENED_AT_ONCE: Final = 50_000
+"""In addition to them, while they are chosen; or one chunk, if it is larger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +73,14 @@ class SealedTrack:
     windows: Windows = ()
     chunks: Sequence[SealedChunk] = field(default=(), repr=False)
     keys: Mapping[UUID, DataKey] = field(default_factory=dict, repr=False)
+    kept: Track | None = field(default=None, repr=False)
+    """What was opened already, in place of chunks."""
+    whole: bool = False
+    """It is said to be all there is: nothing may be left out because it cannot be opened."""
 
 
-async def gather(
+async def reach(
     conn: Connection,
-    vault: Vault,
     company_id: UUID,
     driver_id: UUID,
     since: datetime,
@@ -89,7 +89,7 @@ async def gather(
     purpose: TrackPurpose,
     now: datetime,
 ) -> SealedTrack:
-    """Read the driver's positions of ``[since, until)``, as far as the purpose covers them.
+    """Find out what of ``[since, until)`` the purpose covers; no position is read yet.
 
     For a purpose of the company: only what was recorded after the present consents to location
     and to that purpose, inside windows; nothing (``not_shared``) when one is not given. The
@@ -99,7 +99,7 @@ async def gather(
     ------
     GateMissing
         There is no such driver in this company.
-    TrackSpanInvalid, TrackTooLong
+    TrackSpanInvalid
     """
     if not timedelta(0) < until - since <= timedelta(days=TRACK_SPAN_DAYS_MAX):
         raise TrackSpanInvalid(f"Ask for more than nothing and at most {TRACK_SPAN_DAYS_MAX} days.")
@@ -118,7 +118,7 @@ async def gather(
         apart = (await store.set_apart_before(conn, company_id, [driver_id])).get(driver_id)
         # No grant reaches back that far; only what the driver shows again later could.
         given = given if apart is None else max(given, apart)
-        since = max(since, given)
+        since = await shown_since(conn, company_id, max(since, given), now=now)
     if not since < until:
         return found
     windows = await gates.windows(conn, company_id, driver_id, since=since, until=until)
@@ -127,29 +127,133 @@ async def gather(
         windows = tuple(
             replace(window, opened_at=max(window.opened_at, given)) for window in windows
         )
-    span = {"since": since, "until": until}
-    if await store.count_positions(conn, company_id, driver_id, **span) > TRACK_POSITIONS_MAX:
-        raise TrackTooLong
-    chunks = await store.chunks(conn, company_id, driver_id, **span)
-    return replace(
-        found,
+    return replace(found, since=since, availability=Availability.FULL, windows=windows)
+
+
+async def gather(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    driver_id: UUID,
+    since: datetime,
+    until: datetime,
+    *,
+    purpose: TrackPurpose,
+    now: datetime,
+) -> SealedTrack:
+    """Read all positions of ``[since, until)`` at once, as far as :func:`reach` lets.
+
+    Raises
+    ------
+    GateMissing, TrackSpanInvalid
+    TrackTooLong
+        More than ``TRACK_POSITIONS_MAX``: they have to be held in memory together.
+    """
+    found = await reach(conn, company_id, driver_id, since, until, purpose=purpose, now=now)
+    if found.availability is not Availability.FULL:
+        return found
+    return await _with_chunks(conn, vault, found, positions_max=TRACK_POSITIONS_MAX)
+
+
+async def part(
+    conn: Connection,
+    vault: Vault,
+    found: SealedTrack,
+    since: datetime,
+    *,
+    positions: int = PART_POSITIONS,
+) -> SealedTrack:
+    """Read the next part of what :func:`reach` found, from ``since`` to where its ``until`` says.
+
+    It ends with the chunk that makes it more than so many positions, or with the span; earlier
+    where many chunks lie over one another. Parts never overlap, and opened one after the other
+    they are the whole: in order, each position once. ``conn`` reads one snapshot.
+
+    Raises
+    ------
+    ReadsBusy
+        As :func:`opened`.
+    """
+    end = await store.end_of_part(
+        conn,
+        found.gate.company_id,
+        found.gate.driver_id,
         since=since,
-        availability=Availability.FULL,
-        windows=windows,
-        chunks=chunks,
-        keys=await vault.keys(company_id, (chunk.key_id for chunk in chunks)),
+        until=found.until,
+        positions=positions,
+        chunks=PART_CHUNKS,
     )
+    if end is not None:
+        # At least so long: of phones whose chunks all end at once a second comes whole.
+        until = min(found.until, max(end + MILLISECOND, since + PART_MIN))
+        found = replace(found, until=until)
+    found = replace(found, since=since)
+    try:
+        return await _with_chunks(conn, vault, found, positions_max=OPENED_MAX)
+    except TrackTooLong:
+        return await _opened_by_and_by(conn, vault, found)
+
+
+async def _opened_by_and_by(conn: Connection, vault: Vault, found: SealedTrack) -> SealedTrack:
+    """Open a few chunks at a time, as they begin, and keep the earliest positions of them.
+
+    It ends where more would have to be kept. Rare: until they are merged, uploads of a phone that
+    was offline for long, or of several phones, may lie over one another.
+    """
+    ids = (found.gate.company_id, found.gate.driver_id)
+    places = await store.places(conn, *ids, since=found.since, until=found.until)
+    kept = Track.empty(Availability.NO_POSITIONS, found.windows)
+    for some in in_batches(places, OPENED_AT_ONCE):
+        if some[0].first_at >= found.until:
+            break
+        chunks = await store.chunks_at(conn, *ids, some)
+        keys = await vault.keys(found.gate.company_id, (chunk.key_id for chunk in chunks))
+        kept = await in_thread(_with_more, kept, replace(found, chunks=chunks, keys=keys))
+        if len(kept) >= OPENED_MAX:
+            found = replace(found, until=from_ms(int(kept.time_ms[-1]) + 1))
+    return replace(found, kept=kept)
+
+
+def _with_more(kept: Track, found: SealedTrack) -> Track:
+    more = opened(found)
+    track = replace(end_to_end([kept, more]), availability=Availability.FULL)
+    return track.in_order().earliest(OPENED_MAX) if len(more) else kept
+
+
+async def _with_chunks(
+    conn: Connection, vault: Vault, found: SealedTrack, *, positions_max: int | None = None
+) -> SealedTrack:
+    chunks = await store.chunks(
+        conn,
+        found.gate.company_id,
+        found.gate.driver_id,
+        since=found.since,
+        until=found.until,
+        positions_max=positions_max,
+    )
+    if chunks is None:
+        raise TrackTooLong
+    keys = await vault.keys(found.gate.company_id, (chunk.key_id for chunk in chunks))
+    return replace(found, chunks=chunks, keys=keys)
 
 
 def opened(found: SealedTrack) -> Track:
-    """Open what was gathered. Takes its time: a long one belongs in a thread."""
+    """Open what was gathered. Takes its time: a long one belongs in a thread.
+
+    Raises
+    ------
+    ReadsBusy
+        It has to be whole, and a row of it cannot be opened: it is being erased, or damaged.
+    """
+    if found.kept is not None:
+        return found.kept
     if found.availability is not Availability.FULL:
-        return _nothing(found.availability)
-    whole = _open_track(found.chunks, found.keys, found.windows)
-    inside = (whole.time_ms >= ceil_ms(found.since)) & (whole.time_ms < ceil_ms(found.until))
+        return Track.empty(found.availability)
+    track = _open_track(found)
+    inside = (track.time_ms >= ceil_ms(found.since)) & (track.time_ms < ceil_ms(found.until))
     if found.fenced:
-        inside &= in_windows(whole.time_ms, *window_columns(found.windows))
-    return whole.where(inside)
+        inside &= in_windows(track.time_ms, *window_columns(found.windows))
+    return track.where(inside)
 
 
 async def track(
@@ -173,63 +277,26 @@ async def track(
     return await asyncio.to_thread(opened, found)
 
 
-def _open_track(
-    sealed: Sequence[SealedChunk], keys: Mapping[UUID, DataKey], windows: Windows
-) -> Track:
+def _open_track(found: SealedTrack) -> Track:
     """Open the chunks; each device and time once, oldest first."""
     opened = []
-    for chunk in sealed:
-        key = keys.get(chunk.key_id)
-        if key is None:  # destroyed meanwhile
-            continue
-        try:
-            opened.append(codec.open_chunk(key, chunk.blob, chunk.upload_id))
-        except BlobUnreadable:
-            log.warning("chunk_unreadable")
+    for chunk in found.chunks:
+        key = found.keys.get(chunk.key_id)
+        if key is not None:  # else destroyed meanwhile
+            try:
+                opened.append(codec.open_chunk(key, chunk.blob, chunk.upload_id))
+            except BlobUnreadable:
+                log.warning("chunk_unreadable")
+    if found.whole and len(opened) < len(found.chunks):
+        raise ReadsBusy
     if not opened:
-        return _nothing(Availability.NO_POSITIONS, windows)
-    return replace(merged(opened), windows=windows)
+        return Track.empty(Availability.NO_POSITIONS, found.windows)
+    return replace(merged(opened), windows=found.windows)
 
 
 def merged(opened: Sequence[Unpacked]) -> Track:
     """Return the positions of at least one chunk: oldest first, each device and time once."""
-    time_ms = np.concatenate([one.positions.time_ms for one in opened])
-    values = np.concatenate([one.positions.values for one in opened], axis=1)
-    flags = np.concatenate([one.positions.flags for one in opened])
-    device = np.repeat(
-        np.array([one.device_number for one in opened], np.uint8),
-        [len(one.positions) for one in opened],
-    )
-    if np.all(time_ms[1:] > time_ms[:-1]):  # as merged hours of one device come
-        return _whole(time_ms, values, flags, device)
-    # What a phone sent again in another batch: the same device, the same time.
-    order = np.lexsort((device, time_ms))
-    fresh = np.ones(order.size, np.bool_)
-    fresh[1:] = (np.diff(time_ms[order]) != 0) | (np.diff(device[order].astype(np.int64)) != 0)
-    chosen = order[fresh]
-    return _whole(time_ms[chosen], values[:, chosen], flags[chosen], device[chosen])
-
-
-def _whole(time_ms: Ints, values: Floats, flags: Bytes, device: Bytes) -> Track:
-    return Track(
-        time_ms=time_ms,
-        values=values,
-        flags=flags,
-        device=device,
-        availability=Availability.FULL,
-        windows=(),
-    )
-
-
-def _nothing(availability: Availability, windows: Windows = ()) -> Track:
-    return Track(
-        time_ms=np.empty(0, np.int64),
-        values=np.empty((7, 0)),
-        flags=np.empty(0, np.uint8),
-        device=np.empty(0, np.uint8),
-        availability=availability,
-        windows=windows,
-    )
+    return end_to_end([Track.of(*one) for one in opened]).in_order()
 
 
 async def latest_positions(

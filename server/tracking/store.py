@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from server.kit.db import Connection
+from server.tracking.model import RowPlace, SealedChunk, end_of_month
 
 
 async def set_apart(conn: Connection, company_id: UUID, driver_id: UUID, before: datetime) -> int:
@@ -43,44 +44,121 @@ async def set_apart_before(
     return {row["driver_id"]: row["before"] for row in rows}
 
 
-class SealedChunk(NamedTuple):
-    upload_id: UUID
-    key_id: UUID
-    blob: bytes
-
-
-async def count_positions(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, since: datetime, until: datetime
-) -> int:
-    count: int = await conn.fetchval(
-        """
-        SELECT coalesce(sum(count), 0) FROM chunk
-         WHERE company_id = $1 AND driver_id = $2 AND last_at >= $3 AND first_at < $4
-        """,
-        company_id,
-        driver_id,
-        since,
-        until,
-    )
-    return int(count)
-
-
 async def chunks(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, since: datetime, until: datetime
-) -> list[SealedChunk]:
-    """Return the chunks that may hold positions of ``[since, until)``."""
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    since: datetime,
+    until: datetime,
+    positions_max: int | None = None,
+) -> list[SealedChunk] | None:
+    """Return the chunks that may hold positions of ``[since, until)``; None if they hold too many.
+
+    One statement, so that a short track is read in as few round trips as can be.
+    """
     rows = await conn.fetch(
         """
-        SELECT upload_id, key_id, blob FROM chunk
-         WHERE company_id = $1 AND driver_id = $2 AND last_at >= $3 AND first_at < $4
-         ORDER BY last_at
+        WITH held AS MATERIALIZED (
+            SELECT coalesce(sum(count), 0) AS positions FROM chunk
+             WHERE company_id = $1 AND driver_id = $2
+               AND last_at >= $3 AND last_at < $5 AND first_at < $4)
+        SELECT h.positions, c.upload_id, c.key_id, c.blob
+          FROM held h
+          LEFT JOIN chunk c
+            ON c.company_id = $1 AND c.driver_id = $2
+           AND c.last_at >= $3 AND c.last_at < $5 AND c.first_at < $4
+           AND ($6::bigint IS NULL OR h.positions <= $6)
+         ORDER BY c.last_at
         """,
         company_id,
         driver_id,
         since,
         until,
+        end_of_month(until),
+        positions_max,
+    )
+    if positions_max is not None and rows[0]["positions"] > positions_max:
+        return None
+    return [SealedChunk(*row[1:]) for row in rows if row["upload_id"] is not None]
+
+
+async def places(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, since: datetime, until: datetime
+) -> list[RowPlace]:
+    """Return where the chunks are that may hold positions of ``[since, until)``, as they begin."""
+    rows = await conn.fetch(
+        """
+        SELECT last_at, upload_id, first_at, count FROM chunk
+         WHERE company_id = $1 AND driver_id = $2
+           AND last_at >= $3 AND last_at < $5 AND first_at < $4
+         ORDER BY first_at, last_at, upload_id
+        """,
+        company_id,
+        driver_id,
+        since,
+        until,
+        end_of_month(until),
+    )
+    return [RowPlace(*row) for row in rows]
+
+
+async def chunks_at(
+    conn: Connection, company_id: UUID, driver_id: UUID, at: Sequence[RowPlace]
+) -> list[SealedChunk]:
+    rows = await conn.fetch(
+        """
+        SELECT c.upload_id, c.key_id, c.blob
+          FROM unnest($3::timestamptz[], $4::uuid[]) AS p (last_at, upload_id)
+          JOIN chunk c
+            ON c.company_id = $1 AND c.driver_id = $2
+           AND c.last_at = p.last_at AND c.upload_id = p.upload_id
+        """,
+        company_id,
+        driver_id,
+        [place.last_at for place in at],
+        [place.upload_id for place in at],
     )
     return [SealedChunk(*row) for row in rows]
+
+
+async def end_of_part(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    since: datetime,
+    until: datetime,
+    positions: int,
+    chunks: int,
+) -> datetime | None:
+    """Return when the next chunk ends after so many positions or chunks from ``since`` on.
+
+    None if there are no more than that before ``until``.
+    """
+    found: datetime | None = await conn.fetchval(
+        """
+        SELECT last_at
+          FROM (SELECT last_at,
+                       sum(count) OVER before AS positions,
+                       count(*) OVER before AS chunks
+                  FROM chunk
+                 WHERE company_id = $1 AND driver_id = $2
+                   AND last_at >= $3 AND last_at < $5 AND first_at < $4
+                WINDOW before AS (ORDER BY last_at, upload_id ROWS UNBOUNDED PRECEDING)) AS run
+         WHERE positions > $6 OR chunks > $7
+         ORDER BY last_at
+         LIMIT 1
+        """,
+        company_id,
+        driver_id,
+        since,
+        until,
+        end_of_month(until),
+        positions,
+        chunks,
+    )
+    return found
 
 
 class SealedLatest(NamedTuple):

@@ -30,9 +30,9 @@ from typing import Final
 import numpy as np
 from aiohttp import ClientSession, TCPConnector
 
+from server.deposits import store
 from server.gate.model import LOCK
 from server.kit import db
-from server.uploads import store
 from tests.http import bearer
 from tests.proofs import Progress, Report, Row, ended, size
 from tests.races.acts_driver import WRITERS, Company, Driver, HoldingUp, Surroundings

@@ -15,12 +15,12 @@ import uvloop
 
 from server import databases, running
 from server.demo.clock import FastClock
+from server.deposits import store
+from server.deposits.model import Deposit
+from server.deposits.store import Stored
 from server.kit import logs
 from server.kit.db import Connection, Pool
 from server.settings import Settings
-from server.uploads import store
-from server.uploads.model import Deposit
-from server.uploads.store import Stored
 from tests.world import NOW
 
 POOL_MAX: Final = 8

@@ -30,6 +30,8 @@ from uuid import UUID
 import numpy as np
 import uvloop
 
+from server.deposits import committer
+from server.deposits.model import UploadsBusy
 from server.gate import service as gate
 from server.gate.model import GateBusy, GateItem
 from server.gate.service import screen_epochs
@@ -39,8 +41,7 @@ from server.kit.sending import Connection as Screen
 from server.live.hub import Barrier, Hub
 from server.shifts import service as shifts
 from server.tracking.model import Positions, to_ms
-from server.uploads import committer
-from server.uploads.model import Upload, UploadsBusy
+from server.uploads.model import Upload
 from server.uploads.service import Uploads
 from tests import consents
 from tests.looks import looking

@@ -23,14 +23,18 @@ if TYPE_CHECKING:
     import asyncpg
 
 MOVES_EVERY_S: Final = 0.05
-TRACK_SPAN: Final = timedelta(minutes=10)
-"""By the fast clock: short enough that a track comes in one piece."""
+# By the fast clock: a minute is a second of driving.
+TRACK_SPAN: Final = (timedelta(minutes=10), timedelta(hours=1))
+"""Before and after now; a page of JSON holds it."""
+FILE_SPAN: Final = (timedelta(minutes=2), timedelta(minutes=6))
+"""Some parts of a file. Of more, a part alone would wait for its turn behind all the others."""
 ROUTE_LASTS: Final = timedelta(hours=23)
 FIRST_LAT: Final = 61.2381234
 """No second of a time, and no driver's is another's: what reads 61.238 is the first one's."""
 ITEMS: Final = ("location", "dispatch_tracking", "plan_fact", "customer_link")
 LIVE: Final = frozenset({STREAM, "live", "link"})
-PAST: Final = frozenset({"track", "GeoJSON", "GPX", "report"})
+PAST: Final = frozenset({"track", "tracks", "GeoJSON", "GPX", "CSV", "report"})
+FILES: Final = frozenset({"GeoJSON", "GPX", "CSV"})
 WAYS: Final = LIVE | PAST
 
 
@@ -134,13 +138,15 @@ class ReadDriver:
         links = f"/v1/routes/{self._route['route_id']}/stops/{stop_id}/links"
         link = await self._post(links, {}, token=self._staff)
         self._link_id = link["link_id"]
-        track = self._track()
+        track, file = self._track(), self._track(FILE_SPAN)
         paths = {
             STREAM: "/v1/stream",
             "live": "/v1/live",
             "track": track,
-            "GeoJSON": f"{track}&format=geojson",
-            "GPX": f"{track}&format=gpx",
+            "tracks": f"/v1/tracks?{track.partition('?')[2]}",
+            "GeoJSON": f"{file}&format=geojson",
+            "GPX": f"{file}&format=gpx",
+            "CSV": f"{file}&format=csv",
             "report": f"/v1/routes/{self._route['route_id']}/plan-fact",
         }
         found: dict[str, tuple[str, str | None]] = {
@@ -202,8 +208,8 @@ class ReadDriver:
         async with self._http.get(url, headers=bearer(self._person)) as answer:
             return self.mark.search(await answer.read()) is not None
 
-    def _track(self) -> str:
-        since, to = self._clock() - TRACK_SPAN, self._clock() + timedelta(hours=1)
+    def _track(self, span: tuple[timedelta, timedelta] = TRACK_SPAN) -> str:
+        since, to = self._clock() - span[0], self._clock() + span[1]
         member_id = self._made.member_id
         return f"/v1/drivers/{member_id}/track?from={rfc3339(since)}&to={rfc3339(to)}"
 

@@ -10,7 +10,7 @@ import re
 import struct
 import termios
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 STREAM: Final = "stream"
 """The only way that never ends by itself."""
 PAUSE_S: Final = 0.02
+HEAD_BYTES_MAX: Final = 4096
+"""Of an answer; what comes after it is the body."""
 
 
 class Look(asyncio.Protocol):
@@ -58,6 +60,11 @@ class Look(asyncio.Protocol):
         """Tell whether a position came that was not there when the stop was answered."""
         in_time = len(self._came) if self._in_time is None else self._in_time
         return any(one.end() > in_time for one in self._mark.finditer(self._came))
+
+    def is_in_parts(self) -> bool:
+        """Tell whether more than what it began with was still to be drawn when it began."""
+        head, _, _ = self._came[:HEAD_BYTES_MAX].partition(b"\r\n\r\n")
+        return b"transfer-encoding: chunked" in head.lower()
 
     def close(self) -> None:
         if self._transport is not None:
@@ -104,6 +111,20 @@ class Looks:
         return Counter(
             {way: sum(one.shows_late() for one in its) for way, its in self.by_way.items()}
         )
+
+    def seen_in_parts(self) -> Counter[str]:
+        return self._in_parts(lambda one: one.shows)
+
+    def late_in_parts(self) -> Counter[str]:
+        return self._in_parts(Look.shows_late)
+
+    def _in_parts(self, holds: Callable[[Look], bool]) -> Counter[str]:
+        counted = {
+            way: sum(holds(one) and one.is_in_parts() for one in looks)
+            for way, looks in self.by_way.items()
+            if way != STREAM
+        }
+        return +Counter(counted)
 
     async def look(self, way: str, path: str, token: str | None, urls: Sequence[str]) -> None:
         """Ask by one way, at each server in turn, until cancelled."""

@@ -40,6 +40,8 @@ from server.live import web as live
 from server.live.model import Crew, Sight, Sights
 from server.live.service import Glimpse
 from server.routes import web as routes
+from server.tracking import render
+from server.tracking import web as tracking
 from server.uploads import web as uploads
 from server.vault.service import Vault
 from tests.endpoints import CONSENT, TRACKING
@@ -53,6 +55,11 @@ POOL_MAX: Final = 32
 STALL_S_MAX: Final = 0.25
 """A server that is held up for a moment: within its lease."""
 STALLS: Final = 0.3
+LOOKS_MAX: Final = 100
+PART_POSITIONS: Final = 8
+"""Driven in a moment: before each stop files come in several parts, each judged anew."""
+LINE_POSITIONS: Final = 4
+"""So each part of a GeoJSON file holds positions: a line is written once it is whole."""
 TICK_S: Final = 0.1
 NO_LEASE_S: Final = 60.0
 NOBODY: Final = UUID(int=0)
@@ -137,8 +144,10 @@ Judged = Callable[..., Awaitable[tuple[dict[UUID, Sight], dict[UUID, Crew]]]]
 def _remembering(judged: Judged) -> Callable[..., Awaitable[Glimpse]]:
     glimpse = live_service.glimpse
 
-    async def read(pool: Pool, vault: Vault, company_id: UUID, *, now: datetime) -> Glimpse:
-        found = await glimpse(pool, vault, company_id, now=now)
+    async def read(
+        pool: Pool, vault: Vault, company_id: UUID, *, now: datetime, **known: Any
+    ) -> Glimpse:
+        found = await glimpse(pool, vault, company_id, now=now, **known)
         async with db.tenant(pool, company_id, readonly=True) as conn:
             sights, crews = await judged(conn, company_id, found, now=now)
         return Remembered(fixes=found.fixes, assigned=found.assigned, sights=sights, crews=crews)
@@ -211,6 +220,11 @@ async def _noting_the_path(
 async def main(main_dsn: str, keys_dsn: str, kek: str, told: str, began_s: str) -> None:
     variant = Variant(told)
     judge_as(variant)
+    # Who was stopped finds all looks waiting at once, more than any company has.
+    for most in ("_inside_max", "_company_max"):
+        _put(handover._turns, most, LOOKS_MAX)  # noqa: SLF001 - else it sends some away
+    _put(tracking, "PART_POSITIONS", PART_POSITIONS)
+    _put(render, "LINE_POSITIONS_MAX", LINE_POSITIONS)
     async with AsyncExitStack() as stack:
         place = Place(main=main_dsn, keys=keys_dsn, kek=Path(kek))
         at = await stack.enter_async_context(stage_on(place, pool_max=POOL_MAX))

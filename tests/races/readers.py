@@ -38,7 +38,7 @@ from server.kit.db import Pool
 from server.ledger.model import Actor, ActorKind
 from server.policies.model import Document
 from tests.proofs import Progress, Report, Row, ended, size
-from tests.races.reader_driver import HIDES, ITEMS, WAYS, ReadDriver, Stop
+from tests.races.reader_driver import FILES, HIDES, ITEMS, WAYS, ReadDriver, Stop
 from tests.races.reader_looks import Looks, looking
 from tests.races.reader_server import Point, RunningClock, Variant
 from tests.races.reader_servers import Servers, servers
@@ -73,6 +73,9 @@ class Outcome:
     """Answers and streams with the position, by way."""
     late: Counter[str] = field(default_factory=Counter)
     late_at: Counter[tuple[Stop, Meets, str]] = field(default_factory=Counter)
+    seen_in_parts: Counter[str] = field(default_factory=Counter)
+    """Those of ``seen`` of which a part was drawn after another had left, by way."""
+    late_in_parts: Counter[str] = field(default_factory=Counter)
     own: int = 0
     """Answers to the driver themself with their positions, asked for after a stop."""
     took_s: list[float] = field(default_factory=list)
@@ -100,6 +103,7 @@ class Race:
         paths = await driver.paths()
         async with looking(paths, self._servers.urls, driver.mark) as looks:
             await until(lambda: looks.shown_by() == paths.keys())
+            await until(lambda: looks.seen_in_parts().keys() == FILES)
             took_s = await self._meet(stop, meets, looks, {paths[way][0] for way in HIDES[stop]})
             own = await driver.sees_themself()
             await until(lambda: looks.answered_late(ASKED_LATE))
@@ -108,10 +112,13 @@ class Race:
         self._outcome.own += own
         self._outcome.took_s.append(took_s)
         self._outcome.seen += looks.seen()
+        self._outcome.seen_in_parts += looks.seen_in_parts()
+        late_in_parts = looks.late_in_parts()
         for way, late in looks.late().items():
             if late and way in HIDES[stop]:
                 self._outcome.late[way] += late
                 self._outcome.late_at[stop, meets, way] += late
+                self._outcome.late_in_parts += Counter({way: late_in_parts[way]})
         await driver.share_again(stop)
 
     async def _meet(
@@ -234,6 +241,7 @@ async def prove(place: Place, rounds: int) -> Report:
                 note=f"{control.stops.total()} stops; {_listed(control.late)}",
             )
         )
+        report.add(_in_parts(f"late files in parts, control: {name}", control.late_in_parts))
     return report
 
 
@@ -249,6 +257,7 @@ def _say(report: Report, found: Outcome) -> None:
             + "".join(f"; {' / '.join(where)} {times}" for where, times in found.late_at.items()),
         )
     )
+    report.add(_in_parts("files that came in parts", found.seen_in_parts))
     report.add(
         Row(
             figure="stops after which the driver still saw themself",
@@ -260,6 +269,16 @@ def _say(report: Report, found: Outcome) -> None:
     took_ms = sorted(1000 * took_s for took_s in found.took_s)
     report.add(Row(figure="stop p50", value=round(took_ms[len(took_ms) // 2], 1), unit="ms"))
     report.add(Row(figure="stop max", value=round(took_ms[-1], 1), unit="ms"))
+
+
+def _in_parts(figure: str, files: Counter[str]) -> Row:
+    return Row(
+        figure=figure,
+        value=files.total(),
+        target="> 0 in each format",
+        met=min(files[way] for way in FILES) > 0,
+        note=_listed(files),
+    )
 
 
 def _listed(counts: Counter[str] | Counter[Meets]) -> str:

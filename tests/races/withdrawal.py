@@ -27,13 +27,14 @@ from uuid import UUID
 
 import numpy as np
 
+from server.deposits import committer, store
+from server.deposits.committer import Committer
+from server.deposits.model import Deposit, UploadsBusy
 from server.gate import service as gates
 from server.gate.model import LOCK, Gate, GateBusy, GateItem
 from server.kit import db, tokens
 from server.tracking.model import Positions, to_ms
-from server.uploads import committer, store
-from server.uploads.committer import Committer
-from server.uploads.model import Deposit, Upload, UploadsBusy
+from server.uploads.model import Upload
 from server.uploads.service import Uploads
 from tests import consents
 from tests.deposits import deposit, row

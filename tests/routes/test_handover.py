@@ -3,7 +3,7 @@
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
@@ -54,14 +54,16 @@ async def no_barrier(pool: Pool, company_id: UUID) -> AsyncIterator[Connection]:
         yield conn
 
 
-async def stalling(conn: Connection, company_id: UUID, driver_id: UUID) -> Gate:
-    found = await gate.read(conn, company_id, driver_id)
+async def stalling(conn: Connection, company_id: UUID, driver_ids: Sequence[UUID]) -> list[Gate]:
+    found = await gate.read_some(conn, company_id, driver_ids)
     await asyncio.sleep(random.uniform(0, STALL_S_MAX))  # noqa: S311 - no secret
     return found
 
 
-async def drive(client: ClientSession, driver: Driver, count: int = POSITIONS) -> None:
-    last_ms = round(NOW.timestamp() * 1000)
+async def drive(
+    client: ClientSession, driver: Driver, count: int = POSITIONS, *, ago_ms: int = 0
+) -> None:
+    last_ms = round(NOW.timestamp() * 1000) - ago_ms
     columns = {
         "recorded_at_ms": [last_ms - 500 * place for place in range(count)],
         "lat": [43.2 + place / 1e6 for place in range(count)],
@@ -130,7 +132,7 @@ async def late_and_all(client: ClientSession, world: World) -> tuple[int, int]:
 async def test_after_a_withdrawal_is_answered_no_position_of_the_past_arrives(
     client: ClientSession, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handover, "read", stalling)
+    monkeypatch.setattr(handover, "read_some", stalling)
 
     late, total = await late_and_all(client, world)
 
@@ -141,7 +143,7 @@ async def test_after_a_withdrawal_is_answered_no_position_of_the_past_arrives(
 async def test_without_the_barrier_late_positions_are_found(
     client: ClientSession, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handover, "read", stalling)
+    monkeypatch.setattr(handover, "read_some", stalling)
     monkeypatch.setattr(handover, "frames", no_barrier)
 
     late, _ = await late_and_all(client, world)
@@ -153,6 +155,7 @@ async def test_a_caller_who_reads_slowly_gets_all_of_a_long_track(
     client: ClientSession, world: World
 ) -> None:
     await drive(client, world.driver, 10_000)
+    await drive(client, world.driver, 4_000, ago_ms=10_000 * 500)
     headers = bearer(await world.session("dispatcher"))
     body = b""
     async with client.get(track_of(world.driver, "gpx"), headers=headers) as answer:
@@ -161,7 +164,7 @@ async def test_a_caller_who_reads_slowly_gets_all_of_a_long_track(
             await asyncio.sleep(0.05)
 
     assert len(body) > 8 * handover.PIECE_BYTES
-    assert gpxpy.parse(body.decode()).get_points_no() == 10_000
+    assert gpxpy.parse(body.decode()).get_points_no() == 14_000
 
 
 async def test_what_changed_while_it_was_drawn_is_drawn_again(

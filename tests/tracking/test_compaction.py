@@ -9,16 +9,21 @@ import asyncpg
 import numpy as np
 import pytest
 
+from server import settings
+from server.background import jobs_of
+from server.databases import Opened
 from server.gate import service as gates
 from server.gate.model import LOCK_OR_SKIP, GateItem
 from server.kit import db
-from server.kit.db import ROLE_COMMITTER
+from server.kit.db import ROLE_COMMITTER, Pool
 from server.tracking import compaction, compaction_store, service
 from server.tracking.compaction import HOUR, compact, compact_due
 from server.tracking.compaction_store import LooseHour
 from server.tracking.model import Track, TrackPurpose
 from tests import consents
 from tests.conftest import Databases
+from tests.http import Clock
+from tests.tracking.stored import share
 from tests.uploading import Api, positions
 from tests.waiting import A_ROW, until_somebody_waits_for
 from tests.world import NOW
@@ -99,6 +104,52 @@ async def test_what_came_twice_is_kept_once_and_what_comes_late_is_merged_later(
     assert again["accepted"] == 10  # its row is merged already, so this is a new one
     assert len(await track_of(api)) == 20
     assert [row["count"] for row in await api.world.owner.fetch("SELECT count FROM chunk")] == [20]
+
+
+async def hours_left(api: Api) -> int:
+    count: int = await api.world.owner.fetchval(
+        "SELECT count(*) FROM (SELECT FROM chunk GROUP BY date_bin('1 hour', last_at, 'epoch')"
+        " HAVING count(*) > 1) AS loose"
+    )
+    return count
+
+
+async def test_what_is_more_than_one_turn_is_merged_in_several(
+    api: Api, databases: Databases, keys_pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await share(api.world, NOW - timedelta(days=1))
+    for hours in range(1, 6):
+        await upload_minutes(api, (-60 * hours, 1 - 60 * hours))
+    before = await track_of(api)
+    monkeypatch.setattr(compaction, "HOURS_IN_A_TURN", 2)
+    monkeypatch.setattr(compaction, "HOURS_AT_ONCE", 2)
+    opened = Opened(
+        dsn=databases.main, pool=api.world.pool, keys_pool=keys_pool, vault=api.world.vault
+    )
+
+    one_turn = await run(api, databases)
+    left = await hours_left(api)
+    await jobs_of(opened, settings.read({}), Clock(LATER)).every_minute["compact_tracks"]()
+
+    assert (one_turn, left) == (2, 3)
+    assert await hours_left(api) == 0
+    assert same(before, await track_of(api))
+
+
+async def test_of_hours_that_are_merged_together_one_that_cannot_be_holds_up_none(
+    api: Api, databases: Databases
+) -> None:
+    await share(api.world, NOW - timedelta(days=1))
+    for hours in range(3):
+        await upload_minutes(api, (-60 * hours, 1 - 60 * hours))
+    await api.world.owner.execute(
+        "UPDATE chunk SET blob = set_byte(blob, 30, 0) WHERE last_at < $1 AND last_at > $2",
+        BEGAN - timedelta(minutes=30),
+        BEGAN - timedelta(minutes=90),
+    )
+
+    assert await run(api, databases) == 2
+    assert await hours_left(api) == 1
 
 
 async def test_an_hour_that_may_still_grow_is_left_alone(api: Api, databases: Databases) -> None:

@@ -1,7 +1,7 @@
 """Reading: who sees what, and what is gone."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -10,7 +10,14 @@ from server.gate import service as gates
 from server.gate.model import Gate, GateItem, GateMissing
 from server.kit import db
 from server.tracking import service
-from server.tracking.model import Availability, LatestPosition, Track, TrackPurpose
+from server.tracking.model import (
+    Availability,
+    LatestPosition,
+    Track,
+    TrackPurpose,
+    TrackTooLong,
+    end_of_month,
+)
 from server.uploads import service as uploads
 from tests.uploading import Api, positions
 from tests.world import NOW, SHIFT_STARTED, Driver, add_company, add_driver
@@ -46,6 +53,40 @@ async def test_the_span_is_half_open_and_cuts_chunks(api: Api) -> None:
 
     assert len(part) == 10
     assert part.time_s[0] == (NOW - timedelta(seconds=100)).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("until", "before"),
+    [
+        (datetime(2026, 11, 22, 12, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)),
+        (datetime(2026, 12, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)),
+        (datetime(2026, 12, 1, 0, 0, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+        (datetime.fromisoformat("2026-12-01T04:00+05:00"), datetime(2026, 12, 1, tzinfo=UTC)),
+    ],
+)
+def test_a_chunk_ends_in_the_month_it_begins_in(until: datetime, before: datetime) -> None:
+    assert end_of_month(until) == before
+
+
+async def test_a_span_ends_inside_a_chunk_that_goes_on_for_long(api: Api) -> None:
+    await api.upload(positions(2, step_s=7000))
+
+    assert len(await track(api, until=NOW - timedelta(seconds=6999))) == 1
+
+
+async def test_a_track_of_too_many_positions_is_not_held_in_memory(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.upload(positions(10))
+    await api.upload(positions(10, until=NOW - timedelta(minutes=5)))
+    monkeypatch.setattr(service, "TRACK_POSITIONS_MAX", 20)
+    assert len(await track(api)) == 20
+
+    monkeypatch.setattr(service, "TRACK_POSITIONS_MAX", 19)
+
+    with pytest.raises(TrackTooLong):
+        await track(api)
+    assert len(await track(api, since=NOW - timedelta(minutes=3))) == 10
 
 
 async def test_unknown_values_stay_unknown(api: Api) -> None:

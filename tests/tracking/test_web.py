@@ -205,6 +205,9 @@ async def test_a_dispatcher_reads_the_track_as_columns(api: Api) -> None:
         "purpose": "plan_fact",
         "availability": "full",
         "count": 3,
+        "shown": 3,
+        "next_cursor": None,
+        "stretches": [0],
         "columns": {
             "recorded_at": [one["recorded_at"] for one in sent],
             "lat": [one["lat"] for one in sent],
