@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from server.gate.handover import Viewing
-from server.live.model import Changes, Event, Picture, Sight
+from server.live.model import Changes, Event, Fixes, Picture, Sight
 
 EVENTS_KEPT_MAX: Final = 512
 _EVENT_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
@@ -47,7 +47,17 @@ class Encoder(Protocol):
     def moves(self, moves: Sequence[Sight], *, now: datetime) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Written(NamedTuple):
+    """A look that is written down: it needs not be again within these minutes."""
+
+    bucket_at: datetime
+    drivers: frozenset[UUID]
+
+    def covers(self, bucket_at: datetime, drivers: frozenset[UUID]) -> bool:
+        return self.drivers is drivers and self.bucket_at == bucket_at
+
+
+@dataclass(slots=True, kw_only=True)
 class Seat:
     """Who sits at a screen."""
 
@@ -55,6 +65,8 @@ class Seat:
     """Writes down whom they see, before they do."""
     digest: bytes | None
     """Of the token they were let in with; None is not asked again."""
+    written: Written | None = None
+    """What was written down last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +90,10 @@ class Channel:
         """Screens that are open or about to be."""
         self.idle_since = idle_since
         self.picture: Picture | None = None
+        self.fixes: Fixes = {}
+        """Who could be shown where in the last tick; nothing while nobody watches."""
+        self.shown: frozenset[UUID] = frozenset()
+        """Whose looks were written down last: the same object as long as they are the same."""
         self.ready = asyncio.Event()
         """There is a picture, and it is being kept."""
         self.hinted = asyncio.Event()

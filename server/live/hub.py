@@ -17,6 +17,7 @@ from uuid import UUID
 
 import structlog
 
+from server.deposits.hints import HINT_CHANNEL
 from server.gate import handover
 from server.gate import service as gate
 from server.gate.handover import Viewing
@@ -24,18 +25,23 @@ from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.problem import where
 from server.kit.sending import flushed
+from server.kit.tasks import ended
 from server.live import service
-from server.live.channel import Channel, Encoder, Frame, Seat, Watcher
+from server.live.channel import Channel, Encoder, Frame, Seat, Watcher, Written
 from server.live.model import LiveUnavailable, WatchersFull, changes, picture_of
-from server.uploads.committer import HINT_CHANNEL
+from server.reads.model import bucket_of
 from server.vault.service import Vault
 
 log = structlog.get_logger(__name__)
 
-TICK_S: Final = 1.0
+TICK_S: Final = 0.7
+"""From one frame to the next. With the time that a frame takes it is less than the second within
+which what was committed is on the screens."""
 HINTED_TICK_S_MIN: Final = 0.2
 HEARTBEAT_S: Final = 15.0
 SEND_S_MAX: Final = handover.SEND_S_MAX
+HAND_OVER_S_MIN: Final = 0.1
+"""With less of it left no frame is begun: screens that got none would be cut off for our delay."""
 WATCHERS_PER_COMPANY_MAX: Final = 500
 WATCHERS_MAX: Final = 2_000
 LINGER_S: Final = 300.0
@@ -143,10 +149,7 @@ class Hub:
     async def close(self) -> None:
         """End every stream and take no more."""
         self._closed = True
-        tasks = [one.task for one in self._channels.values() if one.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*(one.task for one in self._channels.values() if one.task is not None))
         for channel in self._channels.values():
             _drop(channel, channel.watchers)
         self._channels.clear()
@@ -159,6 +162,7 @@ class Hub:
 
     async def _run(self, channel: Channel) -> None:
         failed = 0
+        channel.fixes = {}
         while channel.joined > 0:
             started = monotonic()
             sent = False
@@ -174,9 +178,10 @@ class Hub:
                     channel.ready.clear()
                     _drop(channel, channel.watchers)
             await self._rest(channel, started, sent=sent)
+        channel.fixes = {}
 
     async def _rest(self, channel: Channel, started: float, *, sent: bool) -> None:
-        """Wait for the next second; less when something was stored and none of this one is used."""
+        """Wait until the next frame is due; less when something was stored and none was sent."""
         earliest = started + (self._tick_s if sent else min(HINTED_TICK_S_MIN, self._tick_s))
         await asyncio.sleep(max(0.0, earliest - monotonic()))
         with suppress(TimeoutError):
@@ -187,7 +192,10 @@ class Hub:
     async def tick(self, channel: Channel) -> bool:
         """Tell the screens what changed; return whether positions were sent."""
         now = self._clock()
-        glimpsed = await service.glimpse(self._pool, self._vault, channel.company_id, now=now)
+        glimpsed = await service.glimpse(
+            self._pool, self._vault, channel.company_id, now=now, before=channel.fixes
+        )
+        channel.fixes = glimpsed.fixes
         _drop(channel, [one for one in channel.watchers if one.is_gone() or one.unsent_bytes()])
         written_down = await _written_down(channel, glimpsed.fixes)
         # From before the barrier is asked for, as its lease: what closes a gate comes later.
@@ -202,7 +210,7 @@ class Hub:
             if not told.events and not told.moves:
                 channel.picture = told.after
                 return False
-            if monotonic() >= until:
+            if monotonic() >= until - HAND_OVER_S_MIN:
                 raise TimeoutError
             frame = channel.encode(self._encoder, told, now=now)
             channel.picture = told.after
@@ -220,7 +228,9 @@ async def _written_down(channel: Channel, driver_ids: Collection[UUID]) -> froze
     if channel.picture is None:  # nothing is sent in this tick
         return frozenset(seats)
     shown = frozenset(driver_ids)
-    looks = (seat.seen.at(shown) for seat in seats.values())
+    if shown != channel.shown:
+        channel.shown = shown
+    looks = (_write_down(seat, channel.shown) for seat in seats.values())
     failed = {
         watcher: error
         for watcher, error in zip(
@@ -233,6 +243,15 @@ async def _written_down(channel: Channel, driver_ids: Collection[UUID]) -> froze
             raise error
     _drop(channel, failed)
     return frozenset(seats.keys() - failed.keys())
+
+
+async def _write_down(seat: Seat, shown: frozenset[UUID]) -> None:
+    # Before it is written: should the minutes end meanwhile, it is written once more.
+    bucket_at = bucket_of(seat.seen.clock())
+    if seat.written is not None and seat.written.covers(bucket_at, shown):
+        return
+    await seat.seen.at(shown)
+    seat.written = Written(bucket_at, shown)
 
 
 async def _drop_shut_out(conn: Connection, channel: Channel, now: datetime) -> None:
@@ -263,13 +282,14 @@ async def _hand_over(
     Who came since the looks were written down gets no position yet: they read the snapshot now.
     """
     sent_to = tuple(channel.watchers)
+    whole = frame.events + frame.moves
     try:
         for watcher in sent_to:
             # Each time anew: the whole process may have been stopped in between.
             if monotonic() >= until:
                 _drop(channel, [watcher])
-            else:
-                chunk = frame.events + (frame.moves if watcher in written_down else b"")
+            # Nothing is not sent: to HTTP an empty chunk is the end of the answer.
+            elif chunk := whole if watcher in written_down else frame.events:
                 watcher.send(chunk, until=until)
         await flushed(sent_to, until)
     finally:

@@ -98,6 +98,7 @@ class Sight:
     position: LatestPosition | None = field(repr=False)
 
 
+Fixes: TypeAlias = Mapping[UUID, Fix]
 Sights: TypeAlias = Mapping[UUID, Sight]
 
 
@@ -106,10 +107,16 @@ def may_show(gate: Gate, crew: Crew, now: datetime) -> bool:
     return crew.in_window and gate.since(Purpose.DISPATCH_TRACKING, now) is not None
 
 
+def still_known(fix: Fix, gate: Gate, crew: Crew, now: datetime) -> bool:
+    """Tell whether a position that was opened before may be taken over, if none newer came."""
+    same = (fix.epoch, fix.position.epoch) == (crew.epoch, gate.epoch)
+    return same and (now - fix.position.recorded_at).total_seconds() <= SHOWN_S_MAX
+
+
 def sights_of(
     gates: Iterable[Gate],
     crews: Mapping[UUID, Crew],
-    fixes: Mapping[UUID, Fix],
+    fixes: Fixes,
     assigned: Mapping[UUID, Assignment],
     *,
     now: datetime,

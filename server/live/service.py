@@ -15,13 +15,15 @@ from server.credentials import service as credentials
 from server.credentials.access import staff
 from server.credentials.model import Scope
 from server.gate import service as gate
+from server.gate.model import Gate
 from server.kit import db
 from server.kit.db import Connection, Pool
-from server.live.model import Crew, Fix, Sight, may_show, sights_of
+from server.live.model import Crew, Fix, Fixes, Sight, may_show, sights_of, still_known
 from server.routes import service as routes
 from server.routes.model import Assignment
 from server.shifts import service as shifts
 from server.tracking import service as tracking
+from server.tracking.model import MILLISECOND, LatestPosition
 from server.vault.service import Vault
 from server.vehicles import service as fleet
 from server.vehicles.model import Vehicle
@@ -34,7 +36,7 @@ LIVE: Final = staff(Scope.LIVE_READ)
 class Glimpse:
     """What was read before the barrier. Nothing of it may be sent as it is."""
 
-    fixes: Mapping[UUID, Fix] = field(repr=False)
+    fixes: Fixes = field(repr=False)
     assigned: Mapping[UUID, Assignment]
 
 
@@ -46,8 +48,14 @@ class Names:
     vehicles: Mapping[UUID, Vehicle]
 
 
-async def glimpse(pool: Pool, vault: Vault, company_id: UUID, *, now: datetime) -> Glimpse:
-    """Read the newest positions of everybody who may be shown. Opens its own transaction."""
+async def glimpse(
+    pool: Pool, vault: Vault, company_id: UUID, *, now: datetime, before: Fixes | None = None
+) -> Glimpse:
+    """Read the newest positions of everybody who may be shown. Opens its own transaction.
+
+    What was in the glimpse ``before`` is opened again only where something newer was stored, or
+    where the driver's gate or counter is another than it was then.
+    """
     async with db.tenant(pool, company_id, readonly=True) as conn:
         # Counters before positions: what begins or ends meanwhile makes these worthless later.
         crews = await _crews(conn, company_id, now)
@@ -57,7 +65,7 @@ async def glimpse(pool: Pool, vault: Vault, company_id: UUID, *, now: datetime) 
             for one in gates
             if one.driver_id in crews and may_show(one, crews[one.driver_id], now)
         ]
-        found = await tracking.latest_positions(conn, vault, company_id, watched, now=now)
+        found = await _newest(conn, vault, company_id, watched, crews, before or {}, now=now)
         assigned = await routes.assigned(conn, company_id, now=now)
     return Glimpse(
         fixes={
@@ -66,6 +74,31 @@ async def glimpse(pool: Pool, vault: Vault, company_id: UUID, *, now: datetime) 
         },
         assigned=assigned,
     )
+
+
+async def _newest(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    watched: Collection[Gate],
+    crews: Mapping[UUID, Crew],
+    before: Fixes,
+    *,
+    now: datetime,
+) -> dict[UUID, LatestPosition]:
+    known: dict[UUID, LatestPosition] = {}
+    newer: list[tuple[Gate, datetime]] = []
+    others: list[Gate] = []
+    for one in watched:
+        fix = before.get(one.driver_id)
+        if fix is None or not still_known(fix, one, crews[one.driver_id], now):
+            others.append(one)
+        else:
+            known[one.driver_id] = fix.position
+            newer.append((one, fix.position.recorded_at + MILLISECOND))
+    opened = await tracking.latest_positions(conn, vault, company_id, others, now=now)
+    renewed = await tracking.latest_since(conn, vault, company_id, newer, now=now)
+    return {**known, **opened, **renewed}
 
 
 async def judged(

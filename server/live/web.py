@@ -9,19 +9,17 @@ from time import monotonic
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import structlog
 from aiohttp import HttpVersion11, web
 from pydantic import Field
 
-from server.credentials.access import VAULT, authorize, presented
+from server.credentials.access import VAULT, presented
 from server.credentials.model import NotAuthenticated
 from server.credentials.viewers import viewer
 from server.gate import handover
 from server.gate.handover import Viewing
 from server.kit.api import Media, endpoint
-from server.kit.errors import DomainError
-from server.kit.problem import where
 from server.kit.sending import Connection, flushed
+from server.kit.tasks import ended
 from server.kit.web import CLOCK, COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Latitude, Longitude, Wire
 from server.live import service
@@ -41,8 +39,6 @@ from server.live.model import (
 from server.live.service import LIVE, Names
 from server.reads.model import ReadPurpose, Screen
 from server.vehicles.model import Vehicle
-
-log = structlog.get_logger(__name__)
 
 HUB: web.AppKey[Hub] = web.AppKey("HUB")
 _EVENT: Final = {
@@ -290,32 +286,25 @@ async def stream_live(request: web.Request) -> web.StreamResponse:
             digest=token.digest,
         )
         try:
-            await _keep_open(request, hub, connection)
+            await _keep_open(hub, connection)
         finally:
             hub.leave(channel, connection)
     return response
 
 
-async def _keep_open(request: web.Request, hub: Hub, connection: Connection) -> None:
-    """Return when the screen is gone, or its session, role or token is."""
+async def _keep_open(hub: Hub, connection: Connection) -> None:
+    """Return when the screen is gone, or was cut off.
+
+    Whether it may watch is asked for all screens at once in every tick: each asking for itself
+    would take every connection of the pool at once, as screens that came together wake together.
+    """
     while True:
         with suppress(TimeoutError):
             async with asyncio.timeout(hub.heartbeat_s):
                 await connection.ended.wait()
-        if connection.is_gone() or not await _still_may(request):
+        if connection.is_gone():
             return
         connection.send(b": hb\n\n")
-
-
-async def _still_may(request: web.Request) -> bool:
-    try:
-        await authorize(request, LIVE)
-    except DomainError:
-        return False
-    except Exception as error:  # noqa: BLE001 - an outage; an answer has begun, so none can follow
-        log.warning("stream_not_checked", **where(error))
-        return False
-    return True
 
 
 def _seen(request: web.Request) -> Viewing:
@@ -340,9 +329,7 @@ def install(
         )
         listening = asyncio.create_task(listen(app[POOL], hub))
         yield
-        listening.cancel()
-        with suppress(asyncio.CancelledError):
-            await listening
+        await ended(listening)
 
     async def end(app: web.Application) -> None:
         await app[HUB].close()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from aiohttp import ClientError, ClientResponse, ClientSession, web
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
 
 from server.gate.model import GateItem
 from server.kit.wire import rfc3339
@@ -114,7 +114,8 @@ async def screen(
     headers = bearer(token)
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id
-    async with client.get("/v1/stream", headers=headers) as answer:
+    # As long as the screen is open, whatever the session allows an answer.
+    async with client.get("/v1/stream", headers=headers, timeout=ClientTimeout()) as answer:
         assert answer.status == 200, await answer.text()
         shown = Screen(answer=answer)
         reading = asyncio.create_task(shown.read())

@@ -23,8 +23,8 @@ from tests.world import World
 
 
 def hub_of(world: World, clock: Clock, **options: object) -> Hub:
-    stream = EventStream(heartbeat_s=15.0)
-    return Hub(world.pool, world.vault, clock, stream, **{"tick_s": 0.02, **options})  # type: ignore[arg-type]  # tests vary them
+    usual = {"encoder": EventStream(heartbeat_s=15.0), "tick_s": 0.02}
+    return Hub(world.pool, world.vault, clock, **{**usual, **options})  # type: ignore[arg-type]  # tests vary them
 
 
 @asynccontextmanager
@@ -216,3 +216,63 @@ async def test_a_hint_brings_the_frame_before_the_second_is_full(
         await hub.close()
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
+
+
+class Chunks:
+    """A screen that remembers each chunk."""
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+
+    def send(self, chunk: bytes, *, until: float | None = None) -> None:
+        _ = until
+        self.chunks.append(chunk)
+
+    def unsent_bytes(self) -> int:
+        return 0
+
+    def drop(self) -> None:
+        return
+
+    def is_gone(self) -> bool:
+        return False
+
+
+async def test_a_screen_that_came_too_late_for_a_frame_of_positions_is_sent_no_empty_chunk(
+    world: World, databases: Databases, clock: Clock
+) -> None:
+    hub = hub_of(world, clock, tick_s=0.05)
+    early, late = Chunks(), Chunks()
+    seen = looking(world.pool, world.company_id, clock)
+    async with (
+        serve_live(world, databases.main, clock=clock) as client,
+        hub.joined(world.company_id) as channel,
+        asyncio.timeout(10),
+    ):
+        hub.admit(channel, early, seen=seen, last_event_id=None)
+        await upload(client, world.driver, clock.at)
+        while not any(b"event: pos" in one for one in early.chunks):  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
+
+        @asynccontextmanager
+        async def joining(pool: Pool, company_id: UUID) -> AsyncIterator[Db]:
+            """Let the other screen come while the barrier is asked for."""
+            async with gate.frames(pool, company_id) as conn:
+                if late not in channel.watchers:
+                    hub.admit(channel, late, seen=seen, last_event_id=None)
+                yield conn
+
+        before = len(early.chunks)
+        clock.at += timedelta(seconds=1)
+        # Stored before the barrier lets anybody in, so that this very tick tells of it.
+        hub.barrier = held_up(hubs.SEND_S_MAX)
+        await upload(client, world.driver, clock.at)
+        await asyncio.sleep(0.1)
+        hub.barrier = joining
+        while len(early.chunks) == before:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
+        await hub.close()
+
+    assert b"event: pos" in early.chunks[-1]
+    assert b"event: hello" in late.chunks[0]
+    assert b"" not in late.chunks

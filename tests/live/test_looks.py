@@ -9,7 +9,7 @@ from server.credentials import service as credentials
 from server.credentials.model import Scope
 from server.kit import db
 from server.reads import service as reads
-from server.reads.model import ReadPurpose, Screen, View
+from server.reads.model import BUCKET, ReadPurpose, Screen, View
 from tests.http import Clock, bearer
 from tests.live.screens import LAT, act, off_duty, screen, snapshot, told, upload
 from tests.world import NOW, World
@@ -113,3 +113,15 @@ async def test_what_cannot_be_written_down_is_not_shown(
     assert answer.status == 500
     assert str(LAT) not in said
     assert shown.of(world.driver, "pos") == []
+
+
+async def test_who_watches_on_is_written_down_again_each_five_minutes(
+    client: ClientSession, world: World, dispatcher: str, clock: Clock
+) -> None:
+    async with screen(client, dispatcher) as shown:
+        for place in range(3):
+            await upload(client, world.driver, clock.at, lat=LAT + place)
+            await shown.wait_for("pos", lat=LAT + place)
+            clock.at += BUCKET
+
+    assert len(await looks_at(world)) == 3

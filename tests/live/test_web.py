@@ -217,7 +217,7 @@ async def test_the_stream_ends_with_the_session_or_the_role(
 async def test_no_position_comes_after_what_let_the_screen_in_has_ended(
     client: ClientSession, world: World, clock: Clock, dispatcher: str, kind: str
 ) -> None:
-    """The heartbeat, which asks as well, is 15 s away."""
+    """Every tick asks, whether or not there is something to tell."""
     member = await add_member(world.vault, world.pool, world.company_id, role="dispatcher")
     token = await open_session(world.pool, world.company_id, member)
     if kind == "api token":
