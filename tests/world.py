@@ -26,6 +26,7 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 """The time of the tests' clock."""
 SHIFT_STARTED = NOW - timedelta(hours=2)
 CONSENTED = NOW - timedelta(hours=3)
+SESSION_LASTS = timedelta(hours=27)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,11 @@ class World:
 
 
 async def add_company(
-    vault: Vault, owner: "asyncpg.Connection[asyncpg.Record]", *, grace_s: int = 0
+    vault: Vault,
+    owner: "asyncpg.Connection[asyncpg.Record]",
+    *,
+    grace_s: int = 0,
+    at: datetime = CONSENTED,
 ) -> UUID:
     company_id = uuid7()
     await owner.execute(
@@ -71,23 +76,29 @@ async def add_company(
         " VALUES ($1, 'Aral Freight', 'Asia/Almaty', $2, $3)",
         company_id,
         grace_s,
-        CONSENTED,
+        at,
     )
-    await vault.create_company(company_id, CONSENTED)
+    await vault.create_company(company_id, at)
     async with owner.transaction():
         await policies.set_controller(
             owner,
             company_id,
             business_number=agreed.BIN,
             privacy_contact=agreed.CONTACT,
-            now=CONSENTED,
+            now=at,
         )
-        await policies.ship(owner, company_id, CONSENTED)
+        await policies.ship(owner, company_id, at)
     return company_id
 
 
 async def add_member(
-    vault: Vault, pool: Pool, company_id: UUID, *, role: str, name: str = "Dana Dispatch"
+    vault: Vault,
+    pool: Pool,
+    company_id: UUID,
+    *,
+    role: str,
+    name: str = "Dana Dispatch",
+    at: datetime = CONSENTED,
 ) -> UUID:
     """Add an active member without a log-in of their own."""
     member_id = uuid7()
@@ -99,7 +110,7 @@ async def add_member(
         name,
         row_id=member_id,
         schema="member.name",
-        now=CONSENTED,
+        now=at,
     )
     async with db.tenant(pool, company_id) as conn:
         await conn.execute(
@@ -109,7 +120,7 @@ async def add_member(
             member_id,
             role,
             sealed,
-            CONSENTED,
+            at,
         )
     return member_id
 
@@ -119,7 +130,9 @@ async def begin_erasing(world: World, member_id: UUID) -> None:
     await world.owner.execute("UPDATE member SET state = 'erasing' WHERE member_id = $1", member_id)
 
 
-async def open_session(pool: Pool, company_id: UUID, member_id: UUID) -> str:
+async def open_session(
+    pool: Pool, company_id: UUID, member_id: UUID, *, at: datetime = CONSENTED
+) -> str:
     token, digest = tokens.mint("js", company_id)
     async with db.tenant(pool, company_id) as conn:
         await conn.execute(
@@ -128,8 +141,8 @@ async def open_session(pool: Pool, company_id: UUID, member_id: UUID) -> str:
             company_id,
             digest,
             member_id,
-            CONSENTED,
-            NOW + timedelta(days=1),
+            at,
+            at + SESSION_LASTS,
         )
     return token
 
@@ -143,12 +156,14 @@ async def add_driver(
     consents: tuple[GateItem, ...] = tuple(GateItem),
     on_shift: bool = True,
     noticed: bool = True,
+    at: datetime = CONSENTED,
 ) -> Driver:
     """Add an active driver with one device; by default all is given and a shift is on.
 
-    Without ``noticed`` the device has not shown its notice yet.
+    Consents are given at ``at``, and the shift begins an hour later. Without ``noticed`` the device
+    has not shown its notice yet.
     """
-    member_id = await add_member(vault, pool, company_id, role="driver", name=name)
+    member_id = await add_member(vault, pool, company_id, role="driver", name=name, at=at)
     device_id = uuid7()
     token, digest = tokens.mint("jd", company_id)
     async with db.tenant(pool, company_id) as conn:
@@ -165,18 +180,18 @@ async def add_driver(
                 "Pixel",
                 row_id=device_id,
                 schema="device.name",
-                now=CONSENTED,
+                now=at,
             ),
             digest,
-            CONSENTED,
+            at,
         )
         await gate.create(conn, company_id, member_id)
         await gate.set_account_active(conn, company_id, member_id, active=True)
         if noticed:
-            await acknowledge(conn, company_id, member_id, device_id)
-        await agreed.give(conn, company_id, member_id, *consents, now=CONSENTED)
+            await acknowledge(conn, company_id, member_id, device_id, now=at)
+        await agreed.give(conn, company_id, member_id, *consents, now=at)
         if on_shift:
-            await shifts.start(conn, company_id, member_id, now=SHIFT_STARTED)
+            await shifts.start(conn, company_id, member_id, now=at + (SHIFT_STARTED - CONSENTED))
     return Driver(member_id=member_id, device_id=device_id, device_token=token)
 
 
