@@ -361,4 +361,4 @@ def _cpu_s(process: psutil.Process) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(measured("ledger", lambda at, report: measure(at, SIZES[size()], report)))
+    sys.exit(measured(Report(name="ledger"), lambda at, told: measure(at, SIZES[size()], told)))

@@ -1,22 +1,23 @@
 """The processes under measurement: where they listen and what they cost."""
 
 import asyncio
-import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Final
 
 import psutil
 
-from bench.load import Outcome, Plan
 from tests.proofs import ROOT
 from tests.stage import Stage
 
-READY_S_MAX = 30.0
+READY_S_MAX: Final = 30.0
+CONNECTIONS_MAX: Final = 1_000_000
+"""The load comes from one address. A real fleet does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,18 @@ class Served:
     name: str
     port: int
     process: psutil.Process
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the processes that take uploads: its children, or where it has none itself."""
+        children = self.process.children()
+        return [one for one in children if "worker" in one.cmdline()] or [self.process]
+
+    def memory_mb(self) -> float:
+        """Return what the largest of its workers holds."""
+        return max(float(one.memory_info().rss) for one in self.workers()) / 1e6
+
+    def files(self) -> int:
+        return max(one.num_fds() for one in self.workers())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +56,21 @@ class Cost:
 
 
 def cost(served: Served, at: Stage) -> Cost:
-    postgres = psutil.Process(at.postgres_pid)
-    spent = sum(_cpu_s(one) for one in (postgres, *postgres.children(recursive=True)))
-    return Cost(server_s=_cpu_s(served.process), postgres_s=spent)
+    return Cost(server_s=_family_s(served.process), postgres_s=postgres_s(at))
+
+
+def postgres_s(at: Stage) -> float:
+    """Return the processor seconds that PostgreSQL spent so far."""
+    return _family_s(psutil.Process(at.postgres_pid))
+
+
+def _family_s(process: psutil.Process) -> float:
+    return sum(_cpu_s(one) for one in (process, *process.children(recursive=True)))
+
+
+async def wal_bytes(at: Stage) -> int:
+    """Return how much write-ahead log was ever written."""
+    return int(await at.owner.fetchval("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"))
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -65,7 +90,7 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def jolda(at: Stage) -> AsyncGenerator[Served]:
+async def jolda(at: Stage, *, workers: int = 1) -> AsyncGenerator[Served]:
     """Run the server as it is run in production, on the stage's databases."""
     port = free_port()
     environment = {
@@ -76,6 +101,9 @@ async def jolda(at: Stage) -> AsyncGenerator[Served]:
         "JOLDA_HOME": str(at.kek.parent / "home"),
         "JOLDA_PORT": str(port),
         "JOLDA_OPS_PORT": str(free_port()),
+        "JOLDA_WORKERS": str(workers),
+        "JOLDA_STOP_WITH_PARENT": "1",
+        "JOLDA_CONNECTIONS_PER_ADDRESS_MAX": str(CONNECTIONS_MAX),
     }
     async with _running("jolda", ["-m", "server", "serve"], port, environment) as served:
         yield served
@@ -121,45 +149,3 @@ async def _answering(process: asyncio.subprocess.Process, port: int) -> None:
         else:
             writer.close()
             return
-
-
-@asynccontextmanager
-async def loading(plan: Plan) -> AsyncGenerator["Load"]:
-    """Build the bodies in a process of their own; upload when asked."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bench.load",
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    load = Load(process)
-    try:
-        await load.ask(json.dumps(asdict(plan)))
-        yield load
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        await process.wait()  # having uploaded, it ends by itself
-
-
-class Load:
-    """A load generator whose bodies are built."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def ask(self, line: str) -> str:
-        if self._process.stdin is None or self._process.stdout is None:
-            raise TypeError("the load generator is spoken to through pipes")
-        self._process.stdin.write(line.encode() + b"\n")
-        await self._process.stdin.drain()
-        answer = await self._process.stdout.readline()
-        if not answer:
-            sys.exit("The load generator ended early.")
-        return answer.decode()
-
-    async def upload(self) -> Outcome:
-        return Outcome(**json.loads(await self.ask("")))

@@ -1,28 +1,23 @@
-"""What positions weigh at rest, how fast a day is read, and the statement against plain COPY."""
+"""What positions weigh at rest, and how fast a driver's day is read."""
 
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Final
-from uuid import UUID
 
-import numpy as np
-
-from bench.bodies import drive
-from server.gate import service as gates
+from bench.fleet import Ground
+from bench.sealing import gate_of, sealed
+from server.deposits import store
 from server.gate.model import Gate
 from server.kit import db
 from server.kit.db import Connection
-from server.tracking import codec, service
+from server.tracking import service
 from server.tracking.compaction import compact
 from server.tracking.compaction_store import LooseHour
-from server.tracking.model import ChunkRow, Positions, TrackPurpose, from_ms
-from server.uploads import store
-from server.uploads.model import Deposit
-from server.vault.model import Category
+from server.tracking.model import ChunkRow, TrackPurpose
 from tests.deposits import deposit
-from tests.proofs import Report, Row, at_least, at_most
+from tests.proofs import Report, Row, at_most
 from tests.stage import Stage
 from tests.world import add_company, add_driver
 
@@ -32,28 +27,17 @@ DRIVERS: Final = 40
 READS: Final = 21
 READ_MS_MAX: Final = {"10 s": 1.0, "1 Hz": 5.0}
 DISK_BYTES_MAX: Final = {"10 s": 12.0, "1 Hz": 8.0}
-COPY_COLUMNS: Final = (
-    "company_id",
-    "driver_id",
-    "last_at",
-    "upload_id",
-    "first_at",
-    "stored_at",
-    "count",
-    "key_id",
-    "blob",
-)
 
 
-async def measure(at: Stage, report: Report, *, smoke: bool) -> None:
+async def measure(ground: Ground, report: Report) -> None:
+    at = ground.at
     conn = await store.open_committer(at.main)
     try:
         for per_upload in (1, 10, 60, 300):
-            await _weigh(at, conn, report, per_upload, uploads=40 if smoke else 2_000)
-        some = 2 if smoke else DRIVERS
+            await _weigh(at, conn, report, per_upload, uploads=40 if ground.smoke else 2_000)
+        some = 2 if ground.smoke else DRIVERS
         await _compacted(at, conn, report, step_s=10, per_upload=10, name="10 s", drivers=some)
         await _compacted(at, conn, report, step_s=1, per_upload=60, name="1 Hz", drivers=some)
-        await _against_copy(at, conn, report, batches=4 if smoke else 100)
     finally:
         await conn.close()
 
@@ -65,7 +49,7 @@ async def _weigh(
     drivers = [await _driver(at) for _ in range(DRIVERS)]
     each = uploads // DRIVERS
     of_driver = [
-        await _rows(at, gate, seed, count=each * per_upload, step_s=2, per_upload=per_upload)
+        await sealed(at, gate, seed, count=each * per_upload, step_s=2, per_upload=per_upload)
         for seed, gate in enumerate(drivers)
     ]
     before = await _bytes(at, "chunk")
@@ -114,7 +98,7 @@ async def _compacted(
     first: list[ChunkRow] = []
     fleet = [await _driver(at) for _ in range(drivers)]
     for seed, gate in enumerate(fleet):
-        rows = await _rows(at, gate, seed, count=count, step_s=step_s, per_upload=per_upload)
+        rows = await sealed(at, gate, seed, count=count, step_s=step_s, per_upload=per_upload)
         await store.store(
             conn, store.STORE_OR_SKIP, [deposit(gate, row, stored_at=row.last_at) for row in rows]
         )
@@ -174,83 +158,7 @@ def _say_read(
         report.add(replace(row, value=round(took_ms, 2), note=note))
 
 
-async def _against_copy(at: Stage, conn: Connection, report: Report, *, batches: int) -> None:
-    """Store the same chunks by the statement and by COPY: what the gate's lock and check cost."""
-    await at.owner.execute("CREATE TABLE chunk_copy (LIKE chunk INCLUDING ALL)")
-    drivers = [await _driver(at) for _ in range(DRIVERS)]
-    of_driver = [
-        await _rows(at, gate, seed, count=batches * 60, step_s=2, per_upload=60)
-        for seed, gate in enumerate(drivers)
-    ]
-    statement_s = copy_s = 0.0
-    for turn in zip(*of_driver, strict=True):
-        deposits = [
-            deposit(gate, row, stored_at=row.last_at)
-            for gate, row in zip(drivers, turn, strict=True)
-        ]
-        began = time.perf_counter()
-        await store.store(conn, store.STORE_OR_SKIP, deposits)
-        middle = time.perf_counter()
-        await at.owner.copy_records_to_table(
-            "chunk_copy",
-            records=[_record(one) for one in deposits],
-            columns=COPY_COLUMNS,
-        )
-        statement_s += middle - began
-        copy_s += time.perf_counter() - middle
-    stored = batches * DRIVERS
-    report.add(
-        at_least(
-            "storing statement against COPY of the same chunks, 60 per upload",
-            copy_s / statement_s,
-            0.7,
-            unit="x",
-            note=f"{stored / statement_s:.0f} and {stored / copy_s:.0f} chunks/s, "
-            f"{DRIVERS} a commit, one connection",
-        )
-    )
-
-
-def _record(one: Deposit) -> tuple[object, ...]:
-    [row] = one.rows
-    return (
-        one.company_id,
-        one.driver_id,
-        row.last_at,
-        row.upload_id,
-        row.first_at,
-        one.stored_at,
-        row.size,
-        row.key_id,
-        row.blob,
-    )
-
-
 async def _driver(at: Stage) -> Gate:
     company_id = await add_company(at.vault, at.owner)
     driver = await add_driver(at.vault, at.pool, company_id)
-    async with db.tenant(at.pool, company_id) as conn:
-        return await gates.read(conn, company_id, driver.member_id)
-
-
-async def _rows(
-    at: Stage, gate: Gate, seed: int, *, count: int, step_s: float, per_upload: int
-) -> list[ChunkRow]:
-    """Seal a drive as its uploads would be."""
-    whole = drive(seed, count, began=BEGAN, step_s=step_s)
-    rows = []
-    for start in range(0, whole.time_ms.size, per_upload):
-        part = slice(start, start + per_upload)
-        time_ms = whole.time_ms[part]
-        positions = Positions(
-            time_ms=time_ms,
-            values=whole.values[:, part],
-            flags=np.zeros(time_ms.size, np.uint8),
-        )
-        first_at, last_at = from_ms(int(time_ms[0])), from_ms(int(time_ms[-1]))
-        key = await at.vault.key(gate.company_id, gate.driver_id, Category.TRACK, at=first_at)
-        packed = codec.pack(positions, 0)
-        upload_id = codec.upload_id_of(key, UUID(int=0), None, packed)
-        blob = codec.seal(key, packed, row_id=upload_id, schema=codec.CHUNK_SCHEMA)
-        rows.append(ChunkRow(upload_id, first_at, last_at, time_ms.size, key.key_id, blob))
-    return rows
+    return await gate_of(at, company_id, driver.member_id)
