@@ -9,7 +9,7 @@ COMPILE = UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $$(command -v uv || echo .venv/bin/u
 	--quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint race acceptance frames schemathesis bench dashboard lock clean
+.PHONY: help run test lint race acceptance crash faults frames schemathesis bench soak drive dashboard lock clean
 .NOTPARALLEL:
 
 help: ## This list
@@ -42,6 +42,14 @@ acceptance: ## Proof: no position is kept that may not be (SIZE=smoke for a shor
 	@.ci/install dev
 	@exec $(PYTHON) -m tests.uploads.acceptance_proof
 
+crash: ## Proof: nothing acknowledged is lost or doubled, whatever is killed, hangs or is cut off (SIZE=smoke, SEED=)
+	@.ci/install dev
+	@exec $(PYTHON) -m tests.crash
+
+faults: ## Proof: whichever operation fails, nothing is lost, doubled or half done; nor if the disk does (SIZE=smoke)
+	@.ci/install dev
+	@exec $(PYTHON) -m tests.faults
+
 frames: ## Proof: no frame with a position leaves after a stop (SIZE=smoke for a short one)
 	@.ci/install dev
 	@exec $(PYTHON) -m tests.races.frames
@@ -50,9 +58,18 @@ schemathesis: ## Asks every endpoint for what it must and must not take, in abou
 	@.ci/install dev
 	@exec $(PYTHON) -m tests.api.schemathesis
 
-bench: ## Measures how many positions one machine takes in (SIZE=smoke for a short one)
+bench: ## Measures the hot path and writes docs/explanation/performance.md (SIZE=smoke for a short one)
 	@.ci/install dev
-	@exec $(PYTHON) -m bench.ingest
+	@exec $(PYTHON) -m bench
+
+soak: ## Uploads by the clock for 30 minutes and says what grew (RATE=1000 MINUTES=30 DRIVERS=2000 WORKERS=1)
+	@.ci/install dev
+	@exec $(PYTHON) -m bench.soak $(if $(RATE),--rate '$(RATE)') $(if $(MINUTES),--minutes '$(MINUTES)') \
+		$(if $(DRIVERS),--drivers '$(DRIVERS)') $(if $(WORKERS),--workers '$(WORKERS)')
+
+drive: ## Uploads to an installation of yours (ARGS='--url http://127.0.0.1:8080 --tokens-file tokens.txt')
+	@.ci/install dev
+	@exec $(PYTHON) -m bench.drive $(ARGS)
 
 dashboard: ## Builds the web apps into dashboard/dist
 	@.ci/install dashboard

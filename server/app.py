@@ -17,6 +17,7 @@ from server.delivery.ports import ports_of
 from server.delivery.web import ENDPOINTS as DELIVERIES
 from server.devices.web import ENDPOINTS as DEVICES
 from server.erasure.web import ENDPOINTS as ERASURE
+from server.fleet_tracks.web import ENDPOINTS as FLEET_TRACKS
 from server.gate.handover import writing_down
 from server.guardians.web import ENDPOINTS as GUARDIANS
 from server.invitations.web import ENDPOINTS as INVITATIONS
@@ -24,6 +25,7 @@ from server.kit import api, openapi
 from server.kit.api import Endpoint
 from server.kit.client_address import TRUSTED_PROXIES
 from server.kit.docs_page import docs_routes
+from server.kit.neighbours import NEIGHBOURS, Neighbours
 from server.kit.ops import METRICS, Metrics, metrics_middleware, ops_app
 from server.kit.problem import problems
 from server.kit.web import CLOCK, POOL, Clock
@@ -68,6 +70,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *ATTESTATIONS,
     *TRACKING,
     *UPLOADS,
+    *FLEET_TRACKS,
     *ROUTES,
     *live.ENDPOINTS,
     *links.ENDPOINTS,
@@ -76,13 +79,16 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 )
 
 
-def create_app(settings: Settings, opened: Opened, *, clock: Clock) -> web.Application:
+def create_app(
+    settings: Settings, opened: Opened, *, clock: Clock, neighbours: Neighbours | None = None
+) -> web.Application:
     """Wire the application. Opens nothing: what lives runs in ``cleanup_ctx``."""
     app = web.Application(middlewares=[metrics_middleware, problems, noticing_unknown_ids])
     app[POOL] = opened.pool
     app[VAULT] = opened.vault
     app[CLOCK] = clock
     app[METRICS] = Metrics()
+    app[NEIGHBOURS] = neighbours or Neighbours()
     if settings.public_origin is not None:
         app[PUBLIC_ORIGIN] = settings.public_origin
     app[TRUSTED_PROXIES] = settings.trusted_proxies
@@ -94,7 +100,7 @@ def create_app(settings: Settings, opened: Opened, *, clock: Clock) -> web.Appli
     app.cleanup_ctx.append(links.showing)
     live.install(app)
     api.install(app, ENDPOINTS, authorize=authorize)
-    app.router.add_routes(docs_routes(api_document()))
+    app.router.add_routes(docs_routes(api_document))
     app.router.add_routes(policies.page_routes())
     pages.install(app, settings.static)
     return app

@@ -4,10 +4,13 @@ With app.py the only module that knows every feature. Each piece of work is of o
 time, and one that fails does not hold up the others.
 """
 
+import asyncio
+import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import structlog
@@ -35,6 +38,7 @@ from server.policies import service as policies
 from server.policies.model import Edition
 from server.reads import retention
 from server.reads import service as reads
+from server.retention.service import forget_due
 from server.rights.service import tell_of_alert
 from server.settings import Settings
 from server.shifts import service as shifts
@@ -43,7 +47,14 @@ from server.tracking import service as tracking
 
 log = structlog.get_logger(__name__)
 
+ASKING_MAX: Final = 4
+"""Connections with which the works ask at once for the companies: all are due in one second."""
+TURNS_S_MAX: Final = 300.0
+"""How long companies take turns: half of the ten minutes after which they may again."""
+
 Work: TypeAlias = Callable[[UUID, datetime], Awaitable[object]]
+Turn: TypeAlias = Callable[[UUID, datetime], Awaitable[int]]
+"""A part of a piece of work, so large that others are not held up; returns how much was done."""
 Statements: TypeAlias = Callable[[db.Connection, UUID, datetime], Awaitable[object]]
 
 
@@ -77,7 +88,6 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
         **{name: partial(_in_transaction, pool, work) for name, work in transactions.items()},
         "apply_editions": partial(_apply_editions, pool),
         "change_controllers": partial(transfer.run_due, pool),
-        "compact_tracks": partial(compaction.compact_due, opened.dsn, pool, vault),
         "deliver_notices": deliverer.deliver_due,
         "destroy_live_keys": vault.destroy_live,
         "enrol_in_ledger": partial(ledger.enrol_missing, pool, vault),
@@ -90,32 +100,74 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
         "forget_links": partial(_in_transaction, pool, links.forget_ended),
         "tell_of_expiring_consents": partial(_in_transaction, pool, expiry.tell_expiring),
         "forget_old_reads": partial(retention.forget_old_reads, opened.dsn),
+        "forget_old_tracks": partial(forget_due, pool, vault),
     }
+    compact = partial(compaction.compact_due, opened.dsn, pool, vault)
+    asking = asyncio.Semaphore(ASKING_MAX)
     return Jobs(
         queued={ERASE_DUE: erase_due, DELIVER_NOTICE: deliver_notice},
         every_minute={
-            name: partial(each_company, opened.dsn, clock, name, work)
-            for name, work in works.items()
+            **{
+                name: partial(each_company, opened.dsn, clock, asking, name, work)
+                for name, work in works.items()
+            },
+            "compact_tracks": partial(
+                in_turns, opened.dsn, clock, asking, "compact_tracks", compact
+            ),
         },
         every_day={
-            name: partial(each_company, opened.dsn, clock, name, work)
+            name: partial(each_company, opened.dsn, clock, asking, name, work)
             for name, work in daily.items()
         },
     )
 
 
-async def each_company(dsn: str, clock: Clock, name: str, work: Work) -> None:
+async def each_company(
+    dsn: str, clock: Clock, asking: asyncio.Semaphore, name: str, work: Work
+) -> None:
     """Do one piece of work for every company."""
-    conn = await db.connect(dsn, role=db.ROLE_JOBS)
-    try:
-        companies = await accounts.every_company(conn)
-    finally:
-        await conn.close()
-    for company_id in companies:
+    for company_id in await _every_company(dsn, asking):
         try:
             await work(company_id, clock())
         except Exception as error:  # noqa: BLE001 - one that fails must not hold up the others
             log.warning("job_failed", job=name, company=str(company_id), **where(error))
+
+
+async def in_turns(
+    dsn: str,
+    clock: Clock,
+    asking: asyncio.Semaphore,
+    name: str,
+    turn: Turn,
+    *,
+    seconds_max: float = TURNS_S_MAX,
+) -> None:
+    """Let companies take turns until none has anything left to do, or the time is up.
+
+    All turns are of the moment at which this began, however many companies came before. Who comes
+    first is drawn, for the time may be up before each had a turn. Who fails has no other one. What
+    is left waits for the next time.
+    """
+    now, monotonic = clock(), asyncio.get_running_loop().time
+    over_at = monotonic() + seconds_max
+    companies = await _every_company(dsn, asking)
+    waiting = deque(random.sample(companies, k=len(companies)))
+    while waiting and monotonic() < over_at:
+        company_id = waiting.popleft()
+        try:
+            if await turn(company_id, now):
+                waiting.append(company_id)
+        except Exception as error:  # noqa: BLE001 - one that fails must not hold up the others
+            log.warning("job_failed", job=name, company=str(company_id), **where(error))
+
+
+async def _every_company(dsn: str, asking: asyncio.Semaphore) -> list[UUID]:
+    async with asking:
+        conn = await db.connect(dsn, role=db.ROLE_JOBS)
+        try:
+            return await accounts.every_company(conn)
+        finally:
+            await conn.close()
 
 
 async def _in_transaction(pool: db.Pool, work: Statements, company_id: UUID, now: datetime) -> None:

@@ -8,6 +8,7 @@ from server.clarifications.web import ENDPOINTS as CLARIFYING
 from server.consent.web import ENDPOINTS as CONSENTING
 from server.controllers.web import ENDPOINTS as CONTROLLING
 from server.credentials.web import ENDPOINTS as CREDENTIALS
+from server.fleet_tracks.web import ENDPOINTS as OF_FLEETS
 from server.guardians.web import ENDPOINTS as GUARDIANS
 from server.invitations.web import ENDPOINTS as INVITATIONS
 from server.kit.api import Endpoint
@@ -23,4 +24,4 @@ ACCOUNTS: Final[tuple[Endpoint, ...]] = (*LOG_IN, *MEMBERS, *CREDENTIALS, *VEHIC
 ATTESTATIONS: Final[tuple[Endpoint, ...]] = (*INVITATIONS, *ATTESTING, *GUARDIANS)
 POLICIES: Final[tuple[Endpoint, ...]] = (*PUBLISHING, *CLARIFYING, *CONTROLLING)
 CONSENT: Final[tuple[Endpoint, ...]] = (*CONSENTING, *RECEIPTS, *SHIFTS)
-TRACKING: Final[tuple[Endpoint, ...]] = (*UPLOADING, *READING)
+TRACKING: Final[tuple[Endpoint, ...]] = (*UPLOADING, *READING, *OF_FLEETS)

@@ -36,9 +36,12 @@ FEATURE_FILES_MAX: Final = 8
 # The kit's modules have no more in common than that they know nothing of the business, and the demo
 # is a play with a module for each of its parts: neither is a feature that one keeps in mind whole.
 NO_FEATURES: Final = frozenset({"kit", "demo"})
-# Read the wall's clock: what entries are given as their clock, and a row-level policy, which takes
-# no parameters and only narrows what a job with a clock of its own may delete.
-CLOCKS: Final = frozenset({"server/kit/web.py", "migrations/main/0018_reads.sql"})
+# Read the wall's clock: what entries are given as their clock; a row-level policy, which takes
+# no parameters and only narrows what a job with a clock of its own may delete; and a removal that
+# is refused where main's clock is not its own.
+CLOCKS: Final = frozenset(
+    {"server/kit/web.py", "migrations/main/0018_reads.sql", "server/retention/store.py"}
+)
 WALL_CLOCK: Final = re.compile(
     r"\bdatetime\.(now|utcnow|today)\b|\bdate\.today\b"
     r"|(?<![\w.])(now|clock_timestamp|statement_timestamp|transaction_timestamp)\(\)"
@@ -52,7 +55,7 @@ OUTLIVES: Final = re.compile(
     r"[\"']SET (?!LOCAL |TRANSACTION )|pg_(try_)?advisory_lock|[\"']LISTEN |CREATE TEMP"
     r"|add_listener|set_config\(|WITH HOLD"
 )
-OUTLIVING: Final = frozenset({"server/uploads/store.py", "server/live/hub.py"})
+OUTLIVING: Final = frozenset({"server/deposits/store.py", "server/live/hub.py"})
 
 
 def name_of(path: Path) -> str:

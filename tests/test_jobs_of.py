@@ -1,5 +1,6 @@
 """What is done every minute without a caller, over every company."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest
 
 from server import background, settings
 from server.accounts import service as accounts
-from server.background import jobs_of
+from server.background import in_turns, jobs_of
 from server.databases import Opened
 from server.kit import db
 from server.kit.db import ROLE_JOBS, Pool
@@ -198,3 +199,83 @@ async def test_control_destroyed_keys_that_are_not_dropped_are_found_in_memory(
     monkeypatch.setattr(Vault, "_drop", lambda *_place: None)
 
     assert await left() == Left(stored={0, 1}, in_memory=set(DAYS_AGO), opens={0, 1})
+
+
+class Turns:
+    """Companies that have so many turns' worth to do, and the order in which they did it."""
+
+    def __init__(self, left: dict[UUID, int]) -> None:
+        self.left = left
+        self.taken: list[UUID] = []
+        self.at: set[datetime] = set()
+
+    async def __call__(self, company_id: UUID, now: datetime) -> int:
+        self.taken.append(company_id)
+        self.at.add(now)
+        if self.left[company_id] < 0:
+            raise RuntimeError
+        if self.left[company_id] == 0:
+            return 0
+        self.left[company_id] -= 1
+        await asyncio.sleep(0.01)
+        return 1
+
+
+async def take(
+    databases: Databases, turns: Turns, clock: Clock | None = None, seconds_max: float = 60
+) -> None:
+    asking = asyncio.Semaphore(1)
+    await in_turns(
+        databases.main, clock or Clock(), asking, "turns", turns, seconds_max=seconds_max
+    )
+
+
+async def test_a_large_company_waits_for_the_others_between_its_turns(
+    databases: Databases, companies: list[UUID]
+) -> None:
+    large, small = companies
+    turns = Turns({large: 5, small: 1})
+
+    await take(databases, turns)
+
+    assert turns.left == {large: 0, small: 0}
+    assert set(turns.taken[:2]) == {large, small}
+    assert sorted(turns.taken[2:4]) == sorted(companies)  # the small one finds that it is done
+    assert turns.taken[4:] == [large] * 4
+
+
+async def test_turns_end_when_the_time_is_up(databases: Databases, companies: list[UUID]) -> None:
+    turns = Turns(dict.fromkeys(companies, 10_000))
+
+    await take(databases, turns, seconds_max=0.1)
+
+    assert 0 < len(turns.taken) < 100
+    assert abs(turns.left[companies[0]] - turns.left[companies[1]]) <= 1
+
+
+async def test_a_company_whose_turn_fails_has_no_other_and_holds_up_nobody(
+    databases: Databases, companies: list[UUID]
+) -> None:
+    failing, other = companies
+    turns = Turns({failing: -1, other: 3})
+
+    await take(databases, turns)
+
+    assert turns.left[other] == 0
+    assert turns.taken.count(failing) == 1
+
+
+async def test_whoever_comes_late_is_not_too_late(
+    databases: Databases, companies: list[UUID]
+) -> None:
+    """What is due in one minute of ten would otherwise be due only for who comes first."""
+    clock = Clock()
+    turns = Turns(dict.fromkeys(companies, 1))
+
+    async def slow(company_id: UUID, now: datetime) -> int:
+        clock.at += timedelta(minutes=1)
+        return await turns(company_id, now)
+
+    await in_turns(databases.main, clock, asyncio.Semaphore(1), "turns", slow)
+
+    assert turns.at == {NOW}

@@ -119,7 +119,7 @@ async def test_a_dump_of_main_holds_no_driver(driven: Demo) -> None:
     everything = await dump(driven.databases.main)
 
     assert b"COPY public.chunk" in everything
-    assert everything.count(b"\\\\x01") > 100  # sealed values are there
+    assert len(re.findall(rb"\\\\x0[12]", everything)) > 100  # sealed values are there
     assert found(everything) == {
         "names": [],
         "logins": [],
