@@ -36,8 +36,8 @@ async def test_control_without_the_fence_every_way_is_late(
         found = await race(place, variant, whole[:CONTROL_STOPS])
         late |= found.late.keys()
         late_in_parts |= found.late_in_parts.keys()
-        if (late, late_in_parts) == (WAYS, FILES):
+        if late >= WAYS and late_in_parts >= FILES:
             break
 
-    assert late == WAYS
-    assert late_in_parts == FILES
+    assert late == {*WAYS}
+    assert late_in_parts == {*FILES}
