@@ -37,8 +37,15 @@ class Served:
         """Return what the largest of its workers holds."""
         return max(float(one.memory_info().rss) for one in self.workers()) / 1e6
 
-    def files(self) -> int:
-        return max(one.num_fds() for one in self.workers())
+    def files(self) -> int | None:
+        """Return how many the one with most has open.
+
+        None where only root may know: a server keeps its memory from dumps, and with it this.
+        """
+        try:
+            return max(one.num_fds() for one in self.workers())
+        except psutil.AccessDenied:
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

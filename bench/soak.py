@@ -87,7 +87,7 @@ class Watched:
     times_s: list[float] = field(default_factory=list)
     loads: list[dict[str, Any]] = field(default_factory=list)
     memory_mb: list[float] = field(default_factory=list)
-    files: list[int] = field(default_factory=list)
+    files: list[int | None] = field(default_factory=list)
     tables: list[dict[str, Table]] = field(default_factory=list)
     wal: list[int] = field(default_factory=list)
     whole: dict[str, Any] = field(default_factory=dict)
@@ -294,7 +294,11 @@ def _say_memory(report: Report, watched: Watched, sizes: Sizes) -> None:
         Row(
             figure="soak: open files of a worker, at first and before the end",
             # At the last look the phones may have hung up.
-            value=f"{watched.files[0]} and {watched.files[-2]}",
+            value=(
+                "known to root alone"
+                if watched.files[0] is None
+                else f"{watched.files[0]} and {watched.files[-2]}"
+            ),
         )
     )
 
