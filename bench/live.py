@@ -7,10 +7,8 @@ dashboard. Uploads and dashboards are two processes of their own, on the same ma
 
 import asyncio
 import json
-import sys
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -23,10 +21,10 @@ import numpy as np
 from bench.canaries import CanariesPlan
 from bench.fleet import FleetDriver, Ground, make_fleet
 from bench.http1 import Caller, Origin
-from bench.loads import LINE_BYTES_MAX, Load
+from bench.loads import started
 from bench.screens import ScreensPlan
 from bench.servers import Cost, Served, cost, jolda
-from tests.proofs import ROOT, Report, Row, Size, at_most
+from tests.proofs import Report, Row, Size, at_most
 from tests.stage import Stage
 from tests.world import add_member, open_session
 
@@ -111,15 +109,15 @@ async def play(at: Stage, served: Served, scene: Scene, *, of: Size) -> Seen:
     fleet = await make_fleet(at, scene.drivers, companies=1)
     tokens = await _dispatchers(at, fleet[0].company_id, scene.dashboards)
     warm = _canaries(served, fleet, scene, seconds=scene.every_s)
-    async with _process("bench.canaries", warm) as load:  # so that everybody is on the map
+    async with started("bench.canaries", asdict(warm)) as load:  # so that everybody is on the map
         await load.tell("")
         await load.hear()
     snapshot_s = await _snapshot_s(served, at, tokens[0], SNAPSHOTS[of])
     memory_before_mb = served.memory_mb()
     canaries = _canaries(served, fleet, scene, seconds=scene.seconds)
     async with (
-        _process("bench.screens", ScreensPlan(port=served.port, tokens=tokens)) as screens,
-        _process("bench.canaries", canaries) as load,
+        started("bench.screens", asdict(ScreensPlan(port=served.port, tokens=tokens))) as screens,
+        started("bench.canaries", asdict(canaries)) as load,
     ):
         began, began_s = cost(served, at), time.monotonic()
         await load.tell("")
@@ -248,27 +246,3 @@ async def _snapshot_s(served: Served, at: Stage, token: str, count: int) -> floa
             break
     caller.close()
     return float(median(took))
-
-
-@asynccontextmanager
-async def _process(module: str, plan: ScreensPlan | CanariesPlan) -> AsyncGenerator[Load]:
-    """Start it with its plan; it is ready when the block begins."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=LINE_BYTES_MAX,
-    )
-    load = Load(process)
-    try:
-        await load.tell(json.dumps(asdict(plan)))
-        await load.hear()
-        yield load
-    except BaseException:
-        load.give_up()
-        raise
-    finally:
-        await process.wait()

@@ -68,6 +68,13 @@ class Load:
 async def loading(plan: Plan | OpenPlan) -> AsyncGenerator[Load]:
     """Make everything ready in a process of its own; it uploads when asked."""
     module = "bench.load" if isinstance(plan, Plan) else "bench.openload"
+    async with started(module, asdict(plan)) as load:
+        yield load
+
+
+@asynccontextmanager
+async def started(module: str, plan: dict[str, Any]) -> AsyncGenerator[Load]:
+    """Start the module with its plan; it is ready when the block begins, and ends by itself."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -79,11 +86,11 @@ async def loading(plan: Plan | OpenPlan) -> AsyncGenerator[Load]:
     )
     load = Load(process)
     try:
-        await load.tell(json.dumps(asdict(plan)))
+        await load.tell(json.dumps(plan))
         await load.hear()
         yield load
     except BaseException:
         load.give_up()
         raise
     finally:
-        await process.wait()  # having uploaded, it ends by itself
+        await process.wait()
