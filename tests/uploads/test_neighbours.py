@@ -38,8 +38,8 @@ BATCH: Final = 8
 FLOODING: Final = 12
 """Drivers of the company that floods, each with as many uploads under way as one may have."""
 STEADY: Final = 10
-OVERTAKING_MAX: Final = 4 * CONNECTIONS * BATCH
-"""Two batches are under way when an upload comes, and it is in the next one or the one after."""
+OVERTAKING_MAX: Final = 1
+"""The flood's turn may be next when another's upload comes; the one after is the other's."""
 
 
 async def drivers(world: World, company_id: UUID, count: int) -> list[Gate]:
@@ -139,38 +139,49 @@ class OneLine(Turns[UUID, Any]):
 
 
 async def overtaken(
-    world: World, databases: Databases, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    databases: Databases,
+    monkeypatch: pytest.MonkeyPatch,
+    turns: type[Turns[UUID, Any]],
 ) -> list[int]:
     """Let one company flood and another upload steadily.
 
-    Return how many of the first were answered while each upload of the other waited.
+    Return how many of the first were taken from the queue while each upload of the other stood in
+    it. Answers are not counted: in which order two connections give theirs is the machine's affair.
     """
+    served: list[UUID] = []
+
+    class Watched(turns):  # type: ignore[misc, valid-type] # with the guard, or without it
+        def take(self) -> Any:
+            item = super().take()
+            served.append(item.deposit.company_id)
+            return item
+
+    monkeypatch.setattr(committers, "Turns", Watched)
     monkeypatch.setattr(committers, "BATCH_MAX", BATCH)
     monkeypatch.setattr(waiting, "WAIT_S_MAX", 60.0)  # who waits is counted, not given up
     flooding = await drivers(world, world.company_id, FLOODING)
     other = await add_company(world.vault, world.owner)
     [steady] = await drivers(world, other, 1)
-    answered, over = 0, False
+    over = False
     counts = []
 
     async with committers.running(databases.main, world.pool) as committer:
 
         async def flood(gate: Gate) -> None:
-            nonlocal answered
             while not over:
                 await committer.store(deposit(gate))
-                answered += 1
 
         async with asyncio.TaskGroup() as group:
             for gate in flooding:
                 for _ in range(committers.OF_DRIVER_MAX):
                     group.create_task(flood(gate))
-            while answered < FLOODING:  # noqa: ASYNC110 - the flood has begun
+            while len(served) < FLOODING:  # noqa: ASYNC110 - the flood has begun
                 await asyncio.sleep(0)
             for _ in range(STEADY):
-                before = answered
+                before = len(served)
                 await committer.store(deposit(steady))
-                counts.append(answered - before)
+                counts.append(served[before:].index(other))
             over = True
     return counts
 
@@ -179,15 +190,13 @@ async def overtaken(
 async def test_a_company_that_floods_makes_no_other_wait(
     world: World, databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert max(await overtaken(world, databases, monkeypatch)) <= OVERTAKING_MAX
+    assert max(await overtaken(world, databases, monkeypatch, Turns)) <= OVERTAKING_MAX
 
 
 async def test_control_without_turns_the_others_wait_behind_the_flood(
     world: World, databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(committers, "Turns", OneLine)
-
-    assert max(await overtaken(world, databases, monkeypatch)) > OVERTAKING_MAX
+    assert min(await overtaken(world, databases, monkeypatch, OneLine)) > OVERTAKING_MAX
 
 
 async def test_a_driver_has_only_so_many_uploads_under_way(
