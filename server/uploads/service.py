@@ -160,19 +160,26 @@ class Uploads:
     ) -> tuple[Token, Place]:
         if claimed is None:
             raise NotAuthenticated
-        belief = self._beliefs.held(claimed) or await self._beliefs.load(claimed, now)
+        belief = await self._beliefs.known(claimed, now)
         if self._committer.is_behind(belief.company_id):
             raise self._committer.busy()
         return claimed, self._admission.enter(belief.device_id, belief.company_id, size_bytes)
 
     def enter(self, token: Token, size_bytes: int) -> Place | None:
-        """Return what :meth:`admit` does if it would neither wait nor refuse; else None."""
+        """Return what :meth:`admit` does if it would not wait; None if it would.
+
+        Raises
+        ------
+        UploadsBusy
+        """
         belief = self._beliefs.held(token)
-        if belief is None or self._committer.is_behind(belief.company_id):
+        if belief is None:
             return None
+        if self._committer.is_behind(belief.company_id):
+            raise self._committer.busy()
         try:
             return self._admission.enter(belief.device_id, belief.company_id, size_bytes)
-        except (TooManyUploads, UploadsBusy):
+        except TooManyUploads:
             return None
 
     def begin(self, token: Token, upload: Upload, answer: Answer, *, now: datetime) -> bool:
@@ -197,10 +204,8 @@ class Uploads:
         UploadsBusy
             Nothing was acknowledged; the same upload may be sent again.
         """
-        belief = self._beliefs.held(token)
-        sure = belief is None
-        if belief is None:
-            belief = await self._beliefs.load(token, now)
+        sure = self._beliefs.held(token) is None
+        belief = await self._beliefs.known(token, now)
         for attempt in range(TRIES_MAX):
             if belief.gate.closing:
                 await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)

@@ -109,6 +109,7 @@ def uploading(dsn: str) -> Callable[[web.Application], AsyncIterator[None]]:
                 name=one.name,
                 begin=_Beside(uploads, app[CLOCK]).begin,
                 observe=app[METRICS].observer(one.name, one.method) if METRICS in app else _unseen,
+                busy=UploadsBusy,
             )
             yield
 

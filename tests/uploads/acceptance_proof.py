@@ -21,7 +21,7 @@ from server.gate.model import Gate, Reach, Source, Window
 from server.tracking.model import SOURCES, Positions
 from server.uploads import acceptance
 from server.uploads.acceptance import terms_of
-from server.uploads.beliefs import Belief
+from server.uploads.beliefs import Belief, CompanyRules
 from server.uploads.model import CLOCK_OFFSET_MAX_S, AppState, ConsentAnswer, Upload
 from server.uploads.service import judge
 from tests.proofs import Progress, Report, Row, at_most, ended, size
@@ -134,6 +134,7 @@ def belief_of(rules: Rules) -> Belief:
         device_id=UUID(int=3),
         device_number=0,
         gate=gate,
+        rules=CompanyRules(buffer_max_s=rules.buffer_max // SECOND, device_notice=None),
         consent=ConsentAnswer.GIVEN,
         notice=NoticeStanding(acknowledged=True, until=None),
         terms=terms_of(
