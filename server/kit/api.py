@@ -45,7 +45,7 @@ class NotThere(NotFound):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """What an endpoint answers with when it is not JSON of its return type."""
+    """What an endpoint answers with, or takes, when it is not JSON of the type that is named."""
 
     content_type: str
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
@@ -62,6 +62,8 @@ class Endpoint:
     status: HTTPStatus
     raises: tuple[type[DomainError], ...]
     media: tuple[Media, ...]
+    takes: tuple[Media, ...]
+    """What a body may also be, beside JSON; the handler reads it."""
     body_bytes_max: int
     tag: str
     parameters: Mapping[str, TypeAdapter[Any]]
@@ -91,6 +93,7 @@ def endpoint(  # noqa: PLR0913 - each is one line of the endpoint's contract
     status: HTTPStatus = HTTPStatus.OK,
     raises: Sequence[type[DomainError]] = (),
     media: Sequence[Media] = (),
+    takes: Sequence[Media] = (),
     body_bytes_max: int = BODY_BYTES_MAX,
     raw_body: type[BaseModel] | Any = None,
     answer: type[BaseModel] | Any = None,
@@ -122,6 +125,7 @@ def endpoint(  # noqa: PLR0913 - each is one line of the endpoint's contract
             status=HTTPStatus.NO_CONTENT if returned is type(None) else status,
             raises=tuple(raises),
             media=tuple(media),
+            takes=tuple(takes),
             body_bytes_max=body_bytes_max,
             tag=handler.__module__.split(".")[1],
             parameters={name: TypeAdapter(hints[name]) for name in sorted(names)},

@@ -19,7 +19,7 @@ from multidict import CIMultiDictProxy
 
 from server.kit.http_connection import Connection, Door
 from server.kit.problem import of_exception
-from server.kit.shedding import Pace, glance, length_of
+from server.kit.shedding import DIGITS_MAX, Pace, glance, length_of
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """Of a body as it is sent: aiohttp holds so much of one that nobody reads yet."""
@@ -48,9 +48,18 @@ class Direct(NamedTuple):
     that as well."""
     observe: Callable[[int | None, float], None]
     """Hears the status of each answer, None if nobody waited for it any more, and the seconds."""
-    busy: Callable[[], Exception] | None = None
-    """Returns what is told, as if it was raised, while more comes than can be read. None: whoever
-    comes then waits."""
+    busy: "Busy | None" = None
+    """None: while more comes than can be read, whoever comes waits."""
+
+
+class Busy(NamedTuple):
+    """What becomes of requests while more come than can be read."""
+
+    told: Callable[[], Exception]
+    """Returns what is told, as if it was raised."""
+    knows: Callable[[bytes], bool]
+    """Tells whether a company, as tokens write it, is one that was served lately: each of those
+    has a share of its own, and whatever is made up has one together."""
 
 
 DIRECT: web.AppKey[Direct] = web.AppKey("DIRECT")
@@ -93,9 +102,11 @@ class Shortcut:
             or headers.get(hdrs.CONTENT_TYPE, "").lower() not in JSON
         ):
             return False
-        # The parser let nothing but digits through.
-        length = int(headers.get(hdrs.CONTENT_LENGTH, "0"))
-        return length <= (BODY_BYTES_MAX if is_whole else AWAITED_BYTES_MAX)
+        # The parser let nothing but digits through, however many.
+        told = headers.get(hdrs.CONTENT_LENGTH, "0")
+        return len(told) <= DIGITS_MAX and int(told) <= (
+            BODY_BYTES_MAX if is_whole else AWAITED_BYTES_MAX
+        )
 
     def shed(self, data: bytes) -> bytes | None:
         """Return the answer to a request for which there is no time; None if it is to be read.
@@ -106,12 +117,14 @@ class Shortcut:
         if busy is None or not self._pace.is_behind():
             return None
         seen = glance(data, self._request_line)
-        if seen is None or seen.whole_bytes != len(data) or self._pace.lets_in(seen.company):
+        if seen is None or seen.whole_bytes != len(data):
+            return None
+        if self._pace.lets_in(seen.company if busy.knows(seen.company) else b""):
             return None
         second = int(time.time())
         if second != self._busy_second:
             self._busy_second = second
-            self._busy = itertools.cycle([self._told(busy()) for _ in range(BUSY_ANSWERS)])
+            self._busy = itertools.cycle([self._told(busy.told()) for _ in range(BUSY_ANSWERS)])
         status, whole = next(self._busy)
         self._direct.observe(status, 0.0)
         return whole
@@ -201,6 +214,7 @@ class DirectConnection(Connection):
             answer = self._shortcut.shed(data) if self._is_waiting() else None
             if answer is not None and self.transport is not None:
                 self.transport.write(answer)
+                self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
                 return True
             left_bytes = length_of(data)
         if left_bytes is not None:

@@ -85,7 +85,10 @@ def _operation(
     if one.body is not None:
         operation["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": schemas[f"{one.name}.body"]}},
+            "content": {
+                "application/json": {"schema": schemas[f"{one.name}.body"]},
+                **{media.content_type: {"schema": dict(media.schema)} for media in one.takes},
+            },
         }
     return operation
 

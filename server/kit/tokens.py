@@ -32,6 +32,11 @@ def mint(kind: str, company_id: UUID) -> tuple[str, bytes]:
     return text, hashlib.sha256(secret).digest()
 
 
+def written(company_id: UUID) -> bytes:
+    """Return how tokens write their company."""
+    return _encode(company_id.bytes).encode()
+
+
 def parse(text: str) -> Token | None:
     """Return what the text claims to be, or None if it cannot be a token of ours."""
     if len(text) > TOKEN_CHARS_MAX:

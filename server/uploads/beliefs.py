@@ -27,6 +27,7 @@ from server.gate import service as gates
 from server.gate.model import Gate, GateMissing
 from server.kit import db, tokens
 from server.kit.db import Connection, Pool
+from server.kit.tasks import ended
 from server.kit.tokens import Token
 from server.policies.model import DocumentStanding
 from server.tracking.model import to_us
@@ -47,6 +48,7 @@ UNKNOWN_S_MAX: Final = 5.0
 """A token that was unknown stays so: new ones are drawn at random, none comes back to life."""
 READS_MAX: Final = 6
 """Connections that uploads may read with at once: the acts of people need some too."""
+RULES_READS_MAX: Final = 2
 WINDOWS_AHEAD: Final = timedelta(days=1)
 TAKEN_BACK: Final = frozenset(
     {
@@ -152,8 +154,11 @@ class Beliefs:
         self._held: OrderedDict[tuple[UUID, bytes], Belief] = OrderedDict()
         self._rules: OrderedDict[UUID, tuple[CompanyRules, float]] = OrderedDict()
         """By company, with the time until which they count."""
+        self._companies: set[bytes] = set()
+        """Those of the rules, as tokens write them."""
         self._unknown_until: OrderedDict[tuple[UUID, bytes], float] = OrderedDict()
         self._reads = asyncio.Semaphore(READS_MAX)
+        self._rules_reads = asyncio.Semaphore(RULES_READS_MAX)
         self._reading: dict[object, asyncio.Task[Any]] = {}
 
     def __len__(self) -> int:
@@ -171,6 +176,14 @@ class Beliefs:
             return None
         self._held.move_to_end(place)
         return belief
+
+    def knows(self, company: bytes) -> bool:
+        """Tell whether anything is held of a company, as tokens write it."""
+        return company in self._companies
+
+    async def end(self) -> None:
+        """Stop reading: whoever asked is gone."""
+        await ended(*self._reading.values())
 
     def forget(self, token: Token) -> None:
         self._held.pop((token.company_id, token.digest), None)
@@ -196,19 +209,21 @@ class Beliefs:
     async def _once(self, what: object, read: Callable[[], Coroutine[None, None, T]]) -> T:
         """Read it, or wait for who reads it already."""
         reading = self._reading.get(what)
-        if reading is None:
+        if reading is None or reading.done():
             reading = self._reading[what] = asyncio.create_task(read())
             reading.add_done_callback(partial(self._was_read, what))
         # Whoever goes away leaves the reading to the others.
         return await asyncio.shield(reading)
 
     def _was_read(self, what: object, reading: asyncio.Task[Any]) -> None:
-        del self._reading[what]
+        if self._reading.get(what) is reading:
+            del self._reading[what]
         if not reading.cancelled():
             reading.exception()  # seen, also where nobody waits for it any more
 
     async def _renew_rules(self, company_id: UUID, now: datetime) -> None:
-        async with self._reads, db.tenant(self._pool, company_id, readonly=True) as conn:
+        # Not in the queue of the others: a whole company waits for this.
+        async with self._rules_reads, db.tenant(self._pool, company_id, readonly=True) as conn:
             await self._read_rules(conn, company_id, now)
 
     async def _rules_of(self, conn: Connection, company_id: UUID, now: datetime) -> CompanyRules:
@@ -228,8 +243,10 @@ class Beliefs:
             rules = held
         self._rules[company_id] = (rules, self._monotonic() + RULES_S_MAX)
         self._rules.move_to_end(company_id)
+        self._companies.add(tokens.written(company_id))
         if len(self._rules) > self._beliefs_max:
-            self._rules.popitem(last=False)
+            oldest, _ = self._rules.popitem(last=False)
+            self._companies.discard(tokens.written(oldest))
         return rules
 
     async def load(self, token: Token, now: datetime) -> Belief:
@@ -274,6 +291,7 @@ class Beliefs:
             ):
                 gate = await gates.read(conn, belief.company_id, belief.driver_id)
         except GateMissing:
+            self.forget(token)
             raise NotAuthenticated from None
         return belief if gate == belief.gate else await self.load(token, now)
 

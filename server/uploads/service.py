@@ -135,6 +135,14 @@ class Uploads:
         self.parsing = asyncio.Semaphore(PARSING_MAX)
         """Held while a large body is parsed in a thread."""
 
+    async def end(self) -> None:
+        """End what this process reads for uploads that nobody waits for any more."""
+        await self._beliefs.end()
+
+    def serves(self, company: bytes) -> bool:
+        """Tell whether devices of a company, as tokens write it, have uploaded here lately."""
+        return self._beliefs.knows(company)
+
     async def admit(
         self, claimed: Token | None, size_bytes: int, *, now: datetime
     ) -> tuple[Token, Place]:
@@ -204,8 +212,8 @@ class Uploads:
         UploadsBusy
             Nothing was acknowledged; the same upload may be sent again.
         """
-        sure = self._beliefs.held(token) is None
-        belief = await self._beliefs.known(token, now)
+        # However new the belief is: it may have been read for somebody who came before.
+        belief, sure = await self._beliefs.known(token, now), False
         for attempt in range(TRIES_MAX):
             if belief.gate.closing:
                 await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)

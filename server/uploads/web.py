@@ -15,8 +15,8 @@ from server.deposits.model import UploadsBusy
 from server.devices.model import NoticeRequired
 from server.gate.model import GateBusy
 from server.kit.api import Endpoint, endpoint
-from server.kit.body import JsonKeyTwice, decode_body, read_json
-from server.kit.http_direct import DIRECT, Direct, Done, Headers
+from server.kit.body import JsonKeyTwice, decode_body, read_json, told_bytes
+from server.kit.http_direct import DIRECT, Busy, Direct, Done, Headers
 from server.kit.ops import METRICS
 from server.kit.tokens import Token
 from server.kit.web import CLOCK, POOL, Clock
@@ -58,8 +58,8 @@ async def upload_positions(request: web.Request) -> UploadView:
     uploads, clock = request.app[UPLOADS], request.app[CLOCK]
     claimed = _token_of(request.headers, uploads)
     # Before the body is read: a forged token must not cost what reading one costs.
-    told_bytes = request.content_length
-    size_bytes = UPLOAD_BYTES_MAX if told_bytes is None else min(told_bytes, UPLOAD_BYTES_MAX)
+    told = told_bytes(request)
+    size_bytes = UPLOAD_BYTES_MAX if told is None else min(told, UPLOAD_BYTES_MAX)
     token, place = await uploads.admit(claimed, size_bytes, now=clock())
     with place:
         body = await read_json(request, bytes_max=UPLOAD_BYTES_MAX)
@@ -109,9 +109,10 @@ def uploading(dsn: str) -> Callable[[web.Application], AsyncIterator[None]]:
                 name=one.name,
                 begin=_Beside(uploads, app[CLOCK]).begin,
                 observe=app[METRICS].observer(one.name, one.method) if METRICS in app else _unseen,
-                busy=UploadsBusy,
+                busy=Busy(told=stores.busy, knows=uploads.serves),
             )
             yield
+            await uploads.end()
 
     return running
 

@@ -12,6 +12,7 @@ from server.kit.shedding import (
     BURST_S_MAX,
     GROUP_COUNT_MIN,
     IDLE_S_MIN,
+    READING_SHARE_MIN,
     STANDING_S_MAX,
     Pace,
     glance,
@@ -41,13 +42,20 @@ class Clock:
         return self.s
 
 
-async def turn(pace: Pace, clock: Clock, takes_s: float) -> bool:
-    """Let one turn of the loop take so long; tell whether its last request is too much."""
+async def turn(pace: Pace, clock: Clock, takes_s: float, *, then_s: float = 0.0) -> bool:
+    """Let one turn of the loop read so long, and work on it then; tell if its last is too much."""
     pace.is_behind()
     clock.s += takes_s
     behind = pace.is_behind()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the end of the turn
+    clock.s += then_s
     return behind
+
+
+async def rest(clock: Clock, for_s: float) -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+    clock.s += for_s
 
 
 async def test_a_burst_is_taken_whole() -> None:
@@ -66,6 +74,7 @@ async def test_a_queue_that_stands_is_cut_short_and_a_short_turn_ends_that() -> 
         turns += 1
 
     assert turns == pytest.approx(BURST_S_MAX / long_s, abs=2)
+    assert await turn(pace, clock, long_s)
     assert not await turn(pace, clock, STANDING_S_MAX / 2)
     assert not await turn(pace, clock, long_s)
 
@@ -75,9 +84,48 @@ async def test_after_an_idle_time_a_burst_is_a_burst_again() -> None:
     pace = Pace(clock)
     while not await turn(pace, clock, 2 * STANDING_S_MAX):
         pass
-    clock.s += IDLE_S_MIN * 1.1
+    await rest(clock, IDLE_S_MIN * 1.1)
 
     assert not await turn(pace, clock, BURST_S_MAX * 0.9)
+
+
+async def test_the_work_on_what_a_turn_brought_is_no_idle_time() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    behind = [await turn(pace, clock, BURST_S_MAX * 0.8, then_s=IDLE_S_MIN * 1.5) for _ in range(6)]
+
+    assert behind == [False, *[True] * 5]
+
+
+async def test_work_that_is_no_reading_does_not_make_a_turn_long() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    while not await turn(pace, clock, 2 * STANDING_S_MAX):
+        pass
+    pace.is_behind()
+    clock.s += 5 * STANDING_S_MAX  # what was due before the end of the turn
+    await asyncio.sleep(0)
+
+    assert not await turn(pace, clock, 2 * STANDING_S_MAX)
+
+
+async def test_a_part_of_each_turn_goes_into_reading_however_many_are_told_no() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    while not await turn(pace, clock, 2 * STANDING_S_MAX):
+        pass
+    pace.is_behind()
+    reading_s = saying_no_s = 0.0
+    read_s, no_s = 0.0001, 0.00003
+    while reading_s + saying_no_s < 1.0:
+        if pace.is_behind():
+            saying_no_s += no_s
+            clock.s += no_s
+        else:
+            reading_s += read_s
+            clock.s += read_s
+
+    assert reading_s == pytest.approx(READING_SHARE_MIN, abs=0.02)
 
 
 async def test_a_few_of_every_group_are_let_in_in_every_turn() -> None:
@@ -112,6 +160,16 @@ def test_a_glance_tells_the_length_and_the_company() -> None:
         request(b"Authorization: Bearer " + TOKEN, b"Upgrade: h2c"),
         request(b"Authorization: Bearer " + TOKEN, b"Connection: close"),
         request(b"Authorization: Bearer " + TOKEN, b"Content-Length: 5"),
+        request(b"Authorization: Bearer " + TOKEN, b"Host: y"),
+        request(b"Authorization: Bearer " + TOKEN, b"Cookie: a=b"),
+        request(b"Authorization: Bearer " + TOKEN, b"Connection: keep-alive", b"Connection: close"),
+        request(b"Authorization: Bearer " + TOKEN, b"X-Real-IP: 1\nTransfer-Encoding: chunked"),
+        request(b"Authorization: Bearer " + TOKEN, b"X-Real-IP: 1\rContent-Length: 3"),
+        request(b"Authorization: Bearer " + TOKEN, b"X-Real-IP: 1\r\n Content-Length: 3"),
+        request(b"Authorization: Bearer " + TOKEN, b"X-Real-IP: \0"),
+        request(b"Authorization: Bearer " + TOKEN, b"Via : x"),
+        request(b"Authorization: Bearer " + TOKEN).replace(b"Length: ", b"Length:  "),
+        request(b"Authorization: Bearer " + TOKEN).replace(b"Host: x\r\n", b""),
         PLAIN[:60],
         b"",
     ],
@@ -138,7 +196,15 @@ def test_no_bytes_are_too_strange_for_a_glance(data: bytes) -> None:
         (b"POST / HTTP/1.1\r\nContent-Length: -9\r\n\r\n", None),
         (b"POST / HTTP/1.1\r\nContent-Length : 9\r\n\r\n", None),
         (b"POST / HTTP/1.1\r\nContent-Le", None),
+        (b"POST / HTTP/1.1\r\nHost: x\nContent-Length: 9\r\n\r\n", None),
+        (b"POST / HTTP/1.1\nContent-Length: 9\r\n\r\n", None),
     ],
 )
 def test_a_length_is_told_where_it_is_clear(data: bytes, length: int | None) -> None:
     assert length_of(data) == length
+
+
+def test_a_length_of_thousands_of_digits_is_no_number() -> None:
+    told = length_of(b"GET / HTTP/1.1\r\nContent-Length: " + b"0" * 5_000 + b"\r\n\r\n")
+
+    assert told is None

@@ -1,13 +1,23 @@
 """What a process believes of devices is read seldom, once for all who wait, and again in time."""
 
 import asyncio
+import json
+from functools import partial
+from typing import Any
 
 import pytest
 
 from server.credentials.model import NotAuthenticated
-from server.kit import tokens
+from server.deposits import committer
+from server.gate import service as gates
+from server.kit import db, tokens
 from server.kit.tokens import Token
+from server.uploads import beliefs as beliefs_module
+from server.uploads import service
 from server.uploads.beliefs import BELIEVED_S_MIN, RULES_S_MAX, Beliefs
+from server.uploads.wire import parse_upload
+from tests.conftest import Databases
+from tests.uploading import positions
 from tests.world import NOW, World
 
 WAITING = 20
@@ -112,3 +122,72 @@ async def test_a_belief_is_read_again_after_some_minutes(world: World, later_s: 
     await beliefs.known(token, NOW)
 
     assert beliefs.devices == (1 if later_s < BELIEVED_S_MIN else 2)
+
+
+@pytest.mark.parametrize("gone_s", [0.0, RULES_S_MAX + 1])
+async def test_nothing_is_refused_on_a_belief_without_asking_the_gate(
+    world: World, databases: Databases, gone_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock_s = 0.0
+    believed = partial(Beliefs, monotonic=lambda: clock_s)
+    monkeypatch.setattr(service, "Beliefs", believed)
+    token = token_of(world)
+    upload = parse_upload(json.dumps({"positions": positions(3)}).encode())
+    async with committer.running(databases.main, world.pool) as stores:
+        uploads = service.Uploads(world.pool, world.vault, stores)
+        await activate(world, active=False)
+        before = await uploads.take(token, upload, now=NOW)
+        await activate(world, active=True)
+        clock_s += gone_s
+
+        after = await uploads.take(token, upload, now=NOW)
+        await uploads.end()
+
+    assert (before.accepted, len(before.refused)) == (0, 3)
+    assert (after.accepted, after.refused) == (3, ())
+
+
+async def activate(world: World, *, active: bool) -> None:
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await gates.set_account_active(
+            conn, world.company_id, world.driver.member_id, active=active
+        )
+
+
+async def test_what_was_read_for_who_came_before_is_asked_again_before_it_refuses(
+    world: World, databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, go_on = asyncio.Event(), asyncio.Event()
+    consent_of = beliefs_module._consent_of  # noqa: SLF001 - held up, nothing else
+
+    async def held_up(*asked: Any) -> Any:
+        read.set()
+        await go_on.wait()
+        return await consent_of(*asked)
+
+    monkeypatch.setattr(beliefs_module, "_consent_of", held_up)
+    token = token_of(world)
+    upload = parse_upload(json.dumps({"positions": positions(3)}).encode())
+    async with committer.running(databases.main, world.pool) as stores:
+        uploads = service.Uploads(world.pool, world.vault, stores)
+        await activate(world, active=False)
+        first = asyncio.create_task(uploads.take(token, upload, now=NOW))
+        await read.wait()
+        await activate(world, active=True)
+        second = asyncio.create_task(uploads.take(token, upload, now=NOW))
+        await asyncio.sleep(0.05)
+        go_on.set()
+        answers = await asyncio.gather(first, second)
+
+    assert [len(one.refused) for one in answers] == [0, 0]
+
+
+async def test_reading_ends_with_the_process(world: World) -> None:
+    beliefs = Counted(world.pool)
+    asking = asyncio.create_task(beliefs.known(token_of(world), NOW))
+    await asyncio.sleep(0)
+    await beliefs.end()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert beliefs.held(token_of(world)) is None

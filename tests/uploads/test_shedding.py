@@ -4,17 +4,25 @@ import asyncio
 
 import pytest
 
+from server.kit import tokens
+from server.kit.http_connection import Limits
+from server.kit.ids import uuid7
 from server.kit.shedding import GROUP_COUNT_MIN, Pace
-from tests.uploading import Api
+from tests.conftest import Databases
+from tests.uploading import Api, uploading
 from tests.uploads.raw_phone import Answer, chunked, numbered, raw_phone, request, zipped
-from tests.world import add_company, add_driver
+from tests.world import World, add_company, add_driver
 
 UPLOADS = 12
+BEFORE = 1_000
 
 
 @pytest.fixture
-def overrun(monkeypatch: pytest.MonkeyPatch) -> None:
+async def overrun(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every turn of the loop be one that has taken all it may, without an end."""
+    async with raw_phone(api.address) as phone:  # so that the company is known here
+        await phone.send(request(device(api), numbered(BEFORE)))
+        assert (await phone.answer()).number == BEFORE
     monkeypatch.setattr(Pace, "is_behind", lambda _pace: True)
 
 
@@ -45,7 +53,7 @@ async def test_who_comes_too_much_is_told_when_to_come_again_and_stays_connected
     waits = [one.body["retry_after_s"] for one in refused]
     assert min(waits) >= 1
     assert len(set(waits)) > 1  # not all at the same time
-    assert await api.rows() == GROUP_COUNT_MIN
+    assert await api.rows() == GROUP_COUNT_MIN + 1
 
 
 @pytest.mark.usefixtures("overrun")
@@ -116,3 +124,45 @@ async def test_after_an_upload_in_parts_the_next_whole_one_is_told_so_again(api:
 
     assert (begun_anew.status, in_parts.status) == (200, 200)
     assert 503 in {one.status for one in answers}
+
+
+@pytest.mark.usefixtures("overrun")
+async def test_companies_that_are_made_up_have_one_share_together(api: Api) -> None:
+    answers = []
+    for _ in range(UPLOADS):
+        forged, _ = tokens.mint("jd", uuid7())
+        async with raw_phone(api.address) as phone:
+            await phone.send(request(forged, numbered(1)))
+            answers.append(await phone.answer())
+
+    statuses = [one.status for one in answers]
+    assert statuses == [401] * GROUP_COUNT_MIN + [503] * (UPLOADS - GROUP_COUNT_MIN)
+
+
+async def test_a_length_of_thousands_of_digits_ends_in_an_answer(api: Api) -> None:
+    upload = request(device(api), numbered(1))
+    padded = upload.replace(b"Content-Length: ", b"Content-Length: " + b"0" * 5_000)
+    async with raw_phone(api.address) as phone:
+        await phone.send(padded)
+        answer = await phone.answer()
+
+    assert answer.status == 413
+
+
+async def test_a_connection_that_is_only_told_no_is_one_in_use(
+    world: World, databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with uploading(world, databases, limits=Limits(idle_s_max=0.8)) as served:
+        upload = request(device(served), numbered(1))
+        async with raw_phone(served.address) as phone:
+            await phone.send(upload)
+            await phone.answer()
+            monkeypatch.setattr(Pace, "is_behind", lambda _pace: True)
+            monkeypatch.setattr(Pace, "lets_in", lambda _pace, _group: False)
+            statuses = []
+            for _ in range(8):
+                await phone.send(upload)
+                statuses.append((await phone.answer()).status)
+                await asyncio.sleep(0.3)
+
+    assert statuses == [503] * 8
