@@ -6,7 +6,6 @@ and tells in one line of JSON what was sent when, and when its answer was there.
 
 import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any, Final
 import uvloop
 
 from bench.http1 import Caller, Origin
+from bench.lines import say
 
 DRIVES: Final = 12
 STANDS: Final = 2
@@ -40,7 +40,7 @@ class CanariesPlan:
 async def upload(plan: CanariesPlan) -> list[dict[str, Any]]:
     origin = Origin(host="127.0.0.1", port=plan.port)
     callers = [await Caller.connected(origin) for _ in range(plan.connections)]
-    print("ready", flush=True)
+    say("ready")
     await asyncio.to_thread(sys.stdin.readline)
     began_s = time.monotonic()
     turns = [
@@ -82,9 +82,8 @@ def _body(driver: int, turn: int, recorded_ms: int) -> bytes:
 
 
 def main() -> None:
-    os.set_blocking(sys.stdout.fileno(), True)
     plan = CanariesPlan(**json.loads(sys.stdin.readline()))
-    print(json.dumps(uvloop.run(upload(plan))), flush=True)
+    say(json.dumps(uvloop.run(upload(plan))))
 
 
 if __name__ == "__main__":

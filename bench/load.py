@@ -17,6 +17,7 @@ from typing import cast
 import uvloop
 
 from bench.bodies import Shape, bodies, drive
+from bench.lines import say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,9 +141,9 @@ def _cpu_s() -> float:
 def main() -> None:
     plan = Plan(**json.loads(sys.stdin.readline()))
     built = requests(plan)
-    print("ready", flush=True)
+    say("ready")
     sys.stdin.readline()
-    print(json.dumps(asdict(uvloop.run(upload(plan, built)))), flush=True)
+    say(json.dumps(asdict(uvloop.run(upload(plan, built)))))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import uvloop
 
 from bench.bodies import Shape
 from bench.http1 import Origin
+from bench.lines import say
 from bench.phones import Fleet, Schedule, Step
 from bench.tally import Tally
 from bench.tracks import tracks
@@ -54,7 +55,7 @@ async def upload(plan: OpenPlan) -> None:
         tracks(len(plan.tokens), size=plan.size, shape=plan.shape, step_s=plan.step_s),
     )
     await fleet.connect()
-    _say("ready")
+    say("ready")
     await asyncio.to_thread(sys.stdin.readline)
     whole = Tally()
     began_s, cpu_began_s = time.monotonic(), _cpu_s()
@@ -68,7 +69,7 @@ async def upload(plan: OpenPlan) -> None:
         "cpu_s": _cpu_s() - cpu_began_s,
         "missing": [phone.missing for phone in fleet.phones],
     }
-    _say(json.dumps({"whole": ended}))
+    say(json.dumps({"whole": ended}))
 
 
 async def _sample(fleet: Fleet, whole: Tally, plan: OpenPlan) -> None:
@@ -83,11 +84,7 @@ async def _sample(fleet: Fleet, whole: Tally, plan: OpenPlan) -> None:
             "at_s": number * every_s,
             "waiting": sum(phone.busy for phone in fleet.phones),
         }
-        _say(json.dumps({"sample": told}))
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+        say(json.dumps({"sample": told}))
 
 
 def _cpu_s() -> float:

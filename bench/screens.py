@@ -7,7 +7,6 @@ different frame is parsed once.
 
 import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Any, Final, cast
 import uvloop
 
 from bench.http1 import Origin
+from bench.lines import say
 
 OPENED_AT_ONCE: Final = 20
 OPEN_S_MAX: Final = 30.0
@@ -120,7 +120,7 @@ async def watch(plan: ScreensPlan) -> dict[str, Any]:
             for one in some:
                 await loop.create_connection(lambda one=one: one, origin.host, origin.port)  # type: ignore[misc]  # a default binds the loop's value
             await asyncio.gather(*(one.greeted for one in some))
-    print("ready", flush=True)
+    say("ready")
     await asyncio.to_thread(sys.stdin.readline)
     return {
         "frames": frames.positions(),
@@ -139,9 +139,8 @@ def _request(origin: Origin, token: str) -> bytes:
 
 
 def main() -> None:
-    os.set_blocking(sys.stdout.fileno(), True)
     plan = ScreensPlan(**json.loads(sys.stdin.readline()))
-    print(json.dumps(uvloop.run(watch(plan))), flush=True)
+    say(json.dumps(uvloop.run(watch(plan))))
 
 
 if __name__ == "__main__":
