@@ -1,26 +1,16 @@
 """Where the metres and the seconds of a day went."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
+from geo.along_plan import AlongPlan, along_plan
 from geo.drive import Driven
 from geo.odometer import steps_m
 from geo.plane import Plane, norms
-from geo.progress import Line, match
-from geo.types import Flags, Floats, Indices
+from geo.progress import Line
+from geo.types import Flags, Floats
 from geo.values import Parameters
-
-# A step along the plan is believed if the wheels did about as much. Between fixes far apart
-# the plan may turn corners that the wheels seem to cut, so it may be longer.
-SHORTER_SHARE: Final = 0.25
-LONGER_SHARE: Final = 0.5
-SLACK_M: Final = 60.0
-BACKWARDS_M: Final = 40.0
-# Across a gap the wheels are not known: the road may be twice as long as the straight line.
-GAP_LONGER_SHARE: Final = 1.0
-GAP_SLACK_M: Final = 200.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +26,8 @@ class Account:
         Seconds of steps that are no gap: driving, or standing (also within visits).
     along_m
         Shape ``(n,)``: place along the planned line, NaN = off it or no line planned.
+    held
+        How the planned line was driven; None without fixes or without a line.
     """
 
     gps_m: Floats
@@ -44,6 +36,7 @@ class Account:
     moving_s: Floats
     idle_s: Floats
     along_m: Floats
+    held: AlongPlan | None
 
 
 def keep_account(
@@ -54,6 +47,8 @@ def keep_account(
     Notes
     -----
     Along a planned line its length counts, as the line does not cut corners and has no noise.
+    With it the sum is within 0.5 % of the truth at 5 s and 2 % at 30 s (sigma 10 m) on the days
+    of ``tests/geo/days.py``: ``tests/geo/test_account.py`` holds it to that.
     """
     time_s = driven.time_s
     step_s = np.diff(time_s)
@@ -64,8 +59,10 @@ def keep_account(
     standing = still | (chord_m < parameters.standing_mps * step_s)
     along_m = np.full(len(time_s), np.nan)
     on_plan = np.zeros(len(step_s), dtype=bool)
+    held = None
     if line is not None and len(time_s):
-        along_m, metres, on_plan = _along_plan(driven, line, metres, parameters)
+        held = along_plan(driven, line, metres, parameters)
+        along_m, metres, on_plan = _spread(held, metres)
     gap_m = np.where(driven.gap & ~still, np.maximum(metres, chord_m), 0.0)
     metres = np.where(counted, metres, 0.0)
     return Account(
@@ -75,49 +72,34 @@ def keep_account(
         moving_s=np.where(counted & ~standing, step_s, 0.0),
         idle_s=np.where(counted & standing, step_s, 0.0),
         along_m=along_m,
+        held=held,
     )
 
 
-def _along_plan(
-    driven: Driven, line: Line, metres: Floats, parameters: Parameters
-) -> tuple[Floats, Floats, Flags]:
-    """Return along_m, the metres with those along the plan put in, and which those are."""
-    xy = driven.place_xy
-    kept = _thinned(driven, metres, parameters.match_thin_m)
-    sigma_m = max(8.0, driven.sigma_m)
-    places_m = match(line, xy[kept], sigma_m=sigma_m, reach_m=parameters.match_reach_m)
-    progress_m = np.diff(places_m)
+def _spread(held: AlongPlan, metres: Floats) -> tuple[Floats, Floats, Flags]:
+    """Return along_m of every fix, the metres with those along the plan, and which those are."""
+    fix = held.fix
     wheels_m = np.append(0.0, np.cumsum(metres))
-    driven_m = np.diff(wheels_m[kept])
-    gap = driven.gap[kept[1:] - 1] & (kept[1:] - kept[:-1] == 1)
-    longest_m = np.where(
-        gap,
-        (1.0 + GAP_LONGER_SHARE) * driven_m + GAP_SLACK_M,
-        (1.0 + LONGER_SHARE) * driven_m + SLACK_M,
-    )
-    shortest_m = np.maximum((1.0 - SHORTER_SHARE) * driven_m - SLACK_M, -BACKWARDS_M)
-    believed = (progress_m >= shortest_m) & (progress_m <= longest_m) & (driven_m > 0.0)
-    stretch = np.where(believed, progress_m / np.where(believed, driven_m, 1.0), 1.0)
-    pair = np.repeat(np.arange(len(kept) - 1), np.diff(kept))
-    share = np.zeros(len(driven.time_s))
-    whole_m = np.append(driven_m, 1.0)
-    at = np.append(pair, len(kept) - 1)
-    offset_m = wheels_m - wheels_m[kept[at]]
-    share = np.divide(offset_m, whole_m[at], out=share, where=whole_m[at] > 0.0)
-    following = places_m[np.minimum(at + 1, len(kept) - 1)]
-    here = places_m[at]
-    along_m = np.where(share > 0.0, here + share * (following - here), here)
-    return along_m, metres * stretch[pair], believed[pair]
-
-
-def _thinned(driven: Driven, metres: Floats, thin_m: float) -> Indices:
-    """Return the fixes at least about ``thin_m`` apart, with both ends of every interruption."""
-    n = len(driven.time_s)
-    cell = np.floor(np.append(0.0, np.cumsum(metres)) / thin_m)
-    keep = np.diff(cell, prepend=-1.0) > 0.0
-    broken = np.flatnonzero(driven.gap | (np.diff(driven.span) != 0))
-    keep[broken] = keep[broken + 1] = keep[n - 1] = True
-    return np.flatnonzero(keep)
+    driven_m = np.diff(wheels_m[fix])
+    on_plan = held.forwards | held.backwards
+    progress_m = np.diff(held.along_m)
+    # A few metres back between two fixes are noise: they undo metres of noise before.
+    along_m = np.where(held.backwards, -progress_m, progress_m)
+    turned = on_plan & (driven_m > 0.0)
+    stretch = np.where(turned, along_m / np.where(turned, driven_m, 1.0), 1.0)
+    pair = np.repeat(np.arange(len(fix) - 1), np.diff(fix))
+    at = np.append(pair, len(fix) - 1)
+    counted_m = metres * stretch[pair]
+    # Where the wheels count nothing the place may have moved on: the last step did it.
+    slid = on_plan & ~turned
+    counted_m[fix[1:][slid] - 1] = along_m[slid]
+    whole_m = np.append(driven_m, 1.0)[at]
+    share = np.zeros(len(at))
+    np.divide(wheels_m - wheels_m[fix[at]], whole_m, out=share, where=whole_m > 0.0)
+    here = held.along_m[at]
+    following = held.along_m[np.minimum(at + 1, len(fix) - 1)]
+    place_m = np.where(share > 0.0, here + share * (following - here), here)
+    return place_m, counted_m, on_plan[pair]
 
 
 def sums(steps: Floats) -> Floats:

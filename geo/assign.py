@@ -7,19 +7,33 @@ from typing import Final
 import numpy as np
 
 from geo.plane import norms
+from geo.sharing import Costs, improve
 from geo.types import Flags, Floats, Indices
 from geo.values import DEFAULT, Parameters
 
-IMPOSSIBLE: Final = 1e6
 # One parking place may serve three customers at once.
 SHARING_MAX: Final = 3
+GROUP_MAX: Final = 60
 ROUNDS: Final = 2
-DWELL_WEIGHT: Final = 0.35
-DWELL_COST_MAX: Final = 2.5
-DELAY_COST_MAX: Final = 2.5
+# A stop's place is as uncertain as its address and as its site is large.
+ADDRESS_SHARE: Final = 0.7
+SITE_SHARE: Final = 0.3
+# Beyond so many standard deviations a place costs linearly: drivers do park far away.
+PLACE_SIGMAS: Final = 2.5
+DWELL_SPREAD: Final = 0.4
+DWELL_COST_MAX: Final = 6.0
+# Lights and jams hold a vehicle for a minute; who plans longer work was hardly there for less.
+TRAFFIC_COST: Final = 2.0
+TRAFFIC_MIN_S: Final = 50.0
+TRAFFIC_MAX_S: Final = 90.0
+DELAY_COST_MAX: Final = 7.0
+DELAY_NEIGHBOURS: Final = 2
 IN_ORDER_BONUS: Final = 1.0
 DWELL_MIN_S: Final = 10.0
 SERVICE_MIN_S: Final = 30.0
+# The lasting part of the errors of positions, and for how long it lasts.
+LASTING_SHARE: Final = 0.7
+LASTING_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,44 +91,117 @@ def assign(
 
     Notes
     -----
-    The cost of a pair is its negative log likelihood: place (Gaussian beyond half the radius),
-    dwell (log-normal about the planned service) and time against the delay of the stops around,
-    which a monotone alignment finds first. The assignment then is the global optimum
-    (Kuhn (1955), Munkres (1957)), with a fixed cost for a stop nobody served. Visits at the
-    same place go to their stops in the order of time.
+    The cost of a pair is its negative log likelihood: place (Gaussian, linear beyond 2.5 standard
+    deviations), dwell (log-normal about the planned service; stops that share a visit about the
+    sum of theirs) and time against the delay of the stops around, which a monotone alignment
+    finds first. The assignment then is the global optimum of what pairs cost (Kuhn (1955),
+    Munkres (1957)), with a fixed cost for a stop nobody served, improved by single moves and
+    exchanges for what only groups tell. Visits at the same place go to their stops in the order
+    of time.
     """
     stops, visits = len(wanted.xy), len(offered.xy)
     if not visits:
         return np.full(stops, -1), np.full(stops, np.nan)
     distance_m = norms(wanted.xy[:, np.newaxis] - offered.xy)
-    base = _pair_costs(wanted, offered, distance_m, sigma_m, parameters)
-    served = _align(base, parameters)
+    place = _place_costs(wanted, offered, distance_m, sigma_m, parameters)
+    place += np.where(
+        (wanted.service_s > TRAFFIC_MAX_S)[:, np.newaxis], _traffic_costs(offered), 0.0
+    )
+    dwell = _dwell_costs(wanted, offered)
+    served = _align(place + dwell, parameters)
     for _ in range(ROUNDS):
-        costs = base + _delay_costs(served, wanted, offered, parameters)
+        unary = place + _time_costs(served, wanted, offered, parameters)
         seen = np.flatnonzero(served >= 0)
-        costs[seen, served[seen]] -= IN_ORDER_BONUS
-        shared = [costs + copy * parameters.share_cost for copy in range(SHARING_MAX)]
-        missed = np.full((stops, stops), parameters.miss_cost)
-        column = cheapest_columns(np.minimum(np.hstack([*shared, missed]), IMPOSSIBLE))
-        served = np.where(column < SHARING_MAX * visits, column % visits, -1)
-    _sort_same_places(served, wanted, base, parameters)
+        unary[seen, served[seen]] -= IN_ORDER_BONUS
+        served = _cheapest(unary + dwell, served, parameters)
+        costs = Costs(
+            unary=unary,
+            service_s=np.where(
+                wanted.service_s > 0.0, np.maximum(wanted.service_s, SERVICE_MIN_S), np.nan
+            ),
+            dwell_s=np.maximum(offered.dwell_s, DWELL_MIN_S),
+            arrival_s=wanted.arrival_s,
+            miss=parameters.miss_cost,
+            share=parameters.share_cost,
+            spread=DWELL_SPREAD,
+            dwell_max=DWELL_COST_MAX,
+        )
+        served = improve(served, costs)
+    _sort_same_places(served, wanted, place, parameters)
     distances_m = np.where(served >= 0, distance_m[np.arange(stops), served], np.nan)
     return served, distances_m
 
 
-def _pair_costs(
+def _place_costs(
     wanted: Wanted, offered: Offered, distance_m: Floats, sigma_m: float, parameters: Parameters
 ) -> Floats:
-    place_m = np.hypot(parameters.place_error_m, 0.6 * sigma_m)
-    beyond_m = np.maximum(distance_m - 0.5 * wanted.radius_m[:, np.newaxis], 0.0)
+    """Return what the distance of each pair costs, infinite where it cannot be, ``(m, v)``."""
+    lasting = np.minimum(LASTING_S / np.maximum(offered.dwell_s, 1.0), 1.0)
+    visit_m = sigma_m * np.sqrt(LASTING_SHARE * lasting)
+    stop_m = np.hypot(ADDRESS_SHARE * parameters.place_error_m, SITE_SHARE * wanted.radius_m)
+    off = distance_m / np.hypot(stop_m[:, np.newaxis], visit_m)
+    cost = np.where(off <= PLACE_SIGMAS, 0.5 * off**2, PLACE_SIGMAS * (off - 0.5 * PLACE_SIGMAS))
+    reach_m = np.maximum(parameters.reach_m, wanted.radius_m)[:, np.newaxis] + 2.5 * sigma_m
+    return np.where(offered.allowed & (distance_m <= reach_m), cost, np.inf)
+
+
+def _dwell_costs(wanted: Wanted, offered: Offered) -> Floats:
+    """Return what the dwell of a visit costs a stop that has it alone, ``(m, v)``."""
     # Without a planned service any dwell is as likely as any other.
     planned = wanted.service_s > 0.0
     service_s = np.maximum(np.where(planned, wanted.service_s, 1.0), SERVICE_MIN_S)[:, np.newaxis]
-    surprise = np.log(np.maximum(offered.dwell_s, DWELL_MIN_S) / service_s) ** 2
-    dwell = np.minimum(DWELL_WEIGHT * surprise, DWELL_COST_MAX) * planned[:, np.newaxis]
-    reach_m = np.maximum(parameters.reach_m, wanted.radius_m)[:, np.newaxis] + 2.5 * sigma_m
-    possible = offered.allowed & (distance_m <= reach_m)
-    return np.where(possible, 0.5 * (beyond_m / place_m) ** 2 + dwell, np.inf)
+    surprise = np.log(np.maximum(offered.dwell_s, DWELL_MIN_S) / service_s) / DWELL_SPREAD
+    costs: Floats = np.minimum(0.5 * surprise**2, DWELL_COST_MAX) * planned[:, np.newaxis]
+    return costs
+
+
+def _traffic_costs(offered: Offered) -> Floats:
+    """Return what it costs a visit that traffic may have held the vehicle as long, ``(v,)``."""
+    spare_s = (TRAFFIC_MAX_S - offered.dwell_s) / (TRAFFIC_MAX_S - TRAFFIC_MIN_S)
+    costs: Floats = TRAFFIC_COST * np.clip(spare_s, 0.0, 1.0)
+    return costs
+
+
+def _cheapest(costs: Floats, aligned: Indices, parameters: Parameters) -> Indices:
+    """Return the optimum of what pairs cost, ``(m,)``: each group of stops and visits alone.
+
+    The work is cubic in the stops of a group. A hundred orders for one building stay ``aligned``:
+    nothing but time tells them apart.
+    """
+    served = np.full(len(costs), -1)
+    for stops, visits in _groups(costs < parameters.miss_cost):
+        if len(stops) == 1:
+            served[stops] = visits[np.argmin(costs[stops[0], visits])]
+            continue
+        if len(stops) > GROUP_MAX:
+            served[stops] = aligned[stops]
+            continue
+        block = np.minimum(costs[np.ix_(stops, visits)], parameters.miss_cost)
+        shared = [block + copy * parameters.share_cost for copy in range(SHARING_MAX)]
+        missed = np.full((len(stops), len(stops)), parameters.miss_cost)
+        column = cheapest_columns(np.hstack([*shared, missed]))
+        chosen = visits[column % len(visits)]
+        real = column < SHARING_MAX * len(visits)
+        served[stops] = np.where(real & (costs[stops, chosen] < parameters.miss_cost), chosen, -1)
+    return served
+
+
+def _groups(possible: Flags) -> list[tuple[Indices, Indices]]:
+    """Return the stops and visits of each connected part; stops without a visit are left out."""
+    label = np.arange(len(possible))
+    while True:  # the smallest label wanders along the pairs until nothing changes
+        at_visit = np.where(possible, label[:, np.newaxis], len(label)).min(axis=0)
+        lowest = np.where(possible, at_visit, len(label)).min(axis=1, initial=len(label))
+        lowest = np.minimum(lowest, label)
+        if np.array_equal(lowest, label):
+            break
+        label = lowest
+    some = possible.any(axis=1)
+    return [
+        (stops, np.flatnonzero(possible[stops].any(axis=0)))
+        for first in np.unique(label[some])
+        if len(stops := np.flatnonzero((label == first) & some))
+    ]
 
 
 def _align(base: Floats, parameters: Parameters) -> Indices:
@@ -142,29 +229,67 @@ def _align(base: Floats, parameters: Parameters) -> Indices:
     return served
 
 
-def _delay_costs(
+def _time_costs(
     served: Indices, wanted: Wanted, offered: Offered, parameters: Parameters
 ) -> Floats:
-    """Return what it costs that a visit is off the delay of the stops around, ``(m, v)``."""
-    stops = np.arange(len(served))
+    """Return what it costs that a visit is off the delay of the stops around, ``(m, v)``.
+
+    A stop does not vouch for itself: its own visit says nothing of the delay it is held against.
+    """
     seen = np.flatnonzero((served >= 0) & np.isfinite(wanted.arrival_s))
     lag_s = offered.from_s[served[seen]] - wanted.arrival_s[seen]
-    delay_s = np.interp(stops, seen, lag_s) if len(seen) else np.zeros(len(served))
-    off_s = np.abs(offered.from_s - (wanted.arrival_s + delay_s)[:, np.newaxis])
+    place = _places(wanted, parameters)
+    arrival_s = wanted.arrival_s[:, np.newaxis]
+    off_s = np.abs(offered.from_s - arrival_s - _delay_s(seen, lag_s, len(served))[:, np.newaxis])
+    for stop in np.flatnonzero(~np.isfinite(wanted.arrival_s)).tolist():
+        off_s[stop] = _off_order_s(stop, served, place, offered.from_s)
     costs: Floats = DELAY_COST_MAX * -np.expm1(-off_s / parameters.delay_scale_s)
-    return np.nan_to_num(costs, nan=0.0)
+    return costs
+
+
+def _delay_s(seen: Indices, lag_s: Floats, stops: int) -> Floats:
+    """Return the median delay of up to two stops before and two after each, itself left out."""
+    if not len(seen):
+        return np.zeros(stops)
+    stop = np.arange(stops)
+    at = np.searchsorted(seen, stop)
+    after = np.searchsorted(seen, stop, side="right")
+    near = np.arange(DELAY_NEIGHBOURS)
+    around = np.column_stack([at[:, np.newaxis] - 1 - near, after[:, np.newaxis] + near])
+    exists = (around >= 0) & (around < len(seen))
+    lags_s = np.sort(np.where(exists, lag_s[np.where(exists, around, 0)], np.inf), axis=1)
+    count = np.count_nonzero(exists, axis=1)
+    middle = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, np.maximum(count - 1, 0))
+    delay_s = (lags_s[stop, middle[0]] + lags_s[stop, middle[1]]) / 2.0
+    return np.where(count > 0, delay_s, 0.0)
+
+
+def _off_order_s(stop: int, served: Indices, place: Indices, from_s: Floats) -> Floats:
+    """Return how far each visit lies outside those of the stops around, at other places."""
+    others = np.flatnonzero((served >= 0) & (place != place[stop]))
+    at = int(np.searchsorted(others, stop))
+    before_s = from_s[served[others[at - 1]]] if at else -np.inf
+    after_s = from_s[served[others[at]]] if at < len(others) else np.inf
+    early_s = min(before_s, after_s) - from_s
+    late_s = from_s - max(before_s, after_s)
+    return np.maximum(np.maximum(early_s, late_s), 0.0)
+
+
+def _places(wanted: Wanted, parameters: Parameters) -> Indices:
+    """Return the first stop at the place of each, ``(m,)``."""
+    apart_m = norms(wanted.xy[:, np.newaxis] - wanted.xy)
+    return np.asarray(np.argmax(apart_m <= parameters.same_place_m, axis=1))
 
 
 def _sort_same_places(
-    served: Indices, wanted: Wanted, base: Floats, parameters: Parameters
+    served: Indices, wanted: Wanted, place: Floats, parameters: Parameters
 ) -> None:
     """Give visits at one place to its stops in the order of time: nothing else tells them apart."""
-    apart_m = norms(wanted.xy[:, np.newaxis] - wanted.xy)
-    place = np.argmax(apart_m <= parameters.same_place_m, axis=1)
-    for first in np.unique(place):
-        here = np.flatnonzero((place == first) & (served >= 0))
+    group = _places(wanted, parameters)
+    for first in np.flatnonzero(np.bincount(group) > 1):
+        here = np.flatnonzero((group == first) & (served >= 0))
         visits = np.sort(served[here])
-        if np.isfinite(base[here, visits]).all():
+        if np.isfinite(place[here, visits]).all():
             served[here] = visits
 
 

@@ -9,10 +9,14 @@ from geo.clean import Cleaned
 from geo.plane import norms
 from geo.smooth import Drive, smooth
 from geo.stays import Stays, find_stays
+from geo.trace import place_noise_m
 from geo.types import Flags, Floats, Indices
 from geo.values import Parameters
 
 NOISE_SIGMAS: Final = 3.0
+SILENT_STEPS: Final = 2.5
+# Two fixes of one place are seldom further apart.
+APART_SIGMAS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,7 @@ def prepare(cleaned: Cleaned, parameters: Parameters) -> Driven:
     step_s = np.diff(time_s)
     sigma_m = float(np.median(cleaned.sigma_m)) if len(time_s) else parameters.sigma_default_m
     dense = bool(len(step_s)) and float(np.median(step_s)) <= parameters.dense_step_s
-    noise_m = 0.7 * sigma_m if dense else sigma_m
+    noise_m = place_noise_m(sigma_m, dense=dense)
     # Noise in two dimensions must fit into 0.6 of the radius.
     radius_m = float(
         np.hypot(parameters.stay_radius_m, 2.0 * sigma_m)
@@ -95,14 +99,16 @@ def prepare(cleaned: Cleaned, parameters: Parameters) -> Driven:
     median_step_s = float(np.median(step_s)) if len(step_s) else 0.0
     merge_s = max(parameters.stay_merge_s, 1.5 * median_step_s)
     shared = np.diff(cleaned.interval) == 0
-    gap = shared & (step_s > parameters.gap_s)
-    apart = gap & (norms(np.diff(xy, axis=0)) > max(radius_m, 3.0 * sigma_m))
+    gap = shared & (step_s > silent_s(step_s, parameters))
+    apart = gap & (norms(np.diff(xy, axis=0)) > max(radius_m, APART_SIGMAS * sigma_m))
     together = shared & ~apart
     span = np.append(0, np.cumsum(~together))[: len(time_s)]
     drive = smooth(time_s, xy, cleaned.sigma_m, together, agility=parameters.odometer_agility)
     place_xy = xy
     if dense:
-        calm = smooth(time_s, xy, cleaned.sigma_m, together, agility=parameters.stay_agility)
+        calm = smooth(
+            time_s, xy, cleaned.sigma_m, together, agility=parameters.stay_agility, after=drive
+        )
         place_xy = calm.xy
     stays = find_stays(
         time_s,
@@ -126,6 +132,12 @@ def prepare(cleaned: Cleaned, parameters: Parameters) -> Driven:
         stays=stays,
         merge_s=merge_s,
     )
+
+
+def silent_s(step_s: Floats, parameters: Parameters) -> float:
+    """Return from which step on nothing is known of it: where fixes are rare, one lost is none."""
+    usual_s = float(np.quantile(step_s, 0.25)) if len(step_s) else 0.0
+    return max(parameters.gap_s, SILENT_STEPS * usual_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,147 +1,45 @@
-"""The parts of the report, read from a day."""
+"""The parts of the report beside the stops, read from a day."""
 
 import itertools
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import shapely
 
-from geo.account import Account, between, sums
-from geo.assign import Wanted, in_order
-from geo.deviation import off_corridor
-from geo.drive import Driven, Silences
-from geo.plane import Plane
+from geo.account import between, sums
+from geo.along_plan import AlongPlan
+from geo.assign import in_order
+from geo.day import Day
+from geo.deviation import (
+    against_direction,
+    beside_plan,
+    leave_m,
+    off_corridor,
+    out_of_sequence,
+    skipped,
+)
 from geo.progress import Line
 from geo.report import (
     Deviation,
+    DeviationKind,
     Leg,
     Method,
+    Speeding,
     StopFact,
-    StopStatus,
     Totals,
     UnplannedStay,
 )
-from geo.schedule import timing
-from geo.types import Floats
-from geo.values import Parameters, Plan
-from geo.visits import Served
+from geo.speeding import speeding
+from geo.stop_facts import middle_s
+from geo.types import Floats, Indices
 
-STAY_CONFIDENCE: Final = 0.95
-SLOW_PASS_CONFIDENCE: Final = 0.7
-CUT_OFF_CONFIDENCE: Final = 0.5
-MISSED_CONFIDENCE: Final = 0.9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Day:
-    """Everything the parts of the report are read from."""
-
-    plan: Plan
-    plane: Plane
-    line: Line | None
-    wanted: Wanted
-    stops_m: Floats
-    driven: Driven
-    silent: Silences
-    served: Served
-    account: Account
-    parameters: Parameters
-
-
-def stop_facts(day: Day, status: tuple[StopStatus, ...]) -> tuple[StopFact, ...]:
-    visit = day.served.visit
-    seen = np.flatnonzero(visit >= 0)
-    rank = np.full(len(visit), -1)
-    rank[seen[np.argsort(visit[seen], kind="stable")]] = np.arange(len(seen))
-    return tuple(
-        _visited(day, stop, int(rank[stop])) if visit[stop] >= 0 else _not_visited(stop, what)
-        for stop, what in enumerate(status)
-    )
-
-
-def _not_visited(stop: int, status: StopStatus) -> StopFact:
-    confidence = {"missed": MISSED_CONFIDENCE, "pending": 1.0}.get(status, 0.0)
-    return StopFact(
-        planned_sequence=stop,
-        actual_sequence=None,
-        status=status,
-        confidence=confidence,
-        entered_s=None,
-        arrived_s=None,
-        departed_s=None,
-        exited_s=None,
-        arrival_uncertainty_s=None,
-        window_status="none",
-        early_s=None,
-        late_s=None,
-        wait_s=None,
-        service_s=None,
-        service_delta_s=None,
-        distance_m=None,
-        evidence=None,
-    )
-
-
-def _visited(day: Day, stop: int, sequence: int) -> StopFact:
-    plan, visits, at = day.plan, day.served.visits, day.served.visit[stop]
-    begin_known, end_known = bool(visits.begin_known[at]), bool(visits.end_known[at])
-    arrived_s = float(visits.from_s[at]) if begin_known else None
-    departed_s = float(visits.to_s[at]) if end_known else None
-    times = timing(
-        arrived_s,
-        departed_s,
-        window_from_s=float(plan.window_from_s[stop]),
-        window_to_s=float(plan.window_to_s[stop]),
-        planned_service_s=float(plan.service_s[stop]),
-    )
-    is_stay = bool(visits.own_stop[at] < 0)
-    certain = STAY_CONFIDENCE if is_stay else SLOW_PASS_CONFIDENCE
-    certain = certain if is_stay or (begin_known and end_known) else CUT_OFF_CONFIDENCE
-    distance_m = float(day.served.distance_m[stop])
-    beyond_m = max(distance_m - float(plan.radius_m[stop]), 0.0)
-    scale_m = float(np.hypot(day.parameters.place_error_m, day.driven.sigma_m))
-    entered_s, exited_s = _crossings(day, stop, int(at))
-    return StopFact(
-        planned_sequence=stop,
-        actual_sequence=sequence,
-        status="visited",
-        confidence=certain * float(np.exp(-0.25 * (beyond_m / scale_m) ** 2)),
-        entered_s=entered_s,
-        arrived_s=arrived_s,
-        departed_s=departed_s,
-        exited_s=exited_s,
-        arrival_uncertainty_s=float(visits.error_s[at]) if begin_known else None,
-        window_status=times.window_status,
-        early_s=times.early_s,
-        late_s=times.late_s,
-        wait_s=times.wait_s,
-        service_s=times.service_s,
-        service_delta_s=times.service_delta_s,
-        distance_m=distance_m,
-        evidence="stay" if is_stay else "slow_pass",
-    )
-
-
-def _crossings(day: Day, stop: int, visit: int) -> tuple[float | None, float | None]:
-    """Return when the circle of the stop was entered and left around the visit, if it was."""
-    passes, visits = day.served.passes, day.served.visits
-    around = np.flatnonzero(
-        (passes.stop == stop)
-        & (passes.entered_s <= visits.to_s[visit])
-        & (passes.exited_s >= visits.from_s[visit])
-    )
-    if not len(around):
-        return None, None
-    first, last = around[0], around[-1]
-    # Between fixes far apart the crossing is the weaker estimate: it gives way to the halt.
-    enter_s = min(float(passes.entered_s[first]), float(visits.from_s[visit]))
-    exit_s = max(float(passes.exited_s[last]), float(visits.to_s[visit]))
-    entered_s = None if passes.begins_inside[first] else enter_s
-    exited_s = None if passes.ends_inside[last] else exit_s
-    return entered_s, exited_s
+# The way beside a part left out begins and ends so many fixes before and after it.
+BESIDE_FIXES: Final = 3
 
 
 def unplanned(day: Day) -> tuple[UnplannedStay, ...]:
+    """Return the stays that served no stop."""
     visits = day.served.visits
     dwell_s = visits.to_s - visits.from_s
     free = (visits.own_stop < 0) & ~day.served.used & (dwell_s >= day.parameters.unplanned_min_s)
@@ -200,16 +98,19 @@ def _leg(day: Day, summed: _Sums, here: StopFact, there: StopFact) -> Leg:
         idle_s=None,
     )
     from_s, to_s = here.departed_s, there.arrived_s
-    if from_s is None or to_s is None or from_s >= to_s:
-        return planned
     # Metres from the middle of one halt to that of the next: then it does not matter that the
     # estimated halts and starts lie between fixes, on the way.
-    visits, at = day.served.visits, day.served.visit[[i, j]]
-    begin_s, end_s = ((visits.from_s[at] + visits.to_s[at]) / 2.0).tolist()
+    begin_s, end_s = middle_s(day, here), middle_s(day, there)
+    if from_s is None or to_s is None or begin_s is None or end_s is None or from_s >= to_s:
+        return planned
+    if not len(time_s):  # only the driver's word
+        return replace(planned, actual_s=to_s - from_s)
     gps_m = between(time_s, summed.gps_m, begin_s, end_s)
     plan_m = between(time_s, summed.plan_m, begin_s, end_s)
     gap_m = between(time_s, summed.gap_m, begin_s, end_s)
     lost = gap_m > 0.0 or between(time_s, summed.interrupted, begin_s, end_s) > 0.0
+    # What came before the first fix and after the last one was not seen.
+    lost |= begin_s < time_s[0] or end_s > time_s[-1]
     method: Method = "gap" if lost else "plan" if plan_m > gps_m else "gps"
     return replace(
         planned,
@@ -222,35 +123,106 @@ def _leg(day: Day, summed: _Sums, here: StopFact, there: StopFact) -> Leg:
 
 
 def deviations(day: Day) -> tuple[Deviation, ...]:
-    """Report leaving the planned line; straight legs are no line anybody could follow."""
-    driven, line = day.driven, day.line
-    if line is None or not len(driven.time_s):
+    """Report what was driven otherwise than the planned line, by time.
+
+    Straight legs are no line anybody could follow.
+    """
+    held, line = day.account.held, day.line
+    if line is None or held is None:
         return ()
-    distance_m = line.distance_m(driven.place_xy)
-    _, found = off_corridor(
-        driven.time_s,
-        driven.place_xy,
-        driven.span,
-        distance_m,
-        sigma_m=driven.sigma_m,
-        parameters=day.parameters,
+    driven, sigma_m, parameters = day.driven, day.driven.sigma_m, day.parameters
+    time_s = driven.time_s[held.fix]
+    _, outside = off_corridor(
+        time_s,
+        driven.place_xy[held.fix],
+        driven.span[held.fix],
+        held.distance_m,
+        sigma_m=sigma_m,
+        parameters=parameters,
     )
-    driven_m = np.append(0.0, np.cumsum(day.account.gps_m + day.account.plan_m))
-    lon_lat = day.plane.to_lon_lat(driven.place_xy)
+    shift = beside_plan(held, time_s, outside, sigma_m=sigma_m, parameters=parameters)
+    again = out_of_sequence(held, sigma_m=sigma_m, parameters=parameters)
+    against = against_direction(held, sigma_m=sigma_m, parameters=parameters)
+    found = _driven_otherwise(day, "off_corridor", outside[~shift])
+    found += _driven_otherwise(day, "off_sequence", again)
+    found += _driven_otherwise(day, "reverse", against)
+    found += _left_out(day, line, held)
+    return tuple(sorted(found, key=lambda one: (one.from_s, one.to_s, one.kind)))
+
+
+def _left_out(day: Day, line: Line, held: AlongPlan) -> list[Deviation]:
+    """Return the parts of the plan left out that lead out of the corridor of what was driven."""
+    driven, parameters = day.driven, day.parameters
+    parts = skipped(held, parameters=parameters)
+    found: list[Deviation] = []
+    for i, (first, last) in enumerate(parts.fixes.tolist()):
+        planned_xy = line.between(float(parts.from_m[i]), float(parts.to_m[i]))
+        begin = held.fix[max(first - BESIDE_FIXES, 0)]
+        end = held.fix[min(last + BESIDE_FIXES, len(held.fix) - 1)]
+        way = shapely.linestrings(driven.xy[begin : end + 1])
+        away_m = float(shapely.distance(shapely.points(planned_xy), way).max())
+        if away_m > leave_m(driven.sigma_m, parameters):
+            found.append(
+                Deviation(
+                    kind="skipped_segment",
+                    from_s=float(driven.time_s[held.fix[first]]),
+                    to_s=float(driven.time_s[held.fix[last]]),
+                    length_m=float(parts.length_m[i]),
+                    max_m=away_m,
+                    lon_lat=day.plane.to_lon_lat(planned_xy),
+                )
+            )
+    return found
+
+
+def _driven_otherwise(day: Day, kind: DeviationKind, runs: Indices) -> list[Deviation]:
+    """Return the deviations between the fixes ``runs``, ``(k, 2)``, of the held plan."""
+    held, driven = day.account.held, day.driven
+    if held is None or not len(runs):
+        return []
+    driven_m = sums(day.account.gps_m + day.account.plan_m)
+    # Where it began and ended is not known better than to half a step.
+    middle_m = (driven_m[held.fix][1:] + driven_m[held.fix][:-1]) / 2.0
+    begins_m = np.append(driven_m[held.fix[0]], middle_m)
+    ends_m = np.append(middle_m, driven_m[held.fix[-1]])
+    found: list[Deviation] = []
+    for begin, end in runs.tolist():
+        first, last = held.fix[begin], held.fix[end]
+        found.append(
+            Deviation(
+                kind=kind,
+                from_s=float(driven.time_s[first]),
+                to_s=float(driven.time_s[last]),
+                length_m=float(ends_m[end] - begins_m[begin]),
+                max_m=float(held.distance_m[begin : end + 1].max()),
+                lon_lat=day.plane.to_lon_lat(driven.place_xy[held.fix[begin : end + 1]]),
+            )
+        )
+    return found
+
+
+def too_fast(day: Day) -> tuple[Speeding, ...]:
+    """Report where the vehicle was faster than the company allows."""
+    limit_mps, driven = day.parameters.speed_limit_mps, day.driven
+    if limit_mps is None or not len(driven.time_s):
+        return ()
+    runs, max_mps = speeding(driven, limit_mps=limit_mps, gap_s=day.parameters.gap_s)
+    driven_m = sums(day.account.gps_m + day.account.plan_m)
     return tuple(
-        Deviation(
-            kind="off_corridor",
+        Speeding(
             from_s=float(driven.time_s[first]),
             to_s=float(driven.time_s[last]),
             length_m=float(driven_m[last] - driven_m[first]),
-            max_m=float(distance_m[first : last + 1].max()),
-            lon_lat=lon_lat[first : last + 1],
+            max_mps=float(fastest_mps),
+            limit_mps=limit_mps,
+            lon_lat=day.plane.to_lon_lat(driven.place_xy[first : last + 1]),
         )
-        for first, last in found.tolist()
+        for (first, last), fastest_mps in zip(runs.tolist(), max_mps, strict=True)
     )
 
 
 def totals(day: Day, stops: tuple[StopFact, ...]) -> Totals:
+    """Return the sums over the day."""
     account, served = day.account, day.served
     seen = [stop for stop in stops if stop.status == "visited"]
     due = sum(stop.status != "pending" for stop in stops)

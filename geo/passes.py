@@ -1,10 +1,9 @@
 """Ways of a vehicle through the circles round the stops."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
-import shapely
 
 from geo.plane import norms
 from geo.types import Flags, Floats, Indices
@@ -14,6 +13,9 @@ MERGE_S: Final = 45.0
 # A pass lives on until the vehicle is this much outside the circle it entered.
 OUTER_SHARE: Final = 1.3
 OUTER_M: Final = 10.0
+# Steps of the track that are looked at together when stops are searched for near them.
+BOX_STEPS: Final = 32
+PAIRS_MAX: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,18 +77,47 @@ def find_passes(
     Notes
     -----
     A pass exists if it enters ``radius_m`` and lives inside 1.3 ``radius_m`` + 10 m.
+    O(n + m n / 32): boxes round 32 steps each tell which are worth a look. A few million pairs of
+    a stop and a step are looked at together, so a hundred stops where a vehicle stood for a day
+    cost time, but no more memory.
     """
-    segments = np.flatnonzero(span[1:] == span[:-1])
-    ends = np.stack([xy[segments], xy[segments + 1]], axis=1)
-    outer_m = outer_radius_m(radius_m)
-    tree = shapely.STRtree(np.asarray(shapely.linestrings(ends)))
-    stop, at = tree.query(shapely.points(stops_xy), predicate="dwithin", distance=outer_m)
-    order = np.lexsort((at, stop))
-    stop, at = stop[order], segments[at[order]]
+    if len(time_s) < 2:  # noqa: PLR2004
+        return _none()
+    possible = _nearby(xy, stops_xy, outer_radius_m(radius_m))
+    work = np.cumsum(np.count_nonzero(possible, axis=1)) * BOX_STEPS // PAIRS_MAX
+    parts = []
+    for some in np.split(np.arange(len(stops_xy)), np.flatnonzero(np.diff(work)) + 1):
+        stop, box = np.nonzero(possible[some])
+        at = (box[:, np.newaxis] * BOX_STEPS + np.arange(BOX_STEPS)).ravel()
+        exists = at < len(time_s) - 1
+        stop = np.repeat(some[stop], BOX_STEPS)[exists]
+        parts.append(_passes(time_s, xy, span, (stop, at[exists]), (stops_xy, radius_m)))
+    return Passes(
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(Passes)
+        }
+    )
 
+
+def _passes(
+    time_s: Floats,
+    xy: Floats,
+    span: Indices,
+    pairs: tuple[Indices, Indices],
+    circles: tuple[Floats, Floats],
+) -> Passes:
+    """Return the passes among pairs of a stop and a step, by stop and then by step."""
+    (stop, at), (stops_xy, radius_m) = pairs, circles
+    outer_m = outer_radius_m(radius_m)
+    one_span = span[at + 1] == span[at]
+    stop, at = stop[one_span], at[one_span]
     start = xy[at] - stops_xy[stop]
     step = xy[at + 1] - xy[at]
     outer = _inside(start, step, outer_m[stop])
+    touched = ~np.isnan(outer[0])
+    stop, at, start, step = stop[touched], at[touched], start[touched], step[touched]
+    outer = outer[0][touched], outer[1][touched]
     inner = _inside(start, step, radius_m[stop])
     step_s = time_s[at + 1] - time_s[at]
     outer_from_s, outer_to_s = (time_s[at] + fraction * step_s for fraction in outer)
@@ -124,6 +155,19 @@ def find_passes(
         nearest_m=distance_m[nearest],
         travel_m=norms(centre - entered_xy) + norms(exited_xy - centre),
     )
+
+
+def _nearby(xy: Floats, stops_xy: Floats, reach_m: Floats) -> Flags:
+    """Flag the boxes round steps of the track that may be within reach of each stop."""
+    boxes = np.arange(0, len(xy) - 1, BOX_STEPS)
+    possible = np.ones((len(stops_xy), len(boxes)), dtype=bool)
+    for axis in (0, 1):
+        values = xy[:, axis]
+        low, high = np.minimum(values[:-1], values[1:]), np.maximum(values[:-1], values[1:])
+        place = stops_xy[:, axis, np.newaxis]
+        possible &= np.minimum.reduceat(low, boxes) - reach_m[:, np.newaxis] <= place
+        possible &= np.maximum.reduceat(high, boxes) + reach_m[:, np.newaxis] >= place
+    return possible
 
 
 def _inside(start: Floats, step: Floats, radius_m: Floats) -> tuple[Floats, Floats]:

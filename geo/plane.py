@@ -60,34 +60,42 @@ class Plane:
 
     @classmethod
     def around(cls, lon_lat: Floats) -> Self:
-        """Return the plane at the middle of the bounding box of ``lon_lat``, ``(m, 2)``, m >= 1."""
-        middle = (lon_lat.min(axis=0) + lon_lat.max(axis=0)) / 2.0
-        east, north = metres_per_degree(middle[1])
+        """Return the plane at the middle of the bounding box of ``lon_lat``, ``(m, 2)``, m >= 1.
+
+        Points on both sides of the antimeridian have their middle between them.
+        """
+        first = float(lon_lat[0, 0])
+        eastwards = _short_way(lon_lat[:, 0] - first)
+        middle = first + (float(eastwards.min()) + float(eastwards.max())) / 2.0
+        latitude = (float(lon_lat[:, 1].min()) + float(lon_lat[:, 1].max())) / 2.0
+        east, north = metres_per_degree(np.array(latitude))
         return cls(
-            longitude_deg=float(middle[0]),
-            latitude_deg=float(middle[1]),
+            longitude_deg=float(_short_way(np.array(middle))),
+            latitude_deg=latitude,
             east_m_per_deg=float(east),
             north_m_per_deg=float(north),
         )
 
     def to_xy(self, lon_lat: Floats) -> Floats:
         """Return metres east and north of the centre, ``(n, 2)``, the short way round the Earth."""
-        eastwards = lon_lat[:, 0] - self.longitude_deg
-        eastwards = np.where(eastwards > LONGITUDE_MAX_DEG, eastwards - 360.0, eastwards)
-        eastwards = np.where(eastwards < -LONGITUDE_MAX_DEG, eastwards + 360.0, eastwards)
+        eastwards = _short_way(lon_lat[:, 0] - self.longitude_deg)
         northwards = lon_lat[:, 1] - self.latitude_deg
         return np.column_stack([eastwards * self.east_m_per_deg, northwards * self.north_m_per_deg])
 
     def to_lon_lat(self, xy: Floats) -> Floats:
         """Return degrees, ``(n, 2)``: the inverse of `to_xy`, longitudes within +-180."""
-        longitude = self.longitude_deg + xy[:, 0] / self.east_m_per_deg
-        longitude = np.where(longitude > LONGITUDE_MAX_DEG, longitude - 360.0, longitude)
-        longitude = np.where(longitude < -LONGITUDE_MAX_DEG, longitude + 360.0, longitude)
+        longitude = _short_way(self.longitude_deg + xy[:, 0] / self.east_m_per_deg)
         return np.column_stack([longitude, self.latitude_deg + xy[:, 1] / self.north_m_per_deg])
 
     def true_lengths_m(self, xy: Floats) -> Floats:
         """Return the lengths on the ellipsoid of the segments between points of the plane."""
         return segment_lengths_m(self.to_lon_lat(xy))
+
+
+def _short_way(degrees: Floats) -> Floats:
+    """Return longitudes, or differences of two, within +-180 degrees."""
+    degrees = np.where(degrees > LONGITUDE_MAX_DEG, degrees - 360.0, degrees)
+    return np.where(degrees < -LONGITUDE_MAX_DEG, degrees + 360.0, degrees)
 
 
 def segment_lengths_m(lon_lat: Floats) -> Floats:
@@ -129,7 +137,7 @@ def refuse_unusable(lon_lat: Floats, name: str) -> None:
     ------
     ValueError
         If ``lon_lat`` is not ``(m, 2)``, has a coordinate that is not finite or out of range,
-        or spans more than 180 degrees of longitude (it crosses the antimeridian).
+        or spans 180 degrees of longitude or more, the short way round the Earth.
     """
     if lon_lat.ndim != 2 or lon_lat.shape[1] != 2:  # noqa: PLR2004
         raise ValueError(f"{name} must have shape (m, 2), not {lon_lat.shape}")
@@ -137,5 +145,5 @@ def refuse_unusable(lon_lat: Floats, name: str) -> None:
         raise ValueError(f"{name} must be finite")
     if (np.abs(lon_lat) > [LONGITUDE_MAX_DEG, LATITUDE_MAX_DEG]).any():
         raise ValueError(f"{name} must be within +-180 and +-90 degrees")
-    if len(lon_lat) and np.ptp(lon_lat[:, 0]) > LONGITUDE_MAX_DEG:
-        raise ValueError(f"{name} crosses the antimeridian")
+    if len(lon_lat) and np.ptp(_short_way(lon_lat[:, 0] - lon_lat[0, 0])) >= LONGITUDE_MAX_DEG:
+        raise ValueError(f"{name} spans half of the Earth")

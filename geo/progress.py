@@ -1,128 +1,56 @@
 """Where along the plan a vehicle is: never simply the nearest point."""
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
-import shapely
 
-from geo.plane import Plane, norms
-from geo.types import Flags, Floats, Indices
+from geo.plane import norms
+from geo.planned_line import Line, Places, candidates, place_stops, places
+from geo.types import Floats, Indices
+from geo.viterbi import cheapest_path
 
-# An out-and-back road driven three times has six passes within reach.
-CANDIDATES_MAX: Final = 6
-FIXES_PER_QUERY: Final = 8_192
+__all__ = ["Followed", "Line", "candidates", "follow", "match", "place_stops"]
+
+# Costs are negative log likelihoods.
 PROGRESS_SCALE_M: Final = 30.0
+PROGRESS_SHARE: Final = 0.15
+HIDDEN_SHARE: Final = 0.3
+LONGEST_SHARE: Final = 1.4
 BACKWARDS_M: Final = 40.0
+BACKWARDS_COST: Final = 6.0
+JUMP_COST: Final = 25.0
+JUMP_SCALE_M: Final = 400.0
 EXCURSION_COST: Final = 1.0
-# A planned stop further than this from the line is placed by its neighbours' order alone.
-STOP_CANDIDATES_MAX: Final = 12
-STOP_SCALE_M: Final = 30.0
+RETURN_COST: Final = 10.0
+RETURN_SHARE: Final = 1.5
+RETURN_SLACK_M: Final = 200.0
+RETURN_SCALE_M: Final = 50.0
+FORWARDS_COST_MAX: Final = 10.0
+# Of two passes of one road the one driven in this direction is meant.
+HEADING_COST: Final = 6.0
+HEADING_SIGMAS: Final = 2.0
+ON_LINE_M: Final = 50.0
+ON_LINE_SIGMAS: Final = 4.0
+BEGINNING_PER_M: Final = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A planned line with its length.
+class Followed:
+    """Shapes ``(n,)``: place along the line, NaN = off it; distance to it, inf beyond reach."""
 
-    Attributes
-    ----------
-    xy
-        Shape ``(k, 2)``, ``k >= 2``: metres in the plane, no two neighbours alike.
-    along_m
-        Shape ``(k,)``: metres on the ellipsoid from the beginning.
-    """
-
-    xy: Floats
     along_m: Floats
-
-    @classmethod
-    def of(cls, xy: Floats, plane: Plane) -> Self | None:
-        """Return the line through ``xy``, or None if all of it is one point."""
-        moved = np.append(True, norms(np.diff(xy, axis=0)) > 1e-3)  # noqa: PLR2004
-        xy = xy[moved]
-        if len(xy) < 2:  # noqa: PLR2004
-            return None
-        return cls(xy=xy, along_m=np.append(0.0, np.cumsum(plane.true_lengths_m(xy))))
-
-    @property
-    def length_m(self) -> float:
-        """The length on the ellipsoid."""
-        return float(self.along_m[-1])
-
-    def project(self, points_xy: Floats, segment: Indices) -> tuple[Floats, Floats, Floats]:
-        """Return along_m, distance_m and the fraction of the nearest point of a segment each."""
-        start = self.xy[segment]
-        step = self.xy[segment + 1] - start
-        fraction = ((points_xy - start) * step).sum(axis=-1) / (step**2).sum(axis=-1)
-        fraction = np.clip(fraction, 0.0, 1.0)
-        distance_m = norms(start + fraction[..., np.newaxis] * step - points_xy)
-        begin_m = self.along_m[segment]
-        return begin_m + fraction * (self.along_m[segment + 1] - begin_m), distance_m, fraction
-
-    def distance_m(self, points_xy: Floats) -> Floats:
-        """Return how far each point, ``(n, 2)``, is from the line."""
-        tree = shapely.STRtree(self._segments())
-        (_, _), distance_m = tree.query_nearest(
-            shapely.points(points_xy), return_distance=True, all_matches=False
-        )
-        return np.asarray(distance_m, dtype=np.float64)
-
-    def _segments(self) -> np.typing.NDArray[np.object_]:
-        ends = np.stack([self.xy[:-1], self.xy[1:]], axis=1)
-        return np.asarray(shapely.linestrings(ends))
-
-
-def candidates(line: Line, xy: Floats, *, reach_m: float) -> tuple[Floats, Floats]:
-    """Return the places of the line each fix may be at.
-
-    Parameters
-    ----------
-    line
-        The planned line.
-    xy
-        Shape ``(n, 2)``: metres in the plane.
-    reach_m
-        How far from the line a fix may be.
-
-    Returns
-    -------
-    tuple[Floats, Floats]
-        Shapes ``(n, 6)``: along_m and distance_m of the nearest local minima of the distance,
-        nearest first, filled up with infinity.
-    """
-    along_m = np.full((len(xy), CANDIDATES_MAX), np.inf)
-    distance_m = np.full((len(xy), CANDIDATES_MAX), np.inf)
-    tree = shapely.STRtree(line._segments())  # noqa: SLF001  # this file's own helper
-    for begin in range(0, len(xy), FIXES_PER_QUERY):  # a query's answer is 30 times its size
-        part = slice(begin, begin + FIXES_PER_QUERY)
-        fix, segment = tree.query(shapely.points(xy[part]), predicate="dwithin", distance=reach_m)
-        order = np.lexsort((segment, fix))
-        fix, segment = fix[order], segment[order]
-        s, d, fraction = line.project(xy[part][fix], segment)
-        lowest = _bottoms(d, fraction, (np.diff(fix) == 0) & (np.diff(segment) == 1))
-        fix, s, d = fix[lowest], s[lowest], d[lowest]
-        order = np.lexsort((d, fix))
-        fix, s, d = fix[order], s[order], d[order]
-        rank = np.arange(len(fix)) - np.searchsorted(fix, fix)
-        taken = rank < CANDIDATES_MAX
-        along_m[begin + fix[taken], rank[taken]] = s[taken]
-        distance_m[begin + fix[taken], rank[taken]] = d[taken]
-    return along_m, distance_m
-
-
-def _bottoms(distance_m: Floats, fraction: Floats, joined: Flags) -> Flags:
-    """Flag the projections, ``(k,)``, that are local minima of the distance along the line.
-
-    ``joined`` (``(k - 1,)``) says which follow each other on the line. Where a projection ends at
-    the common vertex and the neighbour comes nearer, the valley goes on there. Two neighbours with
-    their bottoms inside are two valleys: so it is where a road is driven there and back.
-    """
-    onwards = joined & (fraction[:-1] >= 1.0) & (distance_m[1:] <= distance_m[:-1])
-    backwards = joined & (fraction[1:] <= 0.0) & (distance_m[:-1] < distance_m[1:])
-    return np.asarray(~(np.append(onwards, False) | np.append(False, backwards))[: len(distance_m)])
+    distance_m: Floats
 
 
 def match(line: Line, xy: Floats, *, sigma_m: float, reach_m: float) -> Floats:
+    """Return ``along_m`` of `follow`."""
+    return follow(line, xy, sigma_m=sigma_m, reach_m=reach_m).along_m
+
+
+def follow(
+    line: Line, xy: Floats, *, sigma_m: float, reach_m: float, hidden_m: Floats | None = None
+) -> Followed:
     """Return how far along the line each fix is.
 
     Parameters
@@ -135,116 +63,133 @@ def match(line: Line, xy: Floats, *, sigma_m: float, reach_m: float) -> Floats:
         Standard deviation of a coordinate.
     reach_m
         Further from the line no fix is on it.
+    hidden_m
+        Shape ``(max(n - 1, 0),)``: how much further than straight the wheels may have gone between
+        two fixes unseen, never negative; None = not at all.
 
     Returns
     -------
-    Floats
-        Shape ``(n,)``: metres from the beginning, NaN = off the line.
+    Followed
+        Metres from the beginning and the distance to the nearest point of the line.
 
     Notes
     -----
-    The Viterbi path over up to six places per fix and one state "off", which remembers where
-    the line was left: progress should equal what the wheels did, going backwards costs. On an
-    out-and-back road at 5 s fewer than 1 % of the fixes are put on the wrong pass:
-    ``tests/geo/test_progress.py`` holds it to that. Newson, Krumm (2009), ACM SIGSPATIAL,
+    The Viterbi path over up to twelve places per fix and one state "off": progress should equal
+    what the wheels did, in the direction of the line; going backwards costs, leaving out a part
+    costs more. The place where the line was left is remembered. On an
+    out-and-back road fewer than 0.3 % of the fixes at 5 s and 4 % at 60 s are put on the wrong
+    pass: ``tests/geo/test_progress.py`` holds it to that. Newson, Krumm (2009), ACM SIGSPATIAL,
     is the model; here the road is known and only the place on it is not.
     """
-    n = len(xy)
-    if not n:
-        return np.zeros(0)
-    along_m, distance_m = candidates(line, xy, reach_m=reach_m)
-    places = CANDIDATES_MAX
-    limit_m = max(50.0, 4.0 * sigma_m)
+    along_m = np.full(len(xy), np.nan)
+    if not len(xy):
+        return Followed(along_m=along_m, distance_m=np.zeros(0))
+    found = places(line, xy, reach_m=reach_m)
+    distance_m = found.distance_m[:, 0]
+    near = np.flatnonzero(np.isfinite(distance_m))
+    if not len(near):
+        return Followed(along_m=along_m, distance_m=distance_m)
+    hidden_m = np.zeros(len(xy) - 1) if hidden_m is None else hidden_m
+    wheels_m = np.stack(
+        [np.append(0.0, np.cumsum(m)) for m in (norms(np.diff(xy, axis=0)), hidden_m)]
+    )
+    course = _courses(xy, sigma_m)
+    chosen = _chosen(found, course, wheels_m, near, sigma_m=sigma_m)
+    if (chosen < 0).any():
+        # Which fixes are off is known now. Without them the place where the line was left is.
+        near = near[chosen >= 0]
+        chosen = _chosen(found, course, wheels_m, near, sigma_m=sigma_m, may_be_off=False)
+    along_m[near] = found.along_m[near, chosen]
+    return Followed(along_m=along_m, distance_m=distance_m)
+
+
+def _courses(xy: Floats, sigma_m: float) -> Floats:
+    """Return the directions driven, ``(n, 2)``: as long as they are sure, at most 1."""
+    around = np.concatenate([xy[:1], xy, xy[-1:]])
+    chord = around[2:] - around[:-2]
+    squared = (chord**2).sum(axis=1)
+    # length^2 / (length^2 + noise^2), over the length.
+    sure = np.sqrt(squared) / (squared + (HEADING_SIGMAS * sigma_m) ** 2)
+    return np.asarray(chord * sure[:, np.newaxis])
+
+
+def _chosen(
+    found: Places,
+    course: Floats,
+    wheels_m: Floats,
+    fixes: Indices,
+    *,
+    sigma_m: float,
+    may_be_off: bool = True,
+) -> Indices:
+    """Return which of its places each of some of the ``n`` fixes is at, -1 = off the line.
+
+    ``wheels_m`` (``(2, n)``) is what the wheels did up to each fix at least, and perhaps unseen.
+    """
+    if not len(fixes):
+        return np.zeros(0, dtype=np.intp)
+    found, course = found.of(fixes), course[fixes]
+    travel_m, away = np.diff(wheels_m[:, fixes]), np.diff(fixes) > 1
+    count = found.along_m.shape[1]
+    exists = np.isfinite(found.distance_m)
+    known_m = np.where(exists, found.along_m, 0.0)
+    limit_m = max(ON_LINE_M, ON_LINE_SIGMAS * sigma_m)
     ceiling = 0.5 * (limit_m / sigma_m) ** 2
-    fit = np.minimum(0.5 * (distance_m / sigma_m) ** 2, ceiling + distance_m / limit_m)
-    off_cost = 1.15 * ceiling + 0.5
-    travel_m = norms(np.diff(xy, axis=0))
-    # inf - inf and inf * 0 stand for places that do not exist; their fit is infinite anyway.
-    known_m = np.where(np.isfinite(along_m), along_m, 0.0)
-    moves = _moves(known_m[:-1, :, np.newaxis], known_m[1:, np.newaxis, :], travel_m)
-    came_from = np.zeros((n, places + 1), dtype=np.intp)
+    off_cost = 1.15 * ceiling + 0.5 if may_be_off else np.inf
+    fit = np.minimum(0.5 * (found.distance_m / sigma_m) ** 2, ceiling + found.distance_m / limit_m)
+    # Of a sure course 1 - cosine, of an unsure one less.
+    against = norms(course)[:, np.newaxis] - np.einsum("ncx,nx->nc", found.heading, course)
+    fit += 0.5 * HEADING_COST * against
+
+    def moves(begin: int, end: int) -> Floats:
+        progress_m = known_m[begin + 1 : end + 1, np.newaxis] - known_m[begin:end, :, np.newaxis]
+        steps = np.empty((end - begin, count + 1, count + 1))
+        wheels_m = travel_m[:, begin:end, np.newaxis, np.newaxis]
+        steps[:, :count, :count] = np.where(
+            away[begin:end, np.newaxis, np.newaxis],
+            _returns(progress_m, *wheels_m),
+            _steps(progress_m, *wheels_m),
+        )
+        steps[:, count, :count] = RETURN_COST
+        steps[:, :, :count] += fit[begin + 1 : end + 1, np.newaxis]
+        steps[:, :count, count] = EXCURSION_COST + off_cost
+        steps[:, count, count] = off_cost
+        return steps
+
     # Off before the first contact: the plan begins at its beginning.
-    cost = np.append(fit[0] + known_m[0] * 1e-4, off_cost)
-    left_at_m = 0.0
-    left_m = np.empty(n)
-    left_m[0] = left_at_m
-    for i in range(1, n):
-        back = np.abs(known_m[i] - left_at_m) / 400.0
-        back = np.where(known_m[i] < left_at_m - BACKWARDS_M, 25.0 + back, np.minimum(back, 10.0))
-        total = cost[:places, np.newaxis] + moves[i - 1]
-        best = total.argmin(axis=0)
-        arrive = total[best, np.arange(places)]
-        rejoin = cost[places] + EXCURSION_COST + back
-        came_from[i, :places] = np.where(rejoin < arrive, places, best)
-        leave = int(cost[:places].argmin())
-        stays_off = cost[places] <= cost[leave] + EXCURSION_COST
-        came_from[i, places] = places if stays_off else leave
-        if not stays_off:
-            left_at_m = float(known_m[i - 1, leave])
-        off = min(cost[places], cost[leave] + EXCURSION_COST) + off_cost
-        cost = np.append(np.minimum(rejoin, arrive) + fit[i], off)
-        cost -= cost.min()
-    state = int(cost.argmin())
-    result = np.full(n, np.nan)
-    for i in range(n - 1, -1, -1):
-        if state < places:
-            result[i] = along_m[i, state]
-        state = int(came_from[i, state])
-    return result
+    entry = np.append(fit[0] + known_m[0] * BEGINNING_PER_M, off_cost)
+    path = cheapest_path(entry, moves, len(fit) - 1)
+    return np.where(path < count, path, -1)
 
 
-def _moves(from_m: Floats, to_m: Floats, travel_m: Floats) -> Floats:
-    """Return the cost of each change of place, ``(n - 1, 6, 6)``."""
-    progress_m = to_m - from_m
-    travel_m = travel_m[:, np.newaxis, np.newaxis]
-    surprise = np.abs(progress_m - travel_m) / (PROGRESS_SCALE_M + 0.15 * travel_m)
-    backwards = 8.0 + np.abs(progress_m) / PROGRESS_SCALE_M
+def _steps(progress_m: Floats, travel_m: Floats, hidden_m: Floats) -> Floats:
+    """Return the cost of each change of place between neighbouring fixes."""
+    sure_m = PROGRESS_SCALE_M + PROGRESS_SHARE * travel_m
+    scale_m = sure_m + HIDDEN_SHARE * hidden_m
+    surprise = np.abs(progress_m - travel_m) / scale_m
+    # Where much may be hidden there is still a fastest.
+    too_far_m = np.maximum(
+        progress_m - np.maximum(travel_m + hidden_m, LONGEST_SHARE * travel_m), 0.0
+    )
+    surprise += np.where(hidden_m > 0.0, too_far_m / sure_m, 0.0)
+    # A few metres back are noise; more are the plan driven backwards.
+    noisy = 0.5 + surprise
+    backwards = BACKWARDS_COST + np.abs(progress_m + travel_m) / scale_m
     costs = np.where(
         progress_m >= 0.0,
         surprise,
-        np.where(progress_m >= -BACKWARDS_M, 0.5 + surprise, backwards),
+        np.where(progress_m >= -BACKWARDS_M, np.minimum(noisy, backwards), backwards),
     )
-    return np.minimum(costs, 25.0 + np.abs(progress_m) / 400.0)
+    return np.minimum(costs, JUMP_COST + np.abs(progress_m) / JUMP_SCALE_M)
 
 
-def place_stops(line: Line, stops_xy: Floats) -> Floats:
-    """Return where along the line each stop is, never backwards.
+def _returns(progress_m: Floats, travel_m: Floats, hidden_m: Floats) -> Floats:
+    """Return the cost of each change of place across fixes that were beyond reach.
 
-    Parameters
-    ----------
-    line
-        The planned line.
-    stops_xy
-        Shape ``(m, 2)``: the stops in planned order, metres in the plane.
-
-    Returns
-    -------
-    Floats
-        Shape ``(m,)``: metres from the beginning, not decreasing.
-
-    Notes
-    -----
-    The cheapest non-decreasing choice among the twelve nearest local minima of each stop, by
-    squared distance. If no choice is in order, stops are pushed forward to the one before.
+    What a way round replaces is about as long as it; more than that was left out.
     """
-    cost = np.zeros(1)
-    place_m = np.zeros(1)
-    steps: list[tuple[Floats, Indices]] = []
-    for stop in stops_xy:
-        s, d, fraction = line.project(stop, np.arange(len(line.xy) - 1))
-        lowest = np.flatnonzero(_bottoms(d, fraction, np.ones(max(len(d) - 1, 0), dtype=bool)))
-        lowest = lowest[np.argsort(d[lowest], kind="stable")[:STOP_CANDIDATES_MAX]]
-        behind = s[lowest] < place_m[:, np.newaxis] - 1.0
-        # Being pushed forward is possible, but dearer than any distance.
-        total = cost[:, np.newaxis] + np.where(behind, 1e6, 0.0)
-        best = total.argmin(axis=0)
-        cost = total[best, np.arange(len(lowest))] + (d[lowest] / STOP_SCALE_M) ** 2
-        place_m = s[lowest]
-        steps.append((place_m, best))
-    chosen = np.empty(len(stops_xy))
-    at = int(cost.argmin())
-    for i in range(len(steps) - 1, -1, -1):
-        places_m, best = steps[i]
-        chosen[i] = places_m[at]
-        at = int(best[at])
-    return np.maximum.accumulate(chosen)
+    jump = np.abs(progress_m) / JUMP_SCALE_M
+    left_out_m = progress_m - (RETURN_SHARE * travel_m + hidden_m + RETURN_SLACK_M)
+    forwards = EXCURSION_COST + np.minimum(jump, FORWARDS_COST_MAX)
+    forwards += np.clip(left_out_m / RETURN_SCALE_M, 0.0, JUMP_COST)
+    return np.where(progress_m >= -BACKWARDS_M, forwards, JUMP_COST + jump)

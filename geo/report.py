@@ -8,7 +8,8 @@ from geo.types import Floats
 
 StopStatus: TypeAlias = Literal["visited", "missed", "unknown", "pending"]
 WindowStatus: TypeAlias = Literal["early", "on_time", "late", "none"]
-Evidence: TypeAlias = Literal["stay", "slow_pass"]
+Evidence: TypeAlias = Literal["stay", "slow_pass", "driver_tap"]
+DeviationKind: TypeAlias = Literal["off_corridor", "off_sequence", "skipped_segment", "reverse"]
 Method: TypeAlias = Literal["plan", "gps", "gap"]
 
 
@@ -36,7 +37,8 @@ class StopFact:
     ``entered_s`` and ``exited_s`` are the crossings of its circle, ``arrived_s`` and
     ``departed_s`` the halt and the start of the wheels. ``arrival_uncertainty_s`` is half of the
     time in which the halt must lie. ``confidence`` orders statuses; it is no probability.
-    ``actual_sequence`` numbers the visited stops by arrival, from 0.
+    ``actual_sequence`` numbers the visited stops by arrival, from 0. ``tapped_s`` is when the
+    driver said that the stop is done; the visit rests on it only with evidence ``driver_tap``.
     """
 
     planned_sequence: int
@@ -56,6 +58,7 @@ class StopFact:
     service_delta_s: float | None
     distance_m: float | None
     evidence: Evidence | None
+    tapped_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +92,33 @@ class Leg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation:
-    """Driven outside the corridor of the planned line; ``lon_lat`` is ``(k, 2)``."""
+    """Driven otherwise than planned.
 
-    kind: Literal["off_corridor"]
+    ``off_corridor``: outside the corridor of the planned line. ``off_sequence``: along the plan,
+    but not when it was planned. ``reverse``: along the plan against its direction. Of these
+    ``length_m`` is what was driven, ``lon_lat`` (``(k, 2)``) where, and ``max_m`` the greatest
+    distance to the plan.
+    ``skipped_segment``: a part of the plan left out; ``length_m`` is how much of it at least,
+    ``lon_lat`` the planned line there, and ``max_m`` how far it leads away from what was driven.
+    """
+
+    kind: DeviationKind
     from_s: float
     to_s: float
     length_m: float
     max_m: float
+    lon_lat: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speeding:
+    """Faster than ``limit_mps`` as a mean over 15 s; ``max_mps`` is the fastest such mean."""
+
+    from_s: float
+    to_s: float
+    length_m: float
+    max_mps: float
+    limit_mps: float
     lon_lat: Floats
 
 
@@ -124,13 +147,27 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Eta:
+    """When a pending stop will be reached: unix seconds, each quantile not before the one below."""
+
+    planned_sequence: int
+    p10_s: float
+    p50_s: float
+    p90_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where the vehicle was at its last fix; ``deviation_s`` > 0 = behind the schedule."""
+    """Where the vehicle was at its last fix; ``deviation_s`` > 0 = behind the schedule.
+
+    ``eta`` has the pending stops as `geo.eta.etas` expects them; none when the route is over.
+    """
 
     along_m: float | None
     length_m: float
     deviation_s: float | None
     next_stop: int | None
+    eta: tuple[Eta, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,5 +179,6 @@ class PlanFact:
     unplanned: tuple[UnplannedStay, ...]
     legs: tuple[Leg, ...]
     deviations: tuple[Deviation, ...]
+    speeding: tuple[Speeding, ...]
     totals: Totals
     progress: Progress

@@ -67,7 +67,13 @@ def timing(
 
 
 def schedule_deviation_s(
-    now_s: float, along_m: float, *, stops_m: Floats, arrival_s: Floats, service_s: Floats
+    now_s: float,
+    along_m: float,
+    *,
+    stops_m: Floats,
+    arrival_s: Floats,
+    service_s: Floats,
+    window_from_s: Floats | None = None,
 ) -> float | None:
     """Return how far behind the schedule a vehicle is, negative if ahead.
 
@@ -78,6 +84,8 @@ def schedule_deviation_s(
     stops_m, arrival_s, service_s
         Shape ``(m,)``: places along the plan, not decreasing; planned arrivals (NaN = none); and
         planned service (NaN = 0).
+    window_from_s
+        Shape ``(m,)``: nobody is served before, NaN = open; None = all are open.
 
     Returns
     -------
@@ -86,15 +94,17 @@ def schedule_deviation_s(
 
     Notes
     -----
-    At a place where the plan allows standing (a stop), any time within that is on schedule:
-    waiting for a window is no delay. Between stops the plan drives evenly.
+    At a place where the plan allows standing (a stop), any time within that is on schedule: up to
+    the end of the service, which begins when the window opens, as waiting is no delay. Between
+    stops the plan drives evenly.
     """
     planned = np.flatnonzero(np.isfinite(arrival_s))
     if not len(planned):
         return None
     places_m = np.repeat(stops_m[planned], 2)
     begin_s = arrival_s[planned]
-    end_s = begin_s + np.nan_to_num(service_s[planned], nan=0.0)
+    served_from_s = begin_s if window_from_s is None else np.fmax(begin_s, window_from_s[planned])
+    end_s = served_from_s + np.nan_to_num(service_s[planned], nan=0.0)
     # The plan waits for nobody: a stop planned before the last one is over begins after it.
     times_s = np.maximum.accumulate(np.column_stack([begin_s, end_s]).ravel())
     latest_s = float(np.interp(along_m, places_m, times_s))
@@ -105,3 +115,36 @@ def schedule_deviation_s(
             return now_s - earliest_s
         return max(now_s - latest_s, 0.0)
     return now_s - latest_s
+
+
+def overdue_s(
+    now_s: float,
+    stop: int,
+    *,
+    arrival_s: Floats,
+    service_s: Floats,
+    window_from_s: Floats,
+) -> float | None:
+    """Return how long ago a stop not reached yet should have been, negative if it is to come.
+
+    Parameters
+    ----------
+    now_s
+        The last fix.
+    stop
+        The stop.
+    arrival_s, service_s, window_from_s
+        Shape ``(m,)``: as for `schedule_deviation_s`.
+
+    Returns
+    -------
+    float | None
+        Seconds; None if the stop has no planned arrival. A plan that leaves no time for the
+        windows before it is late by itself: that is no delay.
+    """
+    if np.isnan(arrival_s[stop]):
+        return None
+    before = np.flatnonzero(np.isfinite(arrival_s[:stop]))
+    leave_s = np.fmax(arrival_s[before], window_from_s[before])
+    leave_s = leave_s + np.nan_to_num(service_s[before], nan=0.0)
+    return now_s - max(float(arrival_s[stop]), float(leave_s.max(initial=-np.inf)))

@@ -1,22 +1,29 @@
 """Where a vehicle stood, and since when."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from geo.parting import MOVING_OVER_S, cuts
 from geo.plane import norms
+from geo.trace import ERROR_MIN_S, Trace, halt_s
 from geo.types import Flags, Floats, Indices
 from geo.values import DEFAULT, Parameters
 
-# A stay is split in two places only if each part has so many fixes.
-SPLIT_FIXES_MIN: Final = 4
-SPLIT_M: Final = 20.0
+# A stay is split in two places if their distance squared is so many variances.
+SPLIT_SURPRISE: Final = 18.0
+SPLIT_MIN_M: Final = 15.0
+# Reflections move a parked vehicle for a minute or two; it does not drive away and park anew.
+EXCURSION_S: Final = 150.0
+EXCURSION_M: Final = 100.0
+# So few fixes elsewhere are errors, however far off.
+EXCURSION_FIXES: Final = 2
 TRIM_MIN_M: Final = 15.0
-BRAKING_MPS2: Final = 1.5
-ERROR_MIN_S: Final = 2.0
-APPROACH_MIN_MPS: Final = 5.0
-APPROACH_MAX_MPS: Final = 25.0
+# What lies this near between a stay and a silence belongs to it.
+EDGE_M: Final = 50.0
+EDGE_NOISES: Final = 5.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,82 +88,93 @@ def find_stays(
     A window of that length is still when its time-weighted radius of gyration is at most
     0.6 ``radius_m``, its ends at most ``radius_m`` apart and its drift slow. Overlapping still
     windows join, are trimmed to the circle round their median, joined with neighbours at the
-    same place, and split where two halves are two places.
+    same place, and split where two halves are two places beyond what lasting noise explains
+    (`geo.parting`). Stays at one place between which the vehicle was never 100 m away, for two
+    minutes and a half at most, are one: reflections do that. O(n) in the fixes, a loop over stays.
     """
-    still = _still_fixes(time_s, xy, span, radius_m, noise_m, parameters)
+    trace = Trace(time_s=time_s, xy=xy, span=span, noise_m=noise_m)
+    still = _still_steps(trace, radius_m, parameters)
     edges = np.diff(still.astype(np.int8), prepend=0, append=0)
-    breaks = np.flatnonzero(still[1:] & still[:-1] & (np.diff(span) != 0)) + 1
-    starts = np.sort(np.concatenate([np.flatnonzero(edges == 1), breaks]))
-    ends = np.sort(np.concatenate([np.flatnonzero(edges == -1) - 1, breaks - 1]))
+    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     runs: list[tuple[int, int]] = []
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        run = _trimmed(xy, span, start, end, radius_m)
-        if runs and _same_stay(time_s, xy, span, runs[-1], run, radius_m, merge_s):
+        run = _without_drive(trace, (start, end), radius_m, parameters.stay_min_s)
+        if runs and _same_stay(trace, runs[-1], run, radius_m, merge_s):
             run = (runs.pop()[0], run[1])
         runs.append(run)
     # Only a single place has a centre to trim closely to: two neighbours are split before.
-    close_m = min(radius_m, max(4.0 * noise_m, TRIM_MIN_M))
+    close_m = max(4.0 * noise_m, TRIM_MIN_M)
     runs = [
-        _trimmed(xy, span, *part, close_m)
+        _trimmed(trace, part, close_m)
         for run in runs
-        for part in _split(time_s, xy, run, noise_m, parameters)
+        for part in _split(trace, run, 0.8 * parameters.stay_min_s)
     ]
-    return _timed(time_s, xy, span, runs, noise_m, parameters)
+    runs = _without_excursions(trace, runs, max(EXCURSION_S, 2.0 * merge_s))
+    return _timed(trace, runs, merge_s, parameters)
 
 
-def _still_fixes(
-    time_s: Floats,
-    xy: Floats,
-    span: Indices,
-    radius_m: float,
-    noise_m: float,
-    parameters: Parameters,
-) -> Flags:
-    """Flag every fix of a still window. Moments are cumulative sums: no loop over windows."""
+def _still_steps(trace: Trace, radius_m: float, parameters: Parameters) -> Flags:
+    """Flag every step within a still window. Moments are cumulative sums: no loop over windows."""
+    time_s, span = trace.time_s, trace.span
     n = len(time_s)
     if n < 2:  # noqa: PLR2004
-        return np.zeros(n, dtype=bool)
+        return np.zeros(0, dtype=bool)
     last = np.searchsorted(time_s, time_s + parameters.stay_min_s, side="left")
     first = np.flatnonzero(last < n)
     last = last[first]
     one_span = span[first] == span[last]
     first, last = first[one_span], last[one_span]
-    step_s = np.diff(time_s)[:, np.newaxis]
+    duration_s = time_s[last] - time_s[first]
     # Linear between fixes: the exact integrals of the position and of its square. Coordinates
     # relative to the middle keep the difference of large sums precise.
-    p = xy - np.median(xy, axis=0)
-    moment = _sums(step_s * (p[1:] + p[:-1]) / 2.0)
-    square = _sums(step_s * (p[1:] ** 2 + p[1:] * p[:-1] + p[:-1] ** 2) / 3.0)
-    duration_s = (time_s[last] - time_s[first])[:, np.newaxis]
-    mean = (moment[last] - moment[first]) / duration_s
-    variance = ((square[last] - square[first]) / duration_s - mean**2).sum(axis=1)
-    net_m = norms(xy[last] - xy[first])
-    drift_m = parameters.stay_drift_mps * duration_s[:, 0] + 2.0 * noise_m
-    still = (variance <= (0.6 * radius_m) ** 2) & (net_m <= radius_m) & (net_m <= drift_m)
-    marks = np.zeros(n + 1)
-    np.add.at(marks, first[still], 1.0)
-    np.add.at(marks, last[still] + 1, -1.0)
-    return np.cumsum(marks)[:n] > 0.0
+    step_s = np.diff(time_s)
+    variance, net_squared = np.zeros(len(first)), np.zeros(len(first))
+    for axis in (0, 1):
+        p = trace.xy[:, axis] - np.median(trace.xy[:, axis])
+        here, there = p[:-1], p[1:]
+        moment = _sums(step_s * (here + there) / 2.0)
+        square = _sums(step_s * (here * here + here * there + there * there) / 3.0)
+        mean = (moment[last] - moment[first]) / duration_s
+        variance += (square[last] - square[first]) / duration_s - mean**2
+        net_squared += (p[last] - p[first]) ** 2
+    drift_m = parameters.stay_drift_mps * duration_s + 2.0 * trace.noise_m
+    still = variance <= (0.6 * radius_m) ** 2
+    still &= net_squared <= np.minimum(drift_m, radius_m) ** 2
+    marks = np.bincount(first[still], minlength=n) - np.bincount(last[still], minlength=n)
+    return np.cumsum(marks)[:-1] > 0
 
 
 def _sums(values: Floats) -> Floats:
-    return np.concatenate([np.zeros((1, 2)), np.cumsum(values, axis=0)])
+    return np.append(0.0, np.cumsum(values))
 
 
-def _centre(xy: Floats, run: tuple[int, int]) -> Floats:
-    centre: Floats = np.median(xy[run[0] : run[1] + 1], axis=0)
-    return centre
+def _without_drive(
+    trace: Trace, run: tuple[int, int], radius_m: float, window_s: float
+) -> tuple[int, int]:
+    """Return the run without the ends that drive: windows reach into it.
+
+    The circle lies round where it stood first, or last: between, it may have changed places.
+    """
+    start, end = run
+    time_s = trace.time_s
+    head = min(int(np.searchsorted(time_s, time_s[start] + window_s)), end)
+    tail = max(int(np.searchsorted(time_s, time_s[end] - window_s, side="right")) - 1, start)
+    first, _ = _trimmed(trace, (start, head), radius_m)
+    _, last = _trimmed(trace, (tail, end), radius_m)
+    return (first, last) if first <= last else run
 
 
-def _trimmed(xy: Floats, span: Indices, start: int, end: int, radius_m: float) -> tuple[int, int]:
-    """Return the run without the ends outside the circle: windows reach into the drive.
+def _trimmed(trace: Trace, run: tuple[int, int], radius_m: float) -> tuple[int, int]:
+    """Return the run without the ends outside the circle round its centre.
 
     Where the track begins or ends there is no drive to reach into: that is noise.
     """
-    centre = _centre(xy, (start, end))
-    inside = np.flatnonzero(norms(xy[start : end + 1] - centre) <= radius_m)
+    start, end = run
+    span = trace.span
+    away_m = norms(trace.xy[start : end + 1] - trace.centre(run))
+    inside = np.flatnonzero(away_m <= radius_m)
     if not len(inside):
-        return start, end
+        return run
     first, last = start + int(inside[0]), start + int(inside[-1])
     if start == 0 or span[start - 1] != span[start]:
         first = start
@@ -166,65 +184,128 @@ def _trimmed(xy: Floats, span: Indices, start: int, end: int, radius_m: float) -
 
 
 def _same_stay(
-    time_s: Floats,
-    xy: Floats,
-    span: Indices,
-    one: tuple[int, int],
-    other: tuple[int, int],
-    radius_m: float,
-    merge_s: float,
+    trace: Trace, one: tuple[int, int], other: tuple[int, int], radius_m: float, merge_s: float
 ) -> bool:
     return bool(
-        span[one[1]] == span[other[0]]
-        and time_s[other[0]] - time_s[one[1]] <= merge_s
-        and norms(_centre(xy, one) - _centre(xy, other)) <= radius_m
+        trace.span[one[1]] == trace.span[other[0]]
+        and trace.time_s[other[0]] - trace.time_s[one[1]] <= merge_s
+        and norms(trace.centre(one) - trace.centre(other)) <= radius_m
     )
 
 
-def _split(
-    time_s: Floats, xy: Floats, run: tuple[int, int], noise_m: float, parameters: Parameters
+def _without_excursions(
+    trace: Trace, runs: list[tuple[int, int]], longest_s: float
 ) -> list[tuple[int, int]]:
+    """Join runs at one place that a short excursion, or what looked like a stay in it, parted."""
+    kept: list[tuple[int, int]] = []
+    for run in runs:
+        joined = run
+        for back in (1, 2):
+            if len(kept) >= back and _is_excursion(trace, kept[-back], run, longest_s):
+                joined = (kept[-back][0], run[1])
+                del kept[-back:]
+                break
+        kept.append(joined)
+    return kept
+
+
+def _is_excursion(
+    trace: Trace, one: tuple[int, int], other: tuple[int, int], longest_s: float
+) -> bool:
+    away_s = trace.time_s[other[0]] - trace.time_s[one[1]]
+    if away_s > longest_s or trace.span[one[1]] != trace.span[other[0]]:
+        return False
+    centre = trace.centre(one)
+    same_m = max(SPLIT_MIN_M, 2.0 * trace.noise_m)
+    if norms(centre - trace.centre(other)) > same_m:
+        return False
+    between = trace.xy[one[1] + 1 : other[0]]
+    near = norms(between - centre) <= EXCURSION_M + 2.0 * trace.noise_m
+    return bool(near.all()) or len(between) <= EXCURSION_FIXES
+
+
+def _split(trace: Trace, run: tuple[int, int], part_min_s: float) -> list[tuple[int, int]]:
     """Return the run, or its parts if they are two places served one after the other."""
-    n = run[1] + 1 - run[0]
-    if n < 2 * SPLIT_FIXES_MIN:
+    possible = cuts(trace, run, part_min_s=part_min_s)
+    if possible is None:
         return [run]
-    sums = np.cumsum(xy[run[0] : run[1] + 1], axis=0)
-    size = np.arange(SPLIT_FIXES_MIN, n - SPLIT_FIXES_MIN + 1)
-    left = sums[size - 1] / size[:, np.newaxis]
-    right = (sums[-1] - sums[size - 1]) / (n - size)[:, np.newaxis]
-    apart_m = norms(left - right)
-    best = int(np.argmax(apart_m * np.sqrt(size * (n - size))))
-    at = run[0] + int(size[best])
-    long_enough = min(time_s[at - 1] - time_s[run[0]], time_s[run[1]] - time_s[at]) >= 0.8 * float(
-        parameters.stay_min_s
-    )
-    if apart_m[best] <= max(SPLIT_M, 1.6 * noise_m) or not long_enough:
+    best = int(np.argmax(possible.surprise))
+    if possible.surprise[best] <= SPLIT_SURPRISE or possible.apart_m[best] <= SPLIT_MIN_M:
         return [run]
+    at = int(possible.at[best])
     return [
-        *_split(time_s, xy, (run[0], at - 1), noise_m, parameters),
-        *_split(time_s, xy, (at, run[1]), noise_m, parameters),
+        *_split(trace, (run[0], at - 1), part_min_s),
+        *_split(trace, (at, run[1]), part_min_s),
     ]
 
 
+def parted(trace: Trace, stays: Stays, before: Mapping[int, int]) -> Stays:
+    """Return the stays with some of them cut in two.
+
+    Parameters
+    ----------
+    trace
+        In which the stays were found.
+    stays
+        The stays.
+    before
+        For the index of each stay to cut, the first fix of its second part.
+
+    Returns
+    -------
+    Stays
+        More of them. The vehicle is on its way between the two fixes around the cut.
+    """
+    at = np.sort(np.fromiter(before, dtype=np.intp, count=len(before)))
+    fix = np.array([before[int(index)] for index in at], dtype=np.intp)
+    first, last = np.insert(stays.first, at + 1, fix), np.insert(stays.last, at, fix - 1)
+    left_s, right_s = trace.time_s[fix - 1], trace.time_s[fix]
+    away_s = np.minimum((right_s - left_s) / 2.0, MOVING_OVER_S / 2.0)
+    middle_s = (left_s + right_s) / 2.0
+    error_s = np.maximum((right_s - left_s) / 2.0, ERROR_MIN_S)
+    centres = [trace.centre(run) for run in zip(first.tolist(), last.tolist(), strict=True)]
+    return Stays(
+        first=first,
+        last=last,
+        centre_xy=np.array(centres).reshape(-1, 2),
+        from_s=np.insert(stays.from_s, at + 1, middle_s + away_s),
+        to_s=np.insert(stays.to_s, at, middle_s - away_s),
+        error_s=np.insert(stays.error_s, at + 1, error_s),
+    )
+
+
+def _to_silences(
+    trace: Trace, run: tuple[int, int], centre: Floats, window_s: float
+) -> tuple[int, int]:
+    """Return the run with the little between it and a silence, or the end of the track.
+
+    Windows of noisy fixes that cannot reach on find nothing there, nor does a drive begin.
+    """
+    begin = int(np.searchsorted(trace.span, trace.span[run[0]]))
+    end = int(np.searchsorted(trace.span, trace.span[run[1]], side="right")) - 1
+    near_m = max(EDGE_M, EDGE_NOISES * trace.noise_m)
+    first, last = run
+    if trace.time_s[first] - trace.time_s[begin] <= window_s:
+        stayed = norms(trace.xy[begin:first] - centre) <= near_m
+        first = begin if stayed.all() else first
+    if trace.time_s[end] - trace.time_s[last] <= window_s:
+        stayed = norms(trace.xy[last + 1 : end + 1] - centre) <= near_m
+        last = end if stayed.all() else last
+    return first, last
+
+
 def _timed(
-    time_s: Floats,
-    xy: Floats,
-    span: Indices,
-    runs: list[tuple[int, int]],
-    noise_m: float,
-    parameters: Parameters,
+    trace: Trace, runs: list[tuple[int, int]], merge_s: float, parameters: Parameters
 ) -> Stays:
     """Put the halt and the start of each run between its fixes; drop what is too short then."""
     rows: list[tuple[int, int, float, float, float, float, float]] = []
-    reversed_s, reversed_xy, reversed_span = -time_s[::-1], xy[::-1], span[::-1]
-    for first, last in runs:
-        centre = _centre(xy, (first, last))
-        from_s, error_s = _halt_s(time_s, xy, span, (first, last), centre, noise_m)
+    backwards, back = trace.backwards(), len(trace.time_s) - 1
+    for run in runs:
+        centre = trace.centre(run)
+        first, last = _to_silences(trace, run, centre, max(parameters.stay_min_s, merge_s))
+        from_s, error_s = halt_s(trace, (first, last), centre)
         # A departure is an arrival in reversed time.
-        back = len(time_s) - 1
-        reverse_s, _ = _halt_s(
-            reversed_s, reversed_xy, reversed_span, (back - last, back - first), centre, noise_m
-        )
+        reverse_s, _ = halt_s(backwards, (back - last, back - first), centre)
         if -reverse_s - from_s >= 0.8 * parameters.stay_min_s:
             rows.append((first, last, centre[0], centre[1], from_s, -reverse_s, error_s))
     table = np.array(rows).reshape(-1, 7)
@@ -236,39 +317,3 @@ def _timed(
         to_s=table[:, 5],
         error_s=table[:, 6],
     )
-
-
-def _halt_s(
-    time_s: Floats,
-    xy: Floats,
-    span: Indices,
-    run: tuple[int, int],
-    centre: Floats,
-    noise_m: float,
-) -> tuple[float, float]:
-    """Return when the wheels stopped, and half of the interval in which that must have been.
-
-    The last fix outside the circle drives on at the speed of the step before it, then brakes
-    at 1.5 m/s2. The estimate never leaves the time until the first fix near the centre.
-    """
-    first, last = run
-    if first == 0 or span[first - 1] != span[first]:
-        return float(time_s[first]), 0.0
-    distance_m = norms(xy[first : last + 1] - centre)
-    near = np.flatnonzero(distance_m <= np.median(distance_m))
-    latest_s = float(time_s[first + int(near[0])])
-    before = first - 1
-    away_m = float(norms(xy[before] - centre))
-    back = max(before - 1, 0) if span[max(before - 1, 0)] == span[before] else before
-    pair = (back, before) if back < before else (before, first)
-    moved_m = float(norms(xy[pair[1]] - xy[pair[0]]))
-    speed_mps = moved_m / float(time_s[pair[1]] - time_s[pair[0]])
-    speed_mps = float(np.clip(speed_mps, APPROACH_MIN_MPS, APPROACH_MAX_MPS))
-    braking_m = speed_mps**2 / (2.0 * BRAKING_MPS2)
-    if away_m > braking_m:
-        needed_s = away_m / speed_mps + speed_mps / (2.0 * BRAKING_MPS2)
-    else:
-        needed_s = 2.0 * away_m / speed_mps
-    earliest_s = float(time_s[before])
-    error_s = max(ERROR_MIN_S, (latest_s - earliest_s) / 2.0) + noise_m / speed_mps
-    return min(earliest_s + needed_s, latest_s), error_s

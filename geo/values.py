@@ -55,6 +55,21 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Taps:
+    """What the driver said about each of the ``m`` stops.
+
+    Attributes
+    ----------
+    arrived_s, done_s, failed_s
+        Shape ``(m,)``: unix seconds of "I am here", "done", "could not be done"; NaN = never said.
+    """
+
+    arrived_s: Floats
+    done_s: Floats
+    failed_s: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
     """Every threshold of the report; docs/explanation/plan-versus-fact.md says what each does."""
 
@@ -88,6 +103,18 @@ class Parameters:
     short_halt_min_s: float = 5.0
     halting_speed_mps: float = 2.0
 
+    # Forecasting arrivals: seconds of plan that outweigh the day so far, and spreads of logarithms
+    pace_prior_s: float = 900.0
+    service_prior_s: float = 900.0
+    pace_spread: float = 0.22
+    service_spread: float = 0.28
+    pace_memory_s: float = 7_200.0
+    eta_leg_variation: float = 0.22
+    eta_service_variation: float = 0.5
+    eta_service_s: float = 180.0
+    eta_speed_mps: float = 8.0
+    eta_detour: float = 1.35
+
     # Assigning visits to stops; costs are in units of half a squared standard deviation
     miss_cost: float = 9.0
     share_cost: float = 3.5
@@ -107,6 +134,11 @@ class Parameters:
     deviation_min_m: float = 100.0
     deviation_min_s: float = 30.0
     deviation_min_fixes: int = 3
+    deviation_beside_s: float = 100.0
+    sequence_min_m: float = 250.0
+
+    # The speed a company allows; None = not judged
+    speed_limit_mps: float | None = None
 
 
 DEFAULT: Final = Parameters()

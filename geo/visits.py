@@ -1,56 +1,38 @@
-"""Visits: the stays and slow passes that may have served a stop."""
+"""Visits: which of the stays and slow passes served which stop."""
 
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
 
 import numpy as np
 
 from geo.assign import Offered, Wanted, assign
+from geo.candidates import Visits, is_short, joined, of_stays, required_dwell_s, slow_passes
 from geo.drive import Driven
+from geo.parting import Pair, odds_of_two
 from geo.passes import Passes, find_passes, outer_radius_m
 from geo.plane import norms
+from geo.stays import Stays, parted
+from geo.trace import Trace, place_noise_m
 from geo.types import Flags, Floats, Indices
 from geo.values import Parameters
 
-# Only sampling this fine shows that a vehicle really halted for some seconds.
-HALT_STEP_MAX_S = 10.0
+__all__ = [
+    "Served",
+    "Visits",
+    "choose",
+    "is_short",
+    "offer",
+    "required_dwell_s",
+    "serve",
+]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visits:
-    """Candidate visits, ``v`` of them.
-
-    Attributes
-    ----------
-    xy, from_s, to_s, error_s
-        Shapes ``(v, 2)``, ``(v,)``: place, halt and start of the wheels, error of the halt.
-    dwell_s
-        Shape ``(v,)``: time not explained by driving through.
-    begin_known, end_known
-        Shape ``(v,)``: false where the track begins or ends within the visit.
-    own_stop
-        Shape ``(v,)``: the stop whose circle was passed slowly; -1 for a stay.
-    """
-
-    xy: Floats
-    from_s: Floats
-    to_s: Floats
-    error_s: Floats
-    dwell_s: Floats
-    begin_known: Flags
-    end_known: Flags
-    own_stop: Indices
-
-    def __getitem__(self, at: Indices) -> "Visits":
-        return Visits(
-            xy=self.xy[at],
-            from_s=self.from_s[at],
-            to_s=self.to_s[at],
-            error_s=self.error_s[at],
-            dwell_s=self.dwell_s[at],
-            begin_known=self.begin_known[at],
-            end_known=self.end_known[at],
-            own_stop=self.own_stop[at],
-        )
+# Log odds from which a shared stay is two visits, and how often one is parted.
+PARTING_ODDS: Final = 0.0
+PARTING_ROUNDS: Final = 3
+PARTING_STOPS_MAX: Final = 4
+ADDRESS_M: Final = 10.5
+SITE_SHARE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,47 +58,85 @@ class Served:
     used: Flags
 
 
-def is_short(service_s: Floats, parameters: Parameters) -> Flags:
-    """Flag the stops planned to be short, like those of a bus, ``(m,)``."""
-    return (service_s > 0.0) & (service_s < parameters.short_service_s)
+def serve(driven: Driven, wanted: Wanted, parameters: Parameters) -> Served:
+    """Return the visits of a day and which stop each served."""
+    visits, passes = offer(driven, wanted, parameters)
+    return choose(visits, passes, wanted, sigma_m=driven.sigma_m, parameters=parameters)
 
 
-def required_dwell_s(service_s: Floats, parameters: Parameters) -> Floats:
-    """Return how long a vehicle must halt to have visited each stop.
-
-    Parameters
-    ----------
-    service_s
-        Shape ``(m,)``: planned service; 0 or NaN = none planned.
-    parameters
-        Thresholds.
-
-    Returns
-    -------
-    Floats
-        Shape ``(m,)``: seconds.
+def offer(driven: Driven, wanted: Wanted, parameters: Parameters) -> tuple[Visits, Passes]:
+    """Return the candidate visits by time, and every way through the circle of a stop.
 
     Notes
     -----
-    The rule: 50 s, as traffic rarely holds a vehicle that long. A stop *planned* shorter than
-    60 s (a bus stop, a letter box) needs half of its planned service, at least 5 s. The price is
-    honest: a red light within the circle of such a stop looks like a visit. The evidence then is
-    `slow_pass` with a lower confidence, and where fixes are at most 10 s apart the vehicle must
-    have been as slow as 2 m/s. Other stops may be served from as far as a driver parks, a short one
-    only from within its (outer) circle.
+    A stay that would serve two stops is parted where its positions, the places of the stops and
+    their planned services together say that these were two visits, one after the other.
     """
-    short = is_short(service_s, parameters)
-    scaled_s = np.maximum(parameters.short_halt_min_s, parameters.short_service_share * service_s)
-    return np.where(short, scaled_s, parameters.stay_min_s)
-
-
-def serve(driven: Driven, wanted: Wanted, parameters: Parameters) -> Served:
-    """Return the visits of a day and which stop each served."""
-    inner_m = np.maximum(wanted.radius_m, 2.0 * driven.sigma_m)
     passes = find_passes(
-        driven.time_s, driven.place_xy, driven.span, stops_xy=wanted.xy, radius_m=inner_m
+        driven.time_s,
+        driven.place_xy,
+        driven.span,
+        stops_xy=wanted.xy,
+        radius_m=_inner_m(wanted, driven.sigma_m),
     )
-    visits = _joined(_stays(driven), _slow_passes(driven, passes, wanted, parameters))
+    slow = slow_passes(driven, passes, wanted, parameters)
+    stays = driven.stays
+    visits = joined(of_stays(driven, stays), slow)
+    # A single stop shares with nobody.
+    rounds = PARTING_ROUNDS if len(wanted.xy) > 1 and len(stays.first) else 0
+    for _ in range(rounds):
+        visit, _ = _assigned(visits, wanted, driven.sigma_m, parameters)
+        parts = _partings(driven, stays, visits, visit, wanted, parameters)
+        if not parts:
+            break
+        stays = parted(_trace(driven), stays, parts)
+        visits = joined(of_stays(driven, stays), slow)
+    return visits, passes
+
+
+def choose(
+    visits: Visits, passes: Passes, wanted: Wanted, *, sigma_m: float, parameters: Parameters
+) -> Served:
+    """Return which of the candidates ``visits`` served which stop.
+
+    Of ``passes`` only the stops and the times count: a live route has gathered them in several
+    looks, in which the fixes had other numbers.
+
+    Parameters
+    ----------
+    visits, passes
+        As `offer` gives them.
+    wanted
+        The stops.
+    sigma_m
+        Noise of the positions.
+    parameters
+        Thresholds.
+    """
+    visit, distance_m = _assigned(visits, wanted, sigma_m, parameters)
+    used = np.zeros(len(visits.from_s), dtype=bool)
+    used[visit[visit >= 0]] = True
+    visits, used = _absorbed(visits, visit, used, passes)
+    return Served(visits=visits, visit=visit, distance_m=distance_m, passes=passes, used=used)
+
+
+def _trace(driven: Driven) -> Trace:
+    return Trace(
+        time_s=driven.time_s,
+        xy=driven.place_xy,
+        span=driven.span,
+        noise_m=place_noise_m(driven.sigma_m, dense=driven.dense),
+    )
+
+
+def _inner_m(wanted: Wanted, sigma_m: float) -> Floats:
+    """Return the circles a vehicle must enter, as wide as the noise at least."""
+    return np.maximum(wanted.radius_m, 2.0 * sigma_m)
+
+
+def _assigned(
+    visits: Visits, wanted: Wanted, sigma_m: float, parameters: Parameters
+) -> tuple[Indices, Floats]:
     same = norms(wanted.xy[:, np.newaxis] - wanted.xy) <= parameters.same_place_m
     stay = visits.own_stop < 0
     allowed = np.where(stay, True, same[:, visits.own_stop])  # noqa: FBT003
@@ -127,104 +147,54 @@ def serve(driven: Driven, wanted: Wanted, parameters: Parameters) -> Served:
     # Nobody parks round the corner for half a minute: that stay is a red light.
     away_m = norms(wanted.xy[:, np.newaxis] - visits.xy)
     allowed &= ~is_short(wanted.service_s, parameters)[:, np.newaxis] | (
-        away_m <= outer_radius_m(inner_m)[:, np.newaxis]
+        away_m <= outer_radius_m(_inner_m(wanted, sigma_m))[:, np.newaxis]
     )
-    visit, distance_m = assign(
+    return assign(
         wanted,
         Offered(xy=visits.xy, from_s=visits.from_s, dwell_s=visits.dwell_s, allowed=allowed),
-        sigma_m=driven.sigma_m,
+        sigma_m=sigma_m,
         parameters=parameters,
     )
-    used = np.zeros(len(visits.from_s), dtype=bool)
-    used[visit[visit >= 0]] = True
-    visits, used = _absorbed(visits, visit, used, passes)
-    return Served(visits=visits, visit=visit, distance_m=distance_m, passes=passes, used=used)
 
 
-def _stays(driven: Driven) -> Visits:
-    stays, span, n = driven.stays, driven.span, len(driven.time_s)
-    before, after = stays.first - 1, stays.last + 1
-    begin_known = (before >= 0) & (span[np.maximum(before, 0)] == span[stays.first])
-    end_known = (after < n) & (span[np.minimum(after, n - 1)] == span[stays.last])
-    return Visits(
-        xy=stays.centre_xy,
-        from_s=stays.from_s,
-        to_s=stays.to_s,
-        error_s=stays.error_s,
-        dwell_s=stays.to_s - stays.from_s,
-        begin_known=begin_known,
-        end_known=end_known,
-        own_stop=np.full(len(stays.first), -1),
+def _partings(
+    driven: Driven,
+    stays: Stays,
+    visits: Visits,
+    visit: Indices,
+    wanted: Wanted,
+    parameters: Parameters,
+) -> dict[int, int]:
+    """Return which stays to part, and before which fix."""
+    found: dict[int, int] = {}
+    stay = np.cumsum(visits.own_stop < 0) - 1
+    shared = np.flatnonzero(np.bincount(visit[visit >= 0], minlength=len(stay)) > 1)
+    for at in shared[visits.own_stop[shared] < 0].tolist():
+        index = int(stay[at])
+        within = slice(int(stays.first[index]), int(stays.last[index]) + 1)
+        best = PARTING_ODDS
+        members = np.flatnonzero(visit == at)[:PARTING_STOPS_MAX].tolist()
+        for one, other in combinations(members, 2):
+            odds, moment_s = odds_of_two(
+                driven.time_s[within],
+                driven.xy[within],
+                driven.sigma_m,
+                _pair(wanted, one, other),
+                part_min_s=0.8 * parameters.stay_min_s,
+            )
+            if odds > best:
+                best = odds
+                found[index] = int(np.searchsorted(driven.time_s, moment_s, side="right"))
+    return found
+
+
+def _pair(wanted: Wanted, one: int, other: int) -> Pair:
+    error_m = np.hypot(ADDRESS_M, SITE_SHARE * wanted.radius_m[[one, other]])
+    return Pair(
+        apart_xy=wanted.xy[other] - wanted.xy[one],
+        error_m=float(np.hypot(*error_m)),
+        service_s=(float(wanted.service_s[one]), float(wanted.service_s[other])),
     )
-
-
-def _slow_passes(driven: Driven, passes: Passes, wanted: Wanted, parameters: Parameters) -> Visits:
-    """Return the passes too slow for a drive-by that no stay explains."""
-    stays, time_s = driven.stays, driven.time_s
-    crossing_s = passes.travel_m / parameters.passing_speed_mps
-    excess_s = passes.exited_s - passes.entered_s - crossing_s
-    slow = excess_s >= required_dwell_s(wanted.service_s, parameters)[passes.stop]
-    halted = np.zeros(len(slow), dtype=bool)
-    from_s, to_s = passes.entered_s + crossing_s / 2.0, passes.exited_s - crossing_s / 2.0
-    speed_mps = driven.speed_mps
-    fine = np.zeros(len(slow), dtype=bool)
-    for i, (before, after) in enumerate(zip(passes.before, passes.after, strict=True)):
-        if excess_s[i] < parameters.short_halt_min_s and not (
-            passes.begins_inside[i] or passes.ends_inside[i]
-        ):
-            continue
-        fixes = np.arange(before, after + 1)
-        inside = fixes[
-            (time_s[fixes] >= passes.entered_s[i]) & (time_s[fixes] <= passes.exited_s[i])
-        ]
-        slowly = inside[speed_mps[inside] <= parameters.halting_speed_mps]
-        halted[i] = len(slowly) > 0
-        fine[i] = float(np.diff(time_s[fixes]).max(initial=0.0)) <= HALT_STEP_MAX_S
-        if fine[i] and halted[i]:
-            from_s[i], to_s[i] = time_s[slowly[0]], time_s[slowly[-1]]
-    short = is_short(wanted.service_s[passes.stop], parameters)
-    slow &= halted | ~fine | ~short
-    seen_s = passes.exited_s - passes.entered_s
-    seen_long = seen_s >= parameters.short_halt_min_s
-    speed_first, speed_last = speed_mps[passes.before], speed_mps[passes.after]
-    stood_first = passes.begins_inside & (speed_first <= parameters.halting_speed_mps)
-    stood_last = passes.ends_inside & (speed_last <= parameters.halting_speed_mps)
-    # A stay near enough for the stop says the same, and better.
-    reach_m = np.maximum(parameters.reach_m, wanted.radius_m[passes.stop]) + 2.5 * driven.sigma_m
-    away_m = norms(wanted.xy[passes.stop][:, np.newaxis] - stays.centre_xy)
-    explained = (
-        (stays.from_s < passes.exited_s[:, np.newaxis])
-        & (stays.to_s > passes.entered_s[:, np.newaxis])
-        & (away_m <= reach_m[:, np.newaxis])
-    ).any(axis=1)
-    chosen = np.flatnonzero((slow | ((stood_first | stood_last) & seen_long)) & ~explained)
-    middle_s = (from_s + to_s) / 2.0
-    from_s, to_s = np.minimum(from_s, middle_s), np.maximum(to_s, middle_s)
-    step_s = time_s[np.minimum(passes.before + 1, len(time_s) - 1)] - time_s[passes.before]
-    return Visits(
-        xy=passes.nearest_xy,
-        from_s=np.where(passes.begins_inside, passes.entered_s, from_s),
-        to_s=np.where(passes.ends_inside, passes.exited_s, to_s),
-        error_s=np.maximum.reduce([np.ones(len(slow)), (to_s - from_s) / 2.0, step_s / 2.0]),
-        dwell_s=np.maximum(excess_s, 0.0),
-        begin_known=~passes.begins_inside,
-        end_known=~passes.ends_inside,
-        own_stop=passes.stop,
-    )[chosen]
-
-
-def _joined(one: Visits, other: Visits) -> Visits:
-    both = Visits(
-        xy=np.concatenate([one.xy, other.xy]),
-        from_s=np.concatenate([one.from_s, other.from_s]),
-        to_s=np.concatenate([one.to_s, other.to_s]),
-        error_s=np.concatenate([one.error_s, other.error_s]),
-        dwell_s=np.concatenate([one.dwell_s, other.dwell_s]),
-        begin_known=np.concatenate([one.begin_known, other.begin_known]),
-        end_known=np.concatenate([one.end_known, other.end_known]),
-        own_stop=np.concatenate([one.own_stop, other.own_stop]),
-    )
-    return both[np.lexsort((both.own_stop, both.from_s))]
 
 
 def _absorbed(visits: Visits, visit: Indices, used: Flags, passes: Passes) -> tuple[Visits, Flags]:

@@ -95,14 +95,70 @@ def test_a_fix_off_the_line_is_dropped_whatever_accuracy_it_claims() -> None:
     assert 150.0 not in kept
 
 
-def test_coordinates_stuck_in_a_tunnel_do_not_cost_the_drive_after_it() -> None:
-    rows = straight(200, step_s=1.0, speed_mps=20.0)
-    rows[50:80, 1] = rows[50, 1]
+@pytest.mark.parametrize(("step_s", "stuck"), [(1.0, 30), (5.0, 8), (15.0, 4)])
+def test_of_coordinates_stuck_while_driving_only_the_first_is_believed(
+    step_s: float, stuck: int
+) -> None:
+    rows = straight(200, step_s=step_s, speed_mps=20.0)
+    rows[50 : 50 + stuck, 1] = rows[50, 1]
 
     kept, dropped = cleaned(rows)
 
-    assert set(np.arange(80, 200)) <= set(kept)
-    assert dropped["impossible_speed"] <= 30
+    assert dropped == {"stuck": stuck - 1}
+    assert 50 * step_s in kept
+
+
+@pytest.mark.parametrize("wild", [0, 1])
+def test_a_parked_phone_may_repeat_its_position(wild: int) -> None:
+    """It leaves at a pace one drives; that a wild fix follows proves nothing."""
+    rows = straight(120, step_s=5.0)
+    rows[20:80, 1] = rows[20, 1]
+    rows[80:, 1] -= rows[80, 1] - rows[20, 1] - 20.0
+    rows[80 : 80 + wild, 2] += 400.0
+
+    kept, dropped = cleaned(rows)
+
+    assert "stuck" not in dropped
+    assert len(kept) == 120 - wild
+
+
+def test_a_clock_that_jumped_for_some_minutes_does_not_cost_the_others() -> None:
+    rows = straight(400, step_s=5.0)
+    wrong = np.arange(100, 130)
+    rows[wrong, 0] += 302.0
+
+    kept, dropped = cleaned(rows)
+
+    right = np.setdiff1d(np.arange(400), wrong) * 5.0
+    assert set(kept) == set(right)
+    assert dropped == {"impossible_speed": 30}
+
+
+def test_overconfident_fixes_are_dropped_though_they_claim_two_metres() -> None:
+    rng = np.random.default_rng(4)
+    rows = straight(600, step_s=5.0)
+    rows[:, 1:] += rng.normal(size=(600, 2)) * 5.0
+    accuracy_m = np.full(600, 15.0)
+    wild = np.arange(10, 600, 37)
+    rows[wild, 2] += 250.0
+    accuracy_m[wild] = 1.9
+
+    kept, dropped = cleaned(rows, accuracy_m)
+
+    assert not set(wild * 5.0) & set(kept)
+    assert sum(dropped.values()) == len(wild)
+    assert dropped["spike"] == len(wild)
+
+
+def test_a_spur_driven_into_and_out_of_is_no_spike() -> None:
+    rows = straight(60, step_s=15.0, speed_mps=12.0)
+    rows[30:, 1] -= 12.0 * 60.0
+    rows[28:32, 1] = rows[27, 1]
+    rows[28:32, 2] = [145.0, 290.0, 145.0, 0.0]
+
+    _, dropped = cleaned(rows)
+
+    assert dropped == {}
 
 
 def test_of_one_time_the_better_accuracy_is_kept() -> None:

@@ -90,7 +90,6 @@ def test_between_stays_that_noise_tears_apart_nothing_is_driven() -> None:
             dropped={},
         )
         day = prepare(cleaned, DEFAULT)
-        assert len(day.stays.first) == 2
         return int(np.count_nonzero(~day.still))
 
     assert steps_that_count(20.0) == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geo.plan_fact import PlanFact, plan_versus_fact
-from geo.values import Plan
+from geo.values import Parameters, Plan
 from tests.geo.days import Day, make_day
 
 
@@ -131,6 +131,57 @@ def test_a_detour_is_a_deviation_with_its_geometry() -> None:
     assert longest.length_m > 200.0
     assert longest.lon_lat.shape[1] == 2
     assert (found.totals.compliance or 1.0) < (straight.totals.compliance or 0.0)
+
+
+def test_a_spur_nobody_drove_is_a_part_left_out() -> None:
+    day = make_day(10, outliers=0.0)
+    assert day.plan.line is not None
+    line, middle = day.plan.line, len(day.plan.line) // 2
+    tip = line[middle] + np.array([0.006, 0.004])  # 650 m off, and back
+    plan = dataclasses.replace(
+        day.plan, line=np.concatenate([line[: middle + 1], [tip], line[middle:]])
+    )
+
+    (found,) = report(day, plan).deviations
+
+    assert found.kind == "skipped_segment"
+    assert found.length_m == pytest.approx(2 * 658.0, rel=0.1)
+    assert found.max_m == pytest.approx(658.0, rel=0.2)
+    assert np.abs(found.lon_lat - tip).sum(axis=1).min() < 1e-6  # the planned line, not the driven
+    assert day.shared_s[0, 0] < found.from_s < found.to_s < day.until_s
+
+
+def test_the_plan_driven_backwards_is_told_as_such() -> None:
+    day = make_day(11, outliers=0.0)
+    assert day.plan.line is not None
+    plan = dataclasses.replace(day.plan, line=day.plan.line[::-1])
+
+    found = report(day, plan)
+
+    assert {deviation.kind for deviation in found.deviations} == {"reverse"}
+    driven_m = sum(deviation.length_m for deviation in found.deviations)
+    assert driven_m == pytest.approx(day.driven_m, rel=0.05)
+    assert found.totals.actual_m == pytest.approx(day.driven_m, rel=0.02)
+
+
+def test_speeding_is_judged_only_against_a_limit() -> None:
+    day = make_day(12)
+    assert report(day).speeding == ()
+
+    found = plan_versus_fact(
+        day.track,
+        day.plan,
+        shared_s=day.shared_s,
+        until_s=day.until_s,
+        parameters=Parameters(speed_limit_mps=11.0),
+    ).speeding
+
+    assert found
+    for one in found:
+        assert one.limit_mps == 11.0
+        assert 11.0 < one.max_mps < 18.0
+        assert one.length_m == pytest.approx((one.to_s - one.from_s) * 12.5, rel=0.35)
+        assert one.lon_lat.shape[1] == 2
 
 
 def test_totals_add_up() -> None:

@@ -35,9 +35,45 @@ def test_an_arc_is_never_much_longer_than_its_chord() -> None:
         velocity_mps=np.array([[0.0, 30.0], [0.0, 30.0]]),
     )
 
-    driven_m = steps_m(np.array([0.0, 30.0]), drive, np.zeros(1, dtype=bool), PLANE)
+    driven_m = steps_m(np.array([0.0, 15.0]), drive, np.zeros(1, dtype=bool), PLANE)
 
     assert driven_m[0] == pytest.approx(125.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("first_m", [50.0, 100.0, 150.0, 250.0])
+def test_between_fixes_far_apart_a_corner_counts_both_its_sides(first_m: float) -> None:
+    """600 m east, 600 m north, a fix each 300 m: the corner lies within a step."""
+    driven_m = np.arange(first_m, 1_200.0, 300.0)
+    xy = np.column_stack([np.minimum(driven_m, 600.0), np.maximum(driven_m - 600.0, 0.0)])
+    time_s = driven_m / 10.0
+    drive = Drive(xy=xy, velocity_mps=np.zeros_like(xy))
+
+    found_m = steps_m(time_s, drive, np.zeros(len(time_s) - 1, dtype=bool), PLANE)
+
+    assert np.hypot(*np.diff(xy, axis=0).T).sum() < 0.97 * np.ptp(driven_m)
+    assert found_m.sum() == pytest.approx(np.ptp(driven_m), rel=0.02)
+
+
+def test_a_straight_road_is_not_stretched_by_noise() -> None:
+    x = np.arange(0.0, 30_000.0, 300.0)
+    xy = np.column_stack([x, np.zeros(len(x))]) + np.random.default_rng(4).normal(
+        0.0, 7.0, (len(x), 2)
+    )
+    drive = Drive(xy=xy, velocity_mps=np.zeros_like(xy))
+
+    found_m = steps_m(x / 10.0, drive, np.zeros(len(x) - 1, dtype=bool), PLANE).sum()
+
+    assert found_m == pytest.approx(np.ptp(x), rel=0.005)
+
+
+def test_a_silence_counts_the_least() -> None:
+    xy = np.array([[0.0, 0.0], [300.0, 0.0], [600.0, 300.0], [600.0, 600.0]])
+    drive = Drive(xy=xy, velocity_mps=np.zeros_like(xy))
+    time_s = np.array([0.0, 30.0, 430.0, 460.0])
+
+    found_m = steps_m(time_s, drive, np.zeros(3, dtype=bool), PLANE)
+
+    assert found_m[1] == pytest.approx(300.0 * np.sqrt(2.0), rel=1e-3)
 
 
 def test_standing_counts_nothing() -> None:

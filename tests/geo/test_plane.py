@@ -71,6 +71,17 @@ def test_a_fix_across_the_antimeridian_is_near() -> None:
     assert xy[0, 0] == pytest.approx(0.002 * metres_per_degree(np.array(0.0))[0])
 
 
+def test_a_plane_over_the_antimeridian_has_its_middle_there() -> None:
+    places = np.array([[179.9, 10.0], [-179.8, 10.2]])
+
+    refuse_unusable(places, "plan")
+    plane = Plane.around(places)
+
+    assert plane.longitude_deg == pytest.approx(-179.95)
+    assert plane.to_xy(places).sum(axis=0) == pytest.approx([0.0, 0.0], abs=1e-6)
+    assert plane.to_lon_lat(plane.to_xy(places)) == pytest.approx(places)
+
+
 def test_no_points_have_no_lengths() -> None:
     assert segment_lengths_m(np.zeros((0, 2))).shape == (0,)
     assert segment_lengths_m(np.zeros((1, 2))).shape == (0,)
@@ -84,7 +95,7 @@ def test_no_points_have_no_lengths() -> None:
         (np.array([[np.nan, 0.0]]), "finite"),
         (np.array([[181.0, 0.0]]), "within"),
         (np.array([[0.0, -91.0]]), "within"),
-        (np.array([[179.0, 0.0], [-179.0, 0.0]]), "antimeridian"),
+        (np.array([[-90.0, 0.0], [0.0, 0.0], [90.0, 0.0]]), "half of the Earth"),
     ],
 )
 def test_unusable_coordinates_are_refused(bad: Floats, reason: str) -> None:

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from geo.progress import Line, candidates, match, place_stops
+from geo.progress import Line, candidates, follow, match, place_stops
 from geo.types import Floats
 from tests.geo.days import along, at, drive, noise, plane_at, road
 
@@ -20,13 +22,13 @@ def there_and_back(seed: int) -> Floats:
 
 
 @pytest.mark.parametrize(
-    ("step_s", "wrong_share", "naive_share"), [(5.0, 0.01, 0.3), (30.0, 0.03, 0.3)]
+    ("step_s", "wrong_share", "naive_share"), [(5.0, 0.003, 0.3), (60.0, 0.04, 0.3)]
 )
 def test_on_an_out_and_back_road_the_pass_is_right(
     step_s: float, wrong_share: float, naive_share: float
 ) -> None:
     wrong, naive = [], []
-    for seed in range(4):
+    for seed in range(12):
         rng = np.random.default_rng(seed)
         xy = there_and_back(seed)
         halts_m = along(xy)[-1] * np.array([0.2, 0.45, 0.7])
@@ -36,7 +38,9 @@ def test_on_an_out_and_back_road_the_pass_is_right(
         seen = at(xy, true_m) + noise(rng, time_s, 10.0)
         line = line_of(xy)
 
-        found_m = match(line, seen, sigma_m=10.0, reach_m=150.0)
+        chord_m = np.hypot(*np.diff(seen, axis=0).T)
+        hidden_m = np.maximum(18.0 * step_s - chord_m, 0.0) * (step_s > 15.0)
+        found_m = follow(line, seen, sigma_m=10.0, reach_m=150.0, hidden_m=hidden_m).along_m
 
         nearest_m = candidates(line, seen, reach_m=500.0)[0][:, 0]
         wrong += list(~(np.abs(found_m - true_m) < 150.0))
@@ -55,6 +59,20 @@ def test_a_detour_is_off_and_the_plan_is_rejoined_where_it_was_left() -> None:
 
     assert np.isnan(found_m[y > 0.0]).all()
     assert found_m[y == 0.0] == pytest.approx(x[y == 0.0], rel=1e-3, abs=0.1)
+
+
+def test_after_an_excursion_a_round_is_not_taken_for_another() -> None:
+    corners = np.array([[0.0, 0.0], [1_000.0, 0.0], [1_000.0, 800.0], [0.0, 800.0]])
+    rounds = np.concatenate([corners] * 4)
+    driven_m = np.arange(0.0, along(rounds)[-1], 50.0)
+    xy = at(rounds, driven_m)
+    aside = (driven_m > 5_100.0) & (driven_m < 5_400.0)  # in the second round, 120 m off
+    xy[aside, 1] += 120.0 * np.array([-1.0, 1.0])[(xy[aside, 1] > 400.0).astype(int)]
+    noisy = xy + np.random.default_rng(2).normal(0.0, 5.0, xy.shape)
+
+    found_m = match(line_of(rounds), noisy, sigma_m=8.0, reach_m=150.0)
+
+    assert found_m[~aside] == pytest.approx(driven_m[~aside], abs=60.0)
 
 
 def test_far_from_the_plan_nothing_is_on_it() -> None:
@@ -92,6 +110,35 @@ def test_stops_planned_against_the_line_are_pushed_forward() -> None:
     places_m = place_stops(line, np.array([[800.0, 0.0], [200.0, 0.0]]))
 
     assert (np.diff(places_m) >= 0.0).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), apart_m=st.sampled_from([1.0, 5.0, 25.0]))
+def test_the_vertices_that_are_left_keep_the_line_where_it_was(seed: int, apart_m: float) -> None:
+    rng = np.random.default_rng(seed)
+    heading = np.cumsum(rng.normal(0.0, 0.02 * np.sqrt(apart_m), 800))
+    steps = apart_m * np.column_stack([np.cos(heading), np.sin(heading)])
+    xy = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
+    xy = np.concatenate([xy, xy[-2::-1]])  # and back
+
+    line = line_of(xy)
+
+    assert apart_m > 5.0 or len(line.xy) < 0.75 * len(xy)
+    assert line.distance_m(xy).max() <= 1.6
+    assert line.length_m == pytest.approx(PLANE.true_lengths_m(xy).sum())
+    assert np.interp(line.length_m / 2.0, line.along_m, line.xy[:, 0]) == pytest.approx(
+        xy[len(xy) // 2, 0], abs=2.0
+    )
+
+
+def test_a_part_of_the_line_has_its_ends_and_all_planned_vertices() -> None:
+    line = line_of(np.array([[0.0, 0.0], [50.0, 0.0], [100.0, 0.0], [100.0, 100.0]]))
+    scale = line.length_m / 200.0  # of the ellipsoid
+
+    part = line.between(20.0 * scale, 150.0 * scale)
+
+    expected = np.array([[20.0, 0.0], [50.0, 0.0], [100.0, 0.0], [100.0, 50.0]])
+    assert part == pytest.approx(expected, abs=0.5)
 
 
 def test_a_line_of_one_place_is_no_line() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from geo.schedule import schedule_deviation_s, timing
+from geo.schedule import overdue_s, schedule_deviation_s, timing
 
 OPEN = np.nan
 
@@ -87,3 +87,37 @@ def test_without_planned_arrivals_there_is_no_deviation() -> None:
         schedule_deviation_s(0.0, 0.0, stops_m=np.zeros(1), arrival_s=nothing, service_s=nothing)
         is None
     )
+
+
+@pytest.mark.parametrize(
+    ("now_s", "deviation_s"), [(1_990.0, 0.0), (2_090.0, 0.0), (2_150.0, 50.0), (900.0, -100.0)]
+)
+def test_waiting_for_a_window_is_no_delay(now_s: float, deviation_s: float) -> None:
+    found = schedule_deviation_s(
+        now_s,
+        1_000.0,
+        stops_m=np.array([1_000.0, 3_000.0]),
+        arrival_s=np.array([1_000.0, 2_300.0]),
+        service_s=np.array([100.0, 100.0]),
+        window_from_s=np.array([2_000.0, OPEN]),
+    )
+
+    assert found == pytest.approx(deviation_s)
+
+
+def test_a_stop_not_reached_in_time_is_overdue() -> None:
+    arrival_s, service_s = np.array([1_000.0, 1_300.0, OPEN]), np.array([100.0, OPEN, OPEN])
+    closed, opens = np.full(3, OPEN), np.array([1_500.0, OPEN, OPEN])
+
+    def late(stop: int, window_from_s: np.typing.NDArray[np.float64]) -> float | None:
+        return overdue_s(
+            1_900.0,
+            stop,
+            arrival_s=arrival_s,
+            service_s=service_s,
+            window_from_s=window_from_s,
+        )
+
+    assert late(1, closed) == 600.0
+    assert late(1, opens) == 300.0  # the first was not served before 1,600
+    assert late(2, closed) is None
