@@ -9,11 +9,11 @@ COMPILE = UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $$(command -v uv || echo .venv/bin/u
 	--quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint race acceptance crash faults frames schemathesis bench layers soak drive dashboard lock clean
+.PHONY: help run test lint race acceptance crash faults frames schemathesis bench bench-geo layers soak drive dashboard lock clean
 .NOTPARALLEL:
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Jolda with a demo company on http://127.0.0.1:8080 (SPEED=10, PORT=8081)
 	@.ci/install packages dashboard
@@ -61,6 +61,10 @@ schemathesis: ## Asks every endpoint for what it must and must not take, in abou
 bench: ## Measures the hot path and writes docs/explanation/performance.md (SIZE=smoke for a short one)
 	@.ci/install dev
 	@exec $(PYTHON) -m bench
+
+bench-geo: ## Measures plan versus fact and writes docs/explanation/plan-fact-scoreboard.md (ARGS='--fresh', SIZE=smoke)
+	@.ci/install dev
+	@exec $(PYTHON) -m bench.geo $(ARGS)
 
 layers: ## Looks at the server under load and says which layer its processor time goes to (root)
 	@.ci/install dev
