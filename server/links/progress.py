@@ -12,9 +12,11 @@ from server.gate.handover import Turns
 from server.kit import db
 from server.kit.db import Pool
 from server.links.model import Progress
+from server.reports import drawing
+from server.reports import service as reports
+from server.reports.service import Gathered
 from server.routes import service as routes
-from server.routes.model import Availability
-from server.routes.service import FoundRoute, Gathered
+from server.routes.service import FoundRoute
 from server.vault.service import Vault
 
 KEPT_S: Final = 30.0
@@ -71,7 +73,9 @@ class ProgressReports:
                     route = await routes.find(conn, self._vault, company_id, route_id)
                 return await asyncio.to_thread(_planned, route)
             async with db.tenant(self._pool, company_id, readonly=True) as conn:
-                found = await routes.gather(conn, self._vault, company_id, route_id, now=now)
+                found = await reports.gather(
+                    conn, self._vault, company_id, route_id, anew=True, now=now
+                )
             return await asyncio.to_thread(_reported, found)
 
 
@@ -90,16 +94,16 @@ def _planned(found: FoundRoute) -> Progress:
 
 
 def _reported(found: Gathered) -> Progress:
-    report = routes.compared(found)
+    report = drawing.compared(found)
     stops = report.route.plan.stops
-    knows = report.availability is Availability.FULL and found.track is not None
+    gate = found.fence(report.availability)
     return Progress(
         stops={stop.stop_id: stop for stop in stops},
         arrived=frozenset(
             stop.stop_id
             for stop, fact in zip(stops, report.fact.stops, strict=True)
-            if knows and fact.status == "visited"
+            if gate is not None and fact.status == "visited"
         ),
-        deviation_s=report.fact.progress.deviation_s if knows else None,
-        gate=found.track.gate if knows and found.track is not None else None,
+        deviation_s=None if gate is None else report.fact.progress.deviation_s,
+        gate=gate,
     )

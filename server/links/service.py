@@ -66,7 +66,7 @@ async def create(
     route = await routes.find(conn, vault, company_id, route_id)
     stop = await asyncio.to_thread(_stop, route, stop_id)
     head = route.sealed.head
-    if head.driver_id is None:
+    if head.driver_id is None or head.cancelled_at is not None:
         raise RouteUnassigned
     token, digest = tokens.mint(TOKEN_KIND, company_id)
     link = CustomerLink(

@@ -1,24 +1,40 @@
-"""A route: the planned journey of one driver for one day, and what was found of it."""
+"""A route: the planned journey of one driver for one day. Pure."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from geo.lines import DrivenLine
-from geo.plan_fact import PlanFact
 from server.kit.errors import Invalid, NotFound
 
-STOPS_MAX: Final = 300
+STOPS_MAX: Final = 500
 LINE_POINTS_MAX: Final = 50_000
 LEAD: Final = timedelta(hours=1)
 """How long before the plan's start a position still belongs to it."""
 TAIL: Final = timedelta(hours=4)
 """How long after the plan's end, unless the driver's next route begins earlier."""
+
+
+class LineSource(StrEnum):
+    """Where a plan's line came from."""
+
+    GIVEN = "given"
+    ROADS = "roads"
+    """A road router drew it: docs/how-to/use-a-road-router.md."""
+    STRAIGHT = "straight"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """Whom to ask for at a stop."""
+
+    name: str | None = field(repr=False)
+    phone: str | None = field(repr=False)
+    """E.164."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +50,9 @@ class Stop:
     planned_arrival: datetime | None
     window_start: datetime | None
     window_end: datetime | None
+    reference: str | None = None
+    """The company's own id of it; once in a plan."""
+    contact: Contact | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +61,30 @@ class Plan:
 
     stops: tuple[Stop, ...]
     line: tuple[tuple[float, float], ...] | None
+    planned_start: datetime | None = None
+    """None: it starts with its first stop."""
+    by_roads: bool = False
+    """A road router drew the line; nobody gave it."""
+
+    @property
+    def line_source(self) -> LineSource:
+        if self.line is None:
+            return LineSource.STRAIGHT
+        return LineSource.ROADS if self.by_roads else LineSource.GIVEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRoute:
+    """A plan as it was asked for. ``line`` is [lon, lat]; None means straight legs."""
+
+    name: str
+    day: date
+    driver_id: UUID | None
+    vehicle_id: UUID | None
+    planned_start: datetime | None
+    stops: Sequence[Stop]
+    line: Sequence[tuple[float, float]] | None
+    by_roads: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +98,28 @@ class RouteHead:
     driver_id: UUID | None
     vehicle_id: UUID | None
     plan_version: int
+    stop_count: int
+    planned_m: float
+    cancelled_at: datetime | None = None
+
+    @property
+    def seal_id(self) -> bytes:
+        """Return what the plan's seal is bound to: no version opens in the place of another."""
+        if self.plan_version == 1:
+            return self.route_id.bytes
+        return self.route_id.bytes + self.plan_version.to_bytes(4, "big")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanVersion:
+    """What of one version of a plan is not sealed."""
+
+    plan_version: int
+    planned_at: datetime
+    replaced_at: datetime | None
+    """None: it is in force."""
+    starts_at: datetime
+    ends_at: datetime
     stop_count: int
     planned_m: float
 
@@ -89,27 +154,6 @@ class Assignment:
     vehicle_id: UUID | None
 
 
-class Availability(StrEnum):
-    """Why a report has a fact, or has none. The cause of not sharing is never told."""
-
-    FULL = "full"
-    NO_POSITIONS = "no_positions"
-    NOT_SHARED = "not_shared"
-    NO_DRIVER = "no_driver"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanFactReport:
-    """Plan versus fact of one route as it was known at ``computed_at``."""
-
-    route: Route
-    availability: Availability
-    computed_at: datetime
-    time_zone: str
-    fact: PlanFact
-    driven: tuple[DrivenLine, ...]
-
-
 class RouteNotFound(NotFound):
     slug = "route-not-found"
     title = "No such route"
@@ -121,6 +165,19 @@ class WindowBackwards(Invalid):
 
     def __init__(self, stop: int) -> None:
         super().__init__(f"See /stops/{stop}/window_end.")
+
+
+class StopReferenceTwice(Invalid):
+    slug = "stop-reference-twice"
+    title = "Two stops of the plan have one reference"
+
+    def __init__(self, stop: int) -> None:
+        self.stop = stop
+        super().__init__(f"See /stops/{stop}/reference.")
+
+    def members(self) -> dict[str, object]:
+        path = f"/stops/{self.stop}/reference"
+        return {"fields": [{"path": path, "code": self.slug, "detail": "It stands there before"}]}
 
 
 class PlanTooLong(Invalid):
@@ -136,7 +193,7 @@ class PlanUnmeasurable(Invalid):
     title = "This plan cannot be laid out on a map"
 
     def __init__(self) -> None:
-        super().__init__("A plan must not cross the 180th meridian, and its line needs a length.")
+        super().__init__("It spans half of the Earth, or its line has no length.")
 
 
 class AssigneeUnknown(Invalid):
@@ -144,7 +201,13 @@ class AssigneeUnknown(Invalid):
     title = "No such driver or vehicle"
 
     def __init__(self, member: str) -> None:
+        self.member = member
         super().__init__(f"See /{member}.")
+
+
+class PlanVersionNotFound(NotFound):
+    slug = "plan-version-not-found"
+    title = "The plan has no such version"
 
 
 def refuse_backward_windows(stops: Sequence[Stop]) -> None:
@@ -154,9 +217,40 @@ def refuse_backward_windows(stops: Sequence[Stop]) -> None:
     ------
     WindowBackwards
     """
-    for index, stop in enumerate(stops):
-        if stop.window_start and stop.window_end and stop.window_end < stop.window_start:
-            raise WindowBackwards(index)
+    for place in backward_windows(stops):
+        raise WindowBackwards(place)
+
+
+def backward_windows(stops: Sequence[Stop]) -> list[int]:
+    """Return the places of stops whose windows end before they begin."""
+    return [
+        place
+        for place, stop in enumerate(stops)
+        if stop.window_start and stop.window_end and stop.window_end < stop.window_start
+    ]
+
+
+def refuse_repeated_references(stops: Sequence[Stop]) -> None:
+    """Check that each reference stands once.
+
+    Raises
+    ------
+    StopReferenceTwice
+    """
+    for place in repeated_references(stops):
+        raise StopReferenceTwice(place)
+
+
+def repeated_references(stops: Sequence[Stop]) -> list[int]:
+    """Return the places of stops whose reference stands at a stop before."""
+    known: set[str] = set()
+    found = []
+    for place, stop in enumerate(stops):
+        if stop.reference in known:
+            found.append(place)
+        elif stop.reference is not None:
+            known.add(stop.reference)
+    return found
 
 
 def span_of(
@@ -197,15 +291,26 @@ def fact_span(
     """Return the time whose positions belong to this route of its driver's day.
 
     Until the planned start of the next route everything belongs to the one before, however late
-    the driver is with it: no position counts for two routes.
+    the driver is with it: no position counts for two routes. A route that was cancelled has none
+    from then on, and none at all if that was before its start.
     """
     begin = head.starts_at - LEAD
-    if previous is not None and previous.ends_at + TAIL > begin:
+    if previous is not None and _last(previous) > begin:
         begin = head.starts_at
-    end = head.ends_at + TAIL
+    end = _last(head)
     if following is not None:
         end = min(end, following.starts_at)
     return begin, max(begin, end)
+
+
+def _last(head: RouteHead) -> datetime:
+    """Return until when positions may belong to a route, if no other follows."""
+    end = head.ends_at + TAIL
+    if head.cancelled_at is None:
+        return end
+    if head.cancelled_at <= head.starts_at:
+        return head.starts_at - LEAD
+    return min(end, head.cancelled_at)
 
 
 def to_bytes(plan: Plan) -> bytes:
@@ -220,6 +325,8 @@ def from_bytes(raw: bytes) -> Plan:
     return Plan(
         stops=tuple(_stop(stop) for stop in found["stops"]),
         line=None if line is None else tuple((lon, lat) for lon, lat in line),
+        planned_start=_instant(found, "planned_start"),
+        by_roads=found.get("by_roads", False),
     )
 
 
@@ -227,10 +334,13 @@ def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _stop(found: dict[str, Any]) -> Stop:
-    def instant(name: str) -> datetime | None:
-        return None if found[name] is None else datetime.fromisoformat(found[name])
+def _instant(found: dict[str, Any], name: str) -> datetime | None:
+    written = found.get(name)
+    return None if written is None else datetime.fromisoformat(written)
 
+
+def _stop(found: dict[str, Any]) -> Stop:
+    contact = found.get("contact")  # plans that are older than these have neither
     return Stop(
         stop_id=UUID(found["stop_id"]),
         name=found["name"],
@@ -238,7 +348,9 @@ def _stop(found: dict[str, Any]) -> Stop:
         lon=found["lon"],
         radius_m=found["radius_m"],
         service_s=found["service_s"],
-        planned_arrival=instant("planned_arrival"),
-        window_start=instant("window_start"),
-        window_end=instant("window_end"),
+        planned_arrival=_instant(found, "planned_arrival"),
+        window_start=_instant(found, "window_start"),
+        window_end=_instant(found, "window_end"),
+        reference=found.get("reference"),
+        contact=None if contact is None else Contact(**contact),
     )

@@ -1,8 +1,9 @@
-"""Planning routes, and comparing a plan with what happened. The caller owns the transaction."""
+"""Planning routes. The caller owns the transaction."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Final
 from uuid import UUID
@@ -10,62 +11,44 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from geo.lines import driven_lines
-from geo.plan_fact import plan_versus_fact
-from geo.plane import Plane, segment_lengths_m
+from geo.plan_fact import refuse_plan
+from geo.plane import segment_lengths_m
 from geo.types import Floats
 from geo.values import Plan as GeoPlan
-from geo.values import Track
 from server.accounts import service as accounts
 from server.credentials.model import MemberMissing, MemberState
-from server.gate.model import GateMissing
 from server.kit.db import Connection
 from server.kit.errors import there
 from server.kit.ids import uuid7
-from server.routes import store
+from server.roads.service import Roads
+from server.routes import store, version_store
 from server.routes.model import (
     LEAD,
     TAIL,
     AssigneeUnknown,
     Assignment,
-    Availability,
     NamedRoute,
+    NewRoute,
     Plan,
-    PlanFactReport,
     PlanUnmeasurable,
+    PlanVersionNotFound,
     Route,
     RouteHead,
     RouteNotFound,
     SealedRoute,
-    Stop,
     fact_span,
     from_bytes,
     refuse_backward_windows,
+    refuse_repeated_references,
     span_of,
     to_bytes,
 )
-from server.tracking import service as tracking
-from server.tracking.model import TrackPurpose
-from server.tracking.service import SealedTrack
 from server.vault.model import Category, DataKey, key_id_of
 from server.vault.service import Vault
 from server.vehicles import service as vehicles
 
 PLAN_SCHEMA: Final = "route.plan"
 NAME_SCHEMA: Final = "route.name"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRoute:
-    """A plan as it was asked for. ``line`` is [lon, lat]; None means straight legs."""
-
-    name: str
-    day: date
-    driver_id: UUID | None
-    vehicle_id: UUID | None
-    planned_start: datetime | None
-    stops: Sequence[Stop]
-    line: Sequence[tuple[float, float]] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,19 +62,41 @@ class Draft:
 
 
 async def drafted(new: NewRoute) -> Draft:
-    """Measure a plan, in a thread: a long line takes a second, and uploads must not wait.
+    """Measure a plan, in a thread: a long line takes its time, and uploads must not wait.
 
     Raises
     ------
-    WindowBackwards, PlanUnmeasurable
+    WindowBackwards, StopReferenceTwice, PlanUnmeasurable
     """
-    return await asyncio.to_thread(_drafted, new)
+    return await asyncio.to_thread(draft_of, new)
 
 
-def _drafted(new: NewRoute) -> Draft:
+def draft_of(new: NewRoute) -> Draft:
+    """Measure a plan. A long line takes its time: it belongs in a thread.
+
+    Raises
+    ------
+    WindowBackwards, StopReferenceTwice, PlanUnmeasurable
+    """
     refuse_backward_windows(new.stops)
-    plan = Plan(stops=tuple(new.stops), line=None if new.line is None else tuple(new.line))
+    refuse_repeated_references(new.stops)
+    plan = Plan(
+        stops=tuple(new.stops),
+        line=None if new.line is None else tuple(new.line),
+        planned_start=new.planned_start,
+        by_roads=new.by_roads,
+    )
     return Draft(new=new, plan=plan, plan_bytes=to_bytes(plan), planned_m=_planned_m(plan))
+
+
+async def on_roads(draft: Draft, roads: Roads) -> Draft:
+    """Give a draft without a line the one of the roads, if a router knows it."""
+    if draft.plan.line is not None:
+        return draft
+    line = await roads.line([(stop.lon, stop.lat) for stop in draft.plan.stops])
+    if line is None:
+        return draft
+    return await drafted(replace(draft.new, line=line, by_roads=True))
 
 
 async def create(
@@ -103,16 +108,23 @@ async def create(
     ------
     PlanTooLong, AssigneeUnknown
     """
+    made = await outlined(conn, company_id, draft)
+    return await store_new(conn, vault, company_id, made, draft, now=now)
+
+
+async def outlined(conn: Connection, company_id: UUID, draft: Draft) -> RouteHead:
+    """Return what a plan would be stored as. Its driver is locked until the transaction ends.
+
+    Raises
+    ------
+    PlanTooLong, AssigneeUnknown
+    """
     new = draft.new
-    company = await accounts.company(conn, company_id)
-    starts_at, ends_at = span_of(
-        new.stops,
-        day=new.day,
-        planned_start=new.planned_start,
-        zone=ZoneInfo(company.time_zone),
+    starts_at, ends_at = await span_planned(conn, company_id, new)
+    await refuse_unknown_assignees(
+        conn, company_id, driver_id=new.driver_id, vehicle_id=new.vehicle_id
     )
-    await _refuse_unknown_assignees(conn, company_id, new)
-    head = RouteHead(
+    return RouteHead(
         route_id=uuid7(),
         date=new.day,
         starts_at=starts_at,
@@ -123,15 +135,53 @@ async def create(
         stop_count=len(draft.plan.stops),
         planned_m=draft.planned_m,
     )
+
+
+async def store_new(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    head: RouteHead,
+    draft: Draft,
+    *,
+    now: datetime,
+    import_id: UUID | None = None,
+) -> Route:
+    """Store what was outlined; ``import_id`` says with which others it came."""
+    found = await sealed(vault, company_id, head, draft, now=now)
+    await store.insert(conn, company_id, found, now=now, import_id=import_id)
+    return Route(head=head, name=draft.new.name, plan=draft.plan)
+
+
+async def sealed(
+    vault: Vault, company_id: UUID, head: RouteHead, draft: Draft, *, now: datetime
+) -> SealedRoute:
+    """Seal a plan for the version that its head names: it opens as that one only."""
     key = await vault.key(company_id, company_id, Category.PLAN, at=now)
-    row_id = head.route_id.bytes
-    sealed = SealedRoute(
+    row_id = head.seal_id
+    return SealedRoute(
         head=head,
-        name_sealed=key.seal(new.name.encode(), row_id=row_id, schema=NAME_SCHEMA),
+        name_sealed=key.seal(draft.new.name.encode(), row_id=row_id, schema=NAME_SCHEMA),
         plan_sealed=key.seal(draft.plan_bytes, row_id=row_id, schema=PLAN_SCHEMA),
     )
-    await store.insert(conn, company_id, sealed, now=now)
-    return Route(head=head, name=new.name, plan=draft.plan)
+
+
+async def span_planned(
+    conn: Connection, company_id: UUID, new: NewRoute
+) -> tuple[datetime, datetime]:
+    """Return when a plan starts and ends, by the company's clock.
+
+    Raises
+    ------
+    PlanTooLong
+    """
+    company = await accounts.company(conn, company_id)
+    return span_of(
+        new.stops,
+        day=new.day,
+        planned_start=new.planned_start,
+        zone=ZoneInfo(company.time_zone),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,19 +199,49 @@ async def find(conn: Connection, vault: Vault, company_id: UUID, route_id: UUID)
     ------
     RouteNotFound
     """
-    sealed = there(await store.get(conn, company_id, route_id), RouteNotFound)
-    key_ids = {key_id_of(sealed.name_sealed), key_id_of(sealed.plan_sealed)}
-    return FoundRoute(sealed=sealed, keys=await vault.keys(company_id, key_ids))
+    found = there(await store.get(conn, company_id, route_id), RouteNotFound)
+    return await _found(vault, company_id, found)
+
+
+async def version(
+    conn: Connection, vault: Vault, company_id: UUID, route_id: UUID, plan_version: int
+) -> FoundRoute:
+    """Read a route as one version of its plan had it; :func:`opened` opens it.
+
+    Raises
+    ------
+    RouteNotFound, PlanVersionNotFound
+    """
+    current = there(await store.get(conn, company_id, route_id), RouteNotFound)
+    if current.head.plan_version != plan_version:
+        before = await version_store.version(conn, company_id, route_id, plan_version)
+        current = there(before, PlanVersionNotFound)
+    return await _found(vault, company_id, current)
+
+
+async def _found(vault: Vault, company_id: UUID, found: SealedRoute) -> FoundRoute:
+    key_ids = {key_id_of(found.name_sealed), key_id_of(found.plan_sealed)}
+    return FoundRoute(sealed=found, keys=await vault.keys(company_id, key_ids))
+
+
+async def head(conn: Connection, company_id: UUID, route_id: UUID) -> RouteHead:
+    """Return what of a route is not sealed.
+
+    Raises
+    ------
+    RouteNotFound
+    """
+    return there(await store.get(conn, company_id, route_id), RouteNotFound).head
 
 
 def opened(found: FoundRoute) -> Route:
     """Open a route. A long line takes its time: it belongs in a thread."""
-    head, sealed = found.sealed.head, found.sealed.plan_sealed
-    key = found.keys[key_id_of(sealed)]
+    of, plan_sealed = found.sealed.head, found.sealed.plan_sealed
+    key = found.keys[key_id_of(plan_sealed)]
     return Route(
-        head=head,
-        name=_name(found.keys, head, found.sealed.name_sealed),
-        plan=from_bytes(key.open(sealed, row_id=head.route_id.bytes, schema=PLAN_SCHEMA)),
+        head=of,
+        name=_name(found.keys, of, found.sealed.name_sealed),
+        plan=from_bytes(key.open(plan_sealed, row_id=of.seal_id, schema=PLAN_SCHEMA)),
     )
 
 
@@ -179,8 +259,14 @@ async def page(
     found = await store.page(
         conn, company_id, day=day, driver_id=driver_id, after=after, limit=limit
     )
-    keys = await vault.keys(company_id, (key_id_of(sealed) for _, sealed in found))
-    return [NamedRoute(head=head, name=_name(keys, head, sealed)) for head, sealed in found]
+    return await _named(vault, company_id, found)
+
+
+async def _named(
+    vault: Vault, company_id: UUID, found: Sequence[tuple[RouteHead, bytes]]
+) -> list[NamedRoute]:
+    keys = await vault.keys(company_id, (key_id_of(sealed_name) for _, sealed_name in found))
+    return [NamedRoute(head=of, name=_name(keys, of, sealed_name)) for of, sealed_name in found]
 
 
 async def assigned(conn: Connection, company_id: UUID, *, now: datetime) -> dict[UUID, Assignment]:
@@ -191,7 +277,7 @@ async def assigned(conn: Connection, company_id: UUID, *, now: datetime) -> dict
     return {
         head.driver_id: Assignment(route_id=head.route_id, vehicle_id=head.vehicle_id)
         for head in heads
-        if head.driver_id is not None
+        if head.driver_id is not None and head.cancelled_at is None
     }
 
 
@@ -204,91 +290,45 @@ async def driven(
     )
 
 
-starts = store.starts
+async def active(conn: Connection, company_id: UUID, *, now: datetime) -> list[RouteHead]:
+    """Return the assigned routes to which a position of now would belong, by start.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
-    """All that a report is made of: comparing needs no database."""
-
-    route: FoundRoute
-    time_zone: str
-    computed_at: datetime
-    until: datetime
-    availability: Availability
-    """Of the fact, as far as it is known before the track is opened."""
-    track: SealedTrack | None
-    """None: the route has no driver, or no time of it has passed."""
-
-
-async def gather(
-    conn: Connection, vault: Vault, company_id: UUID, route_id: UUID, *, now: datetime
-) -> Gathered:
-    """Read what is known of a route at ``now``, for the company's staff.
-
-    Raises
-    ------
-    RouteNotFound, TrackTooLong
+    Of each driver at most one.
     """
-    route = await find(conn, vault, company_id, route_id)
-    head = route.sealed.head
-    company = await accounts.company(conn, company_id)
-    begin, end = fact_span(
-        head,
-        previous=await store.previous(conn, company_id, head),
-        following=await store.following(conn, company_id, head),
+    heads = await store.under_way(
+        conn, company_id, started_before=now + LEAD, ending_after=now - TAIL - LEAD
     )
-    until = min(end, now)
-    availability, track = Availability.NO_POSITIONS, None
-    if head.driver_id is None:
-        availability = Availability.NO_DRIVER
-    elif begin < until:
-        try:
-            track = await tracking.gather(
-                conn,
-                vault,
-                company_id,
-                head.driver_id,
-                begin,
-                until,
-                purpose=TrackPurpose.PLAN_FACT,
-                now=now,
-            )
-        except GateMissing:  # erased just now
-            availability = Availability.NO_DRIVER
-    return Gathered(
-        route=route,
-        time_zone=company.time_zone,
-        computed_at=now,
-        until=until,
-        availability=availability,
-        track=track,
+    days: dict[UUID | None, list[RouteHead]] = defaultdict(list)
+    for one in heads:
+        days[one.driver_id].append(one)
+    found = []
+    for day in days.values():
+        for previous, one, following in zip([None, *day], day, [*day[1:], None], strict=False):
+            begin, end = fact_span(one, previous=previous, following=following)
+            if begin <= now < end:
+                found.append(one)
+    return sorted(found, key=lambda one: (one.starts_at, one.route_id))
+
+
+async def span(conn: Connection, company_id: UUID, of: RouteHead) -> tuple[datetime, datetime]:
+    """Return the time whose positions belong to a route; for one without a driver, its own."""
+    if of.driver_id is None:
+        return fact_span(of, previous=None, following=None)
+    return fact_span(
+        of,
+        previous=await store.previous(conn, company_id, of),
+        following=await store.following(conn, company_id, of),
     )
 
 
-def compared(found: Gathered) -> PlanFactReport:
-    """Compare the plan with what was gathered. Numbers only, and many: it belongs in a thread."""
-    route = opened(found.route)
-    availability, track, shared_s = found.availability, _no_track(), np.zeros((0, 2))
-    if found.track is not None:
-        fixes = tracking.opened(found.track)
-        availability = Availability(fixes.availability.value)
-        track = Track(time_s=fixes.time_s, lon_lat=fixes.lon_lat, accuracy_m=fixes.accuracy_m)
-        shared_s = np.array(
-            [(window.opened_at.timestamp(), window.end.timestamp()) for window in fixes.windows],
-            dtype=np.float64,
-        ).reshape(-1, 2)
-    geo_plan, until_s = _geo_plan(route.plan), found.until.timestamp()
-    return PlanFactReport(
-        route=route,
-        availability=availability,
-        computed_at=found.computed_at,
-        time_zone=found.time_zone,
-        fact=plan_versus_fact(track, geo_plan, shared_s=shared_s, until_s=until_s),
-        driven=tuple(
-            driven_lines(track, Plane.around(geo_plan.lon_lat), shared_s=shared_s, until_s=until_s)
-        ),
-    )
+async def of_import(
+    conn: Connection, vault: Vault, company_id: UUID, import_id: UUID
+) -> list[NamedRoute]:
+    """Return the routes that came with an import and are there still, in its order."""
+    return await _named(vault, company_id, await store.of_import(conn, company_id, import_id))
+
+
+starts = store.starts
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
@@ -296,7 +336,9 @@ async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     return await store.unassign_driver(conn, company_id, member_id)
 
 
-def _geo_plan(plan: Plan) -> GeoPlan:
+def geo_plan(plan: Plan) -> GeoPlan:
+    """Return the plan as ``geo`` takes it."""
+
     def seconds(moments: list[datetime | None]) -> Floats:
         return np.array([np.nan if at is None else at.timestamp() for at in moments])
 
@@ -312,21 +354,30 @@ def _geo_plan(plan: Plan) -> GeoPlan:
 
 
 def _planned_m(plan: Plan) -> float:
-    """Return the plan's length, by letting geo judge the plan before it is stored."""
+    """Return the plan's length, once geo says that it can be compared with anything."""
     try:
-        plan_versus_fact(_no_track(), _geo_plan(plan), shared_s=np.zeros((0, 2)), until_s=0.0)
+        refuse_plan(geo_plan(plan))
     except ValueError:
         raise PlanUnmeasurable from None
     points = plan.line or tuple((stop.lon, stop.lat) for stop in plan.stops)
-    return float(segment_lengths_m(np.array(points)).sum())
+    length_m = float(segment_lengths_m(np.array(points)).sum())
+    if plan.line is not None and length_m == 0.0:
+        raise PlanUnmeasurable
+    return length_m
 
 
-async def _refuse_unknown_assignees(conn: Connection, company_id: UUID, new: NewRoute) -> None:
-    if new.driver_id is not None and not await _may_drive(conn, company_id, new.driver_id):
+async def refuse_unknown_assignees(
+    conn: Connection, company_id: UUID, *, driver_id: UUID | None, vehicle_id: UUID | None
+) -> None:
+    """Check whom a route is to be given to; the driver is locked until the transaction ends.
+
+    Raises
+    ------
+    AssigneeUnknown
+    """
+    if driver_id is not None and not await _may_drive(conn, company_id, driver_id):
         raise AssigneeUnknown("driver_id")
-    if new.vehicle_id is not None and not await vehicles.is_vehicle(
-        conn, company_id, new.vehicle_id
-    ):
+    if vehicle_id is not None and not await vehicles.is_vehicle(conn, company_id, vehicle_id):
         raise AssigneeUnknown("vehicle_id")
 
 
@@ -340,10 +391,6 @@ async def _may_drive(conn: Connection, company_id: UUID, driver_id: UUID) -> boo
     return may and await accounts.is_driver(conn, company_id, driver_id)
 
 
-def _name(keys: Mapping[UUID, DataKey], head: RouteHead, sealed: bytes) -> str:
-    key = keys[key_id_of(sealed)]
-    return key.open(sealed, row_id=head.route_id.bytes, schema=NAME_SCHEMA).decode()
-
-
-def _no_track() -> Track:
-    return Track(time_s=np.zeros(0), lon_lat=np.zeros((0, 2)), accuracy_m=np.zeros(0))
+def _name(keys: Mapping[UUID, DataKey], of: RouteHead, sealed_name: bytes) -> str:
+    key = keys[key_id_of(sealed_name)]
+    return key.open(sealed_name, row_id=of.seal_id, schema=NAME_SCHEMA).decode()

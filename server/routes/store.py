@@ -8,14 +8,21 @@ from server.kit.db import Connection, Record
 from server.routes.model import RouteHead, SealedRoute
 
 
-async def insert(conn: Connection, company_id: UUID, sealed: SealedRoute, *, now: datetime) -> None:
+async def insert(
+    conn: Connection,
+    company_id: UUID,
+    sealed: SealedRoute,
+    *,
+    now: datetime,
+    import_id: UUID | None = None,
+) -> None:
     head = sealed.head
     await conn.execute(
         """
         INSERT INTO route (company_id, route_id, date, starts_at, ends_at, driver_id, vehicle_id,
                            plan_version, stop_count, planned_m, name_sealed, plan_sealed,
-                           created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                           created_at, planned_at, import_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14)
         """,
         company_id,
         head.route_id,
@@ -30,6 +37,7 @@ async def insert(conn: Connection, company_id: UUID, sealed: SealedRoute, *, now
         sealed.name_sealed,
         sealed.plan_sealed,
         now,
+        import_id,
     )
 
 
@@ -37,7 +45,7 @@ async def get(conn: Connection, company_id: UUID, route_id: UUID) -> SealedRoute
     row = await conn.fetchrow(
         """
         SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m, name_sealed, plan_sealed
+               stop_count, planned_m, cancelled_at, name_sealed, plan_sealed
           FROM route
          WHERE company_id = $1 AND route_id = $2
         """,
@@ -47,7 +55,7 @@ async def get(conn: Connection, company_id: UUID, route_id: UUID) -> SealedRoute
     if row is None:
         return None
     return SealedRoute(
-        head=_head(row), name_sealed=row["name_sealed"], plan_sealed=row["plan_sealed"]
+        head=head_of(row), name_sealed=row["name_sealed"], plan_sealed=row["plan_sealed"]
     )
 
 
@@ -64,7 +72,7 @@ async def page(
     rows = await conn.fetch(
         """
         SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m, name_sealed
+               stop_count, planned_m, cancelled_at, name_sealed
           FROM route
          WHERE company_id = $1
            AND ($2::date IS NULL OR date = $2)
@@ -79,17 +87,18 @@ async def page(
         after,
         limit,
     )
-    return [(_head(row), row["name_sealed"]) for row in rows]
+    return [(head_of(row), row["name_sealed"]) for row in rows]
 
 
 async def previous(conn: Connection, company_id: UUID, head: RouteHead) -> RouteHead | None:
-    """Return the same driver's route before this one."""
+    """Return the same driver's route before this one, unless it was cancelled before it began."""
     row = await conn.fetchrow(
         """
         SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m
+               stop_count, planned_m, cancelled_at
           FROM route
          WHERE company_id = $1 AND driver_id = $2 AND (starts_at, route_id) < ($3, $4)
+           AND (cancelled_at > starts_at) IS NOT FALSE
          ORDER BY starts_at DESC, route_id DESC
          LIMIT 1
         """,
@@ -98,17 +107,18 @@ async def previous(conn: Connection, company_id: UUID, head: RouteHead) -> Route
         head.starts_at,
         head.route_id,
     )
-    return None if row is None else _head(row)
+    return None if row is None else head_of(row)
 
 
 async def following(conn: Connection, company_id: UUID, head: RouteHead) -> RouteHead | None:
-    """Return the same driver's route after this one."""
+    """Return the same driver's route after this one, unless it was cancelled before it began."""
     row = await conn.fetchrow(
         """
         SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m
+               stop_count, planned_m, cancelled_at
           FROM route
          WHERE company_id = $1 AND driver_id = $2 AND (starts_at, route_id) > ($3, $4)
+           AND (cancelled_at > starts_at) IS NOT FALSE
          ORDER BY starts_at, route_id
          LIMIT 1
         """,
@@ -117,27 +127,49 @@ async def following(conn: Connection, company_id: UUID, head: RouteHead) -> Rout
         head.starts_at,
         head.route_id,
     )
-    return None if row is None else _head(row)
+    return None if row is None else head_of(row)
 
 
 async def under_way(
     conn: Connection, company_id: UUID, *, started_before: datetime, ending_after: datetime
 ) -> list[RouteHead]:
-    """Return assigned routes whose planned time touches the interval, by start."""
+    """Return assigned routes whose planned time touches the interval, by start.
+
+    Those that were cancelled before they began are not among them.
+    """
     rows = await conn.fetch(
         """
         SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m
+               stop_count, planned_m, cancelled_at
           FROM route
          WHERE company_id = $1 AND driver_id IS NOT NULL
            AND starts_at <= $2 AND ends_at >= $3
+           AND (cancelled_at > starts_at) IS NOT FALSE
          ORDER BY starts_at, route_id
         """,
         company_id,
         started_before,
         ending_after,
     )
-    return [_head(row) for row in rows]
+    return [head_of(row) for row in rows]
+
+
+async def of_import(
+    conn: Connection, company_id: UUID, import_id: UUID
+) -> list[tuple[RouteHead, bytes]]:
+    """Return the routes of an import and their sealed names, as they were made."""
+    rows = await conn.fetch(
+        """
+        SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
+               stop_count, planned_m, cancelled_at, name_sealed
+          FROM route
+         WHERE company_id = $1 AND import_id = $2
+         ORDER BY route_id
+        """,
+        company_id,
+        import_id,
+    )
+    return [(head_of(row), row["name_sealed"]) for row in rows]
 
 
 async def driven(
@@ -154,7 +186,7 @@ async def driven(
         SELECT DISTINCT ON (driver_id) driver_id, route_id
           FROM route
          WHERE company_id = $1 AND driver_id = ANY($2::uuid[])
-           AND starts_at <= $3 AND ends_at >= $4
+           AND starts_at <= $3 AND ends_at >= $4 AND cancelled_at IS NULL
          ORDER BY driver_id, starts_at DESC, route_id DESC
         """,
         company_id,
@@ -193,7 +225,7 @@ async def unassign_driver(conn: Connection, company_id: UUID, driver_id: UUID) -
     return len(rows)
 
 
-def _head(row: Record) -> RouteHead:
+def head_of(row: Record) -> RouteHead:
     return RouteHead(
         route_id=row["route_id"],
         date=row["date"],
@@ -204,4 +236,5 @@ def _head(row: Record) -> RouteHead:
         plan_version=row["plan_version"],
         stop_count=row["stop_count"],
         planned_m=row["planned_m"],
+        cancelled_at=row["cancelled_at"],
     )

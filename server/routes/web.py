@@ -1,8 +1,6 @@
-"""Routes over HTTP: planning, reading, plan versus fact."""
+"""Routes over HTTP: planning, reading, changing, giving to drivers."""
 
 import asyncio
-from dataclasses import asdict
-from datetime import date
 from http import HTTPStatus
 from typing import Annotated, Final
 from uuid import UUID
@@ -12,97 +10,52 @@ from pydantic import Field
 
 from server.credentials.access import VAULT, staff
 from server.credentials.model import Scope
-from server.credentials.viewers import viewer
-from server.gate import handover
-from server.gate.drawing import in_thread
-from server.gate.handover import Drawn, ReadsBusy
 from server.kit.api import endpoint
-from server.kit.ids import uuid7
 from server.kit.web import COMPANY, now, transaction
-from server.kit.wire import Instant, Latitude, Longitude, Page, Text, Wire
-from server.reads.model import ReadPurpose, Screen
-from server.routes import service
+from server.kit.wire import Page
+from server.roads.web import roads
+from server.routes import editing, service
+from server.routes.changes import (
+    VERSIONS_MAX,
+    PlanChanged,
+    PlanVersionsTooMany,
+    RouteBegun,
+    RouteCancelled,
+    RouteInUse,
+    RouteOver,
+    StopNotInPlan,
+    StopSettled,
+    StopTwice,
+)
 from server.routes.model import (
-    LINE_POINTS_MAX,
-    STOPS_MAX,
     AssigneeUnknown,
-    Availability,
-    NamedRoute,
     PlanTooLong,
     PlanUnmeasurable,
-    Route,
+    PlanVersionNotFound,
     RouteNotFound,
-    Stop,
+    StopReferenceTwice,
     WindowBackwards,
 )
-from server.routes.report import PlanFactView, rendered
-from server.routes.service import Gathered, NewRoute
-from server.tracking.model import TrackTooLong
+from server.routes.wire import (
+    ROUTE_BODY_BYTES_MAX,
+    AssignmentView,
+    AssignmentWarning,
+    CancelledView,
+    GivenTo,
+    PlanVersions,
+    PlanVersionView,
+    RouteEdit,
+    RoutePlan,
+    RouteQuery,
+    RouteSummary,
+    RouteView,
+    edit_of,
+    new_route,
+    summary,
+    view,
+)
 
-ROUTE_BODY_BYTES_MAX: Final = 4 * 1024 * 1024
-Point = Annotated[tuple[Longitude, Latitude], Field(description="[longitude, latitude]")]
-Line = Annotated[list[Point], Field(min_length=2, max_length=LINE_POINTS_MAX)]
-# Bounded so that arithmetic on a day near it stays in range.
-Day = Annotated[date, Field(ge=date(2000, 1, 2), le=date(2099, 12, 30), strict=False)]
-
-
-class NewStop(Wire):
-    name: Annotated[str, Text(200)]
-    lat: Latitude
-    lon: Longitude
-    radius_m: float = Field(50, ge=5, le=5000)
-    service_s: float = Field(0, ge=0, le=86_400)
-    planned_arrival: Instant | None = None
-    window_start: Instant | None = None
-    window_end: Instant | None = None
-
-
-class RoutePlan(Wire):
-    name: Annotated[str, Text(200)]
-    date: Day
-    driver_id: UUID | None = None
-    vehicle_id: UUID | None = None
-    planned_start: Instant | None = None
-    stops: list[NewStop] = Field(min_length=1, max_length=STOPS_MAX)
-    line: Line | None = Field(None, description="The planned road; without it legs are straight.")
-
-
-class StopView(Wire):
-    stop_id: UUID
-    seq: int
-    name: str
-    lat: float
-    lon: float
-    radius_m: float
-    service_s: float
-    planned_arrival: Instant | None
-    window_start: Instant | None
-    window_end: Instant | None
-
-
-class RouteSummary(Wire):
-    route_id: UUID
-    name: str
-    date: date
-    starts_at: Instant
-    ends_at: Instant
-    driver_id: UUID | None
-    vehicle_id: UUID | None
-    stop_count: int
-    planned_m: float
-    plan_version: int
-
-
-class RouteView(RouteSummary):
-    stops: list[StopView]
-    line: list[tuple[float, float]] | None
-
-
-class RouteQuery(Wire):
-    date: Day | None = None
-    driver_id: UUID | None = None
-    cursor: UUID | None = Field(None, description="`next_cursor` of the page before.")
-    limit: int = Field(50, ge=1, le=200)
+VersionNumber = Annotated[int, Field(ge=1, le=VERSIONS_MAX)]
 
 
 @endpoint(
@@ -110,7 +63,7 @@ class RouteQuery(Wire):
     "/v1/routes",
     access=staff(Scope.ROUTES_WRITE),
     status=HTTPStatus.CREATED,
-    raises=(WindowBackwards, PlanTooLong, PlanUnmeasurable, AssigneeUnknown),
+    raises=(WindowBackwards, StopReferenceTwice, PlanTooLong, PlanUnmeasurable, AssigneeUnknown),
     body_bytes_max=ROUTE_BODY_BYTES_MAX,
 )
 async def create_route(request: web.Request, body: RoutePlan) -> RouteView:
@@ -119,21 +72,12 @@ async def create_route(request: web.Request, body: RoutePlan) -> RouteView:
     Stops stand in the order in which they are to be driven to. The plan is sealed; only its
     times, its length and whom it is assigned to are stored in clear.
     """
-    new = NewRoute(
-        name=body.name,
-        day=body.date,
-        driver_id=body.driver_id,
-        vehicle_id=body.vehicle_id,
-        planned_start=body.planned_start,
-        stops=[Stop(stop_id=uuid7(), **dict(stop)) for stop in body.stops],
-        line=body.line,
-    )
-    draft = await service.drafted(new)
+    draft = await service.on_roads(await service.drafted(new_route(body)), roads(request))
     async with transaction(request) as conn:
         route = await service.create(
             conn, request.app[VAULT], request[COMPANY], draft, now=now(request)
         )
-    return await asyncio.to_thread(_view, route)
+    return await asyncio.to_thread(view, route)
 
 
 @endpoint("GET", "/v1/routes", access=staff(Scope.ROUTES_READ))
@@ -151,7 +95,7 @@ async def list_routes(request: web.Request, query: RouteQuery) -> Page[RouteSumm
         )
     full = len(routes) == query.limit
     return Page[RouteSummary](
-        items=[_summary(route) for route in routes],
+        items=[summary(route) for route in routes],
         next_cursor=str(routes[-1].head.route_id) if full else None,
     )
 
@@ -161,69 +105,145 @@ async def get_route(request: web.Request, route_id: UUID) -> RouteView:
     """Read a route with its stops and its line."""
     async with transaction(request, readonly=True) as conn:
         found = await service.find(conn, request.app[VAULT], request[COMPANY], route_id)
-    return await asyncio.to_thread(lambda: _view(service.opened(found)))
+    return await asyncio.to_thread(lambda: view(service.opened(found)))
+
+
+@endpoint(
+    "PATCH",
+    "/v1/routes/{route_id}",
+    access=staff(Scope.ROUTES_WRITE),
+    raises=(
+        RouteNotFound,
+        PlanChanged,
+        PlanVersionsTooMany,
+        RouteCancelled,
+        RouteOver,
+        StopSettled,
+        StopNotInPlan,
+        StopTwice,
+        WindowBackwards,
+        StopReferenceTwice,
+        PlanTooLong,
+        PlanUnmeasurable,
+    ),
+    body_bytes_max=ROUTE_BODY_BYTES_MAX,
+)
+async def edit_route(request: web.Request, route_id: UUID, body: RouteEdit) -> RouteView:
+    """Change a plan, also while it is driven. The version before is kept.
+
+    `plan_version` is the one that the change was decided on: if somebody else changed the plan
+    meanwhile, nothing is changed. A stop that is sent with its `stop_id` stays the same stop; what
+    its driver has already reported of stays as it is.
+    """
+    edit, kept_ids = edit_of(body)
+    async with transaction(request, readonly=True) as conn:
+        found = await service.find(conn, request.app[VAULT], request[COMPANY], route_id)
+    redraft = await editing.redrafted(found, edit, kept_ids=kept_ids, roads=roads(request))
+    async with transaction(request) as conn:
+        route = await editing.save(
+            conn, request.app[VAULT], request[COMPANY], redraft, now=now(request)
+        )
+    return await asyncio.to_thread(view, route)
 
 
 @endpoint(
     "GET",
-    "/v1/routes/{route_id}/plan-fact",
-    access=staff(Scope.TRACKS_READ),
-    answer=PlanFactView,
-    raises=(RouteNotFound, TrackTooLong, ReadsBusy),
-    purposes=(ReadPurpose.PLAN_FACT,),
+    "/v1/routes/{route_id}/versions",
+    access=staff(Scope.ROUTES_READ),
+    raises=(RouteNotFound,),
 )
-async def get_plan_fact(request: web.Request, route_id: UUID) -> web.StreamResponse:
-    """Compare a route's plan with what happened, as far as it is known now.
+async def list_plan_versions(request: web.Request, route_id: UUID) -> PlanVersions:
+    """List the versions of a plan, the one in force first."""
+    async with transaction(request, readonly=True) as conn:
+        found = await editing.versions(conn, request[COMPANY], route_id)
+    return PlanVersions(items=[PlanVersionView.model_validate(one) for one in found])
 
-    Positions are read for the purpose `plan_fact`: without the driver's consent to it the
-    report has no fact, and never says why.
+
+@endpoint(
+    "GET",
+    "/v1/routes/{route_id}/versions/{plan_version}",
+    access=staff(Scope.ROUTES_READ),
+    raises=(RouteNotFound, PlanVersionNotFound),
+)
+async def get_plan_version(
+    request: web.Request, route_id: UUID, plan_version: VersionNumber
+) -> RouteView:
+    """Read a route as one version of its plan had it; whom it is given to is of now."""
+    async with transaction(request, readonly=True) as conn:
+        found = await service.version(
+            conn, request.app[VAULT], request[COMPANY], route_id, plan_version
+        )
+    return await asyncio.to_thread(lambda: view(service.opened(found)))
+
+
+@endpoint(
+    "PUT",
+    "/v1/routes/{route_id}/assignment",
+    access=staff(Scope.ROUTES_WRITE),
+    raises=(RouteNotFound, RouteCancelled, RouteOver, AssigneeUnknown),
+)
+async def assign_route(request: web.Request, route_id: UUID, body: GivenTo) -> AssignmentView:
+    """Give a route to a driver and a vehicle, or take it back.
+
+    It is no new version of the plan. Where the driver has another route at some of the same time,
+    `warnings` names it; it is given all the same.
     """
-
-    async def draw() -> Drawn:
-        async with transaction(request, readonly=True) as conn:
-            found = await service.gather(
-                conn, request.app[VAULT], request[COMPANY], route_id, now=now(request)
-            )
-        # The connection is back by here: uploads and withdrawals wait for no report.
-        return await in_thread(_drawn, found)
-
-    seen = handover.viewing(request, viewer(request), ReadPurpose.PLAN_FACT, Screen.ROUTE_REPORT)
-    return await handover.answer(request, seen, draw)
-
-
-def _drawn(found: Gathered) -> Drawn:
-    report = service.compared(found)
-    gate = None if found.track is None else found.track.gate
-    refused = gate if report.availability is Availability.NOT_SHARED else None
-    return Drawn(
-        body=rendered(report).model_dump_json().encode(),
-        gate=gate if report.availability is Availability.FULL else None,
-        refused=None if refused is None else refused.driver_id,
+    async with transaction(request) as conn:
+        given = await editing.assign(
+            conn,
+            request[COMPANY],
+            route_id,
+            driver_id=body.driver_id,
+            vehicle_id=body.vehicle_id,
+            now=now(request),
+        )
+    return AssignmentView(
+        route_id=route_id,
+        driver_id=given.driver_id,
+        vehicle_id=given.vehicle_id,
+        warnings=[AssignmentWarning(code="overlap", route_id=one) for one in given.overlapping],
     )
 
 
-def _summary(route: NamedRoute) -> RouteSummary:
-    head = route.head
-    return RouteSummary(
-        route_id=head.route_id,
-        name=route.name,
-        date=head.date,
-        starts_at=head.starts_at,
-        ends_at=head.ends_at,
-        driver_id=head.driver_id,
-        vehicle_id=head.vehicle_id,
-        stop_count=head.stop_count,
-        planned_m=head.planned_m,
-        plan_version=head.plan_version,
-    )
+@endpoint(
+    "POST",
+    "/v1/routes/{route_id}/cancel",
+    access=staff(Scope.ROUTES_WRITE),
+    raises=(RouteNotFound, RouteOver),
+)
+async def cancel_route(request: web.Request, route_id: UUID) -> CancelledView:
+    """Let a route be driven no further. Again is the same as once.
+
+    It stays readable, with what was driven of it until then.
+    """
+    async with transaction(request) as conn:
+        since = await editing.cancel(conn, request[COMPANY], route_id, now=now(request))
+    return CancelledView(route_id=route_id, cancelled_at=since)
 
 
-def _view(route: Route) -> RouteView:
-    return RouteView(
-        **dict(_summary(route)),
-        stops=[StopView(seq=seq, **asdict(stop)) for seq, stop in enumerate(route.plan.stops)],
-        line=None if route.plan.line is None else list(route.plan.line),
-    )
+@endpoint(
+    "DELETE",
+    "/v1/routes/{route_id}",
+    access=staff(Scope.ROUTES_WRITE),
+    raises=(RouteNotFound, RouteBegun, RouteInUse),
+)
+async def delete_route(request: web.Request, route_id: UUID) -> None:
+    """Remove a route that was planned by mistake, with every version of its plan.
+
+    Only before it begins; after that it is cancelled.
+    """
+    async with transaction(request) as conn:
+        await editing.delete(conn, request[COMPANY], route_id, now=now(request))
 
 
-ENDPOINTS: Final = (create_route, list_routes, get_route, get_plan_fact)
+ENDPOINTS: Final = (
+    create_route,
+    list_routes,
+    get_route,
+    edit_route,
+    list_plan_versions,
+    get_plan_version,
+    assign_route,
+    cancel_route,
+    delete_route,
+)

@@ -11,6 +11,7 @@ from aiohttp import ClientSession, web
 from server.kit.wire import rfc3339
 from server.links import web as links
 from server.links.web import showing
+from server.reports import web as reports
 from server.rights import web as rights
 from server.routes import web as routes
 from server.uploads import web as uploads
@@ -52,6 +53,7 @@ async def serve_links(
         CONSENT,
         TRACKING,
         routes.ENDPOINTS,
+        reports.ENDPOINTS,
         links.ENDPOINTS,
         rights.ENDPOINTS,
         clock=clock,

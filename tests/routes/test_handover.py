@@ -20,6 +20,7 @@ from server.gate.model import Gate
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.wire import rfc3339
+from server.reports import web as reports
 from server.routes import web as routes
 from server.uploads import web as uploads
 from tests.conftest import Databases
@@ -43,6 +44,7 @@ async def client(world: World, databases: Databases) -> AsyncIterator[ClientSess
         CONSENT,
         TRACKING,
         routes.ENDPOINTS,
+        reports.ENDPOINTS,
         prepare=lambda app: app.cleanup_ctx.append(uploads.uploading(databases.main)),
     ) as opened:
         yield opened

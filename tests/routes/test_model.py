@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -6,14 +7,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from server.routes.model import (
+    Contact,
     Plan,
     PlanTooLong,
     RouteHead,
     Stop,
+    StopReferenceTwice,
     WindowBackwards,
     fact_span,
     from_bytes,
     refuse_backward_windows,
+    refuse_repeated_references,
+    repeated_references,
     span_of,
     to_bytes,
 )
@@ -47,7 +52,8 @@ HEAD = RouteHead(
 
 def test_a_plan_reads_back_as_it_was_written() -> None:
     timed = replace(STOP, planned_arrival=NINE, window_start=NINE, window_end=NINE)
-    plan = Plan(stops=(STOP, timed), line=((76.9, 43.2), (76.8, 43.3)))
+    told = replace(timed, reference="A-1", contact=Contact(name=None, phone="+77011234567"))
+    plan = Plan(stops=(STOP, timed, told), line=((76.9, 43.2), (76.8, 43.3)), planned_start=NINE)
 
     assert from_bytes(to_bytes(plan)) == plan
     assert from_bytes(to_bytes(replace(plan, line=None))).line is None
@@ -115,3 +121,47 @@ def test_a_route_that_overlaps_the_one_before_begins_with_its_own_plan() -> None
     late = replace(HEAD, starts_at=NINE - timedelta(hours=3), ends_at=NINE + timedelta(hours=3))
 
     assert fact_span(HEAD, previous=late, following=None)[0] == NINE
+
+
+def test_a_cancelled_route_has_no_time_from_then_on() -> None:
+    cancelled = replace(HEAD, cancelled_at=NINE + timedelta(hours=1))
+    never = replace(HEAD, cancelled_at=NINE - timedelta(minutes=30))
+
+    assert fact_span(cancelled, previous=None, following=None) == (
+        NINE - timedelta(hours=1),
+        NINE + timedelta(hours=1),
+    )
+    begin, end = fact_span(never, previous=None, following=None)
+    assert begin == end
+
+
+def test_a_route_begins_its_hour_early_where_the_one_before_was_cancelled() -> None:
+    earlier = replace(
+        HEAD,
+        starts_at=NINE - timedelta(hours=4),
+        ends_at=NINE,
+        cancelled_at=NINE - timedelta(hours=3),
+    )
+
+    assert fact_span(HEAD, previous=earlier, following=None)[0] == NINE - timedelta(hours=1)
+
+
+def test_a_plan_without_references_and_contacts_reads_as_it_was_written() -> None:
+    plan = Plan(stops=(STOP,), line=None)
+    older = json.loads(to_bytes(plan))
+    del older["planned_start"], older["stops"][0]["reference"], older["stops"][0]["contact"]
+
+    assert from_bytes(json.dumps(older).encode()) == plan
+
+
+def test_a_reference_stands_once_and_none_as_often_as_wanted() -> None:
+    stops = [replace(STOP, reference=one) for one in ("A", None, "B", "A", None, "A")]
+
+    assert repeated_references(stops) == [3, 5]
+    with pytest.raises(StopReferenceTwice, match="/stops/3/reference"):
+        refuse_repeated_references(stops)
+
+
+def test_each_version_is_sealed_for_itself_and_the_first_as_ever() -> None:
+    assert HEAD.seal_id == HEAD.route_id.bytes
+    assert len({replace(HEAD, plan_version=version).seal_id for version in range(1, 300)}) == 299

@@ -6,9 +6,6 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from server.gate import service as gate
-from server.gate.model import GateItem
-from server.kit import db
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
 from server.routes.web import ENDPOINTS
@@ -144,8 +141,9 @@ async def test_what_does_not_fit_is_refused_with_its_place(
             "window-backwards",
         ),
         ({"planned_start": rfc3339(NOW + timedelta(days=9))}, "plan-too-long"),
-        ({"stops": [{"name": "a", "lat": 1, "lon": 179}, {"name": "b", "lat": 1, "lon": -179}]},
+        ({"stops": [{"name": "a", "lat": 1, "lon": 0}, {"name": "b", "lat": 1, "lon": 180}]},
          "plan-unmeasurable"),
+        ({"line": [[76.9, 43.2], [76.9, 43.2]]}, "plan-unmeasurable"),
         ({"driver_id": "019aa7a4-8b00-7000-8000-000000000000"}, "assignee-unknown"),
         ({"vehicle_id": "019aa7a4-8b00-7000-8000-000000000000"}, "assignee-unknown"),
     ],
@@ -158,6 +156,17 @@ async def test_a_meaningless_plan_is_refused(
     assert (status, problem["code"]) == (HTTPStatus.UNPROCESSABLE_ENTITY, code)
 
 
+async def test_a_plan_may_cross_the_180th_meridian(
+    client: ClientSession, dispatcher: dict[str, str]
+) -> None:
+    stops = [{"name": "a", "lat": 1, "lon": 179.95}, {"name": "b", "lat": 1, "lon": -179.95}]
+
+    status, made = await create(client, dispatcher, stops=stops, line=None)
+
+    assert status == HTTPStatus.CREATED
+    assert 11_000 < made["planned_m"] < 11_300
+
+
 async def test_another_companys_route_is_as_absent_as_none(
     client: ClientSession, dispatcher: dict[str, str], world: World
 ) -> None:
@@ -166,11 +175,9 @@ async def test_another_companys_route_is_as_absent_as_none(
     stranger = await add_member(world.vault, world.pool, other, role="dispatcher")
     foreign = bearer(await open_session(world.pool, other, stranger))
 
-    for path in ("", "/plan-fact"):
-        theirs = await read(client, f"/v1/routes/{made['route_id']}{path}", foreign)
-        absent = await read(client, f"/v1/routes/{uuid7()}{path}", foreign)
-        assert theirs == absent
-        assert theirs[0] == HTTPStatus.NOT_FOUND
+    theirs = await read(client, f"/v1/routes/{made['route_id']}", foreign)
+    assert theirs == await read(client, f"/v1/routes/{uuid7()}", foreign)
+    assert theirs[0] == HTTPStatus.NOT_FOUND
     assert (await read(client, "/v1/routes", foreign))[1]["items"] == []
 
 
@@ -180,27 +187,6 @@ async def test_drivers_may_not_read_routes_of_the_company(
     status, _ = await read(client, "/v1/routes", bearer(await world.driver_session()))
 
     assert status == HTTPStatus.FORBIDDEN
-
-
-async def test_a_report_says_why_it_has_no_fact_and_nothing_more(
-    client: ClientSession, dispatcher: dict[str, str], world: World
-) -> None:
-    _, nobody = await create(client, dispatcher)
-    _, silent = await create(client, dispatcher, driver_id=str(world.driver.member_id))
-
-    async def availability(route: dict[str, Any]) -> str:
-        status, report = await read(client, f"/v1/routes/{route['route_id']}/plan-fact", dispatcher)
-        assert status == HTTPStatus.OK
-        assert report["fact"]["segments"] == []
-        return str(report["availability"])
-
-    assert await availability(nobody) == "no_driver"
-    assert await availability(silent) == "no_positions"
-    async with db.tenant(world.pool, world.company_id) as conn:
-        await gate.set_consent(
-            conn, world.company_id, world.driver.member_id, GateItem.PLAN_FACT, None
-        )
-    assert await availability(silent) == "not_shared"
 
 
 @pytest.mark.parametrize("state", ["blocked", "offboarded", "grace", "erasing"])
@@ -225,14 +211,3 @@ async def test_a_list_opens_names_and_never_plans(
 
     assert status == HTTPStatus.OK
     assert [item["name"] for item in found["items"]] == [PLAN["name"]]
-
-
-async def test_a_report_on_an_erased_driver_has_no_driver(
-    client: ClientSession, dispatcher: dict[str, str], world: World
-) -> None:
-    _, made = await create(client, dispatcher, driver_id=str(world.driver.member_id))
-    await world.owner.execute("DELETE FROM gate WHERE driver_id = $1", world.driver.member_id)
-
-    status, report = await read(client, f"/v1/routes/{made['route_id']}/plan-fact", dispatcher)
-
-    assert (status, report["availability"]) == (HTTPStatus.OK, "no_driver")

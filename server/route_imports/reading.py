@@ -1,0 +1,119 @@
+"""Has XLSX files read by a process of their own, one at a time: see sheet.py."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from server.gate.drawing import ReadsBusy, Turns
+from server.kit.errors import Invalid, TooLarge, Unavailable
+from server.route_imports import sheet
+from server.route_imports.model import Cell, Odd, Row, Sheet
+
+READ_S_MAX: Final = 20.0
+WAITING_MAX: Final = 4
+OF_COMPANY_MAX: Final = 2
+
+# Of the process: each takes a core for as long as it takes.
+_turns: Final = Turns(1, waiting_max=WAITING_MAX, company_max=OF_COMPANY_MAX)
+
+
+class SheetUnreadable(Invalid):
+    slug = "sheet-unreadable"
+    title = "This is not an XLSX file that can be read"
+
+    def __init__(self) -> None:
+        super().__init__("Save it as an Excel workbook (.xlsx), without a password.")
+
+
+class SheetTooLarge(TooLarge):
+    slug = "sheet-too-large"
+    title = "The workbook is too large"
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"At most {sheet.ROWS_MAX} rows and {sheet.UNPACKED_BYTES_MAX // sheet.MIB} MiB "
+            "unpacked. Split it, or copy the rows into a fresh template."
+        )
+
+
+class ImportsBusy(Unavailable):
+    slug = "imports-busy"
+    title = "Workbooks cannot be read just now"
+    retry_after_s = 2.0
+
+
+async def read(company_id: UUID, raw: bytes) -> Sheet:
+    """Return the cells of the first sheet.
+
+    Raises
+    ------
+    SheetUnreadable, SheetTooLarge, ImportsBusy
+    """
+    try:
+        async with _turns.one(company_id):
+            told = await _told(raw)
+    except ReadsBusy:
+        raise ImportsBusy from None
+    match told:
+        case {"sheet": str(name), "rows": rows, "merged": merged}:
+            return Sheet(
+                name=name,
+                rows=tuple(Row(number=number, cells=_cells(cells)) for number, cells in rows),
+                merged=tuple((first, last) for first, last in merged),
+            )
+        case {"refused": sheet.UNREADABLE}:
+            raise SheetUnreadable
+    raise SheetTooLarge
+
+
+async def _told(raw: bytes) -> dict[str, Any]:
+    """Return what the process said; nothing where it ran into its limits and was ended."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",  # nothing of ours is found by name, no variable of the environment is obeyed
+        str(Path(sheet.__file__)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={},
+    )
+    try:
+        async with asyncio.timeout(READ_S_MAX):
+            said, _ = await process.communicate(raw)
+    except TimeoutError:
+        return {}
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        return {}
+    told: dict[str, Any] = json.loads(said)
+    return told
+
+
+def _cells(told: Sequence[Any]) -> tuple[Cell, ...]:
+    return tuple(None if one is None else _cell(*one) for one in told)
+
+
+def _cell(kind: str, value: Any) -> Cell:
+    match kind:
+        case "f":
+            return Odd.FORMULA
+        case "e":
+            return Odd.ERROR
+        case "d":
+            return datetime.fromisoformat(value)
+        case "t":
+            return time.fromisoformat(value)
+        case "i":
+            return timedelta(seconds=value)
+    found: str | float | bool = value
+    return found
