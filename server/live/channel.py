@@ -4,14 +4,15 @@ import asyncio
 import re
 import secrets
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
+from server.alerts.model import Standing
 from server.gate.handover import Viewing
-from server.live.model import Changes, Event, Fixes, Picture, Sight
+from server.live.model import Changes, Event, Fixes, Picture, Sight, Topic, topic_of
 
 EVENTS_KEPT_MAX: Final = 512
 _EVENT_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)
@@ -65,6 +66,7 @@ class Seat:
     """Writes down whom they see, before they do."""
     digest: bytes | None
     """Of the token they were let in with; None is not asked again."""
+    topics: frozenset[Topic] = frozenset({Topic.LIVE})
     written: Written | None = None
     """What was written down last."""
 
@@ -73,10 +75,15 @@ class Seat:
 class Frame:
     """What the screens are sent at once."""
 
-    events: bytes
-    """For every screen: without any position."""
+    events: Mapping[Topic, bytes]
+    """For every screen that asks for the topic: without any position."""
     moves: bytes
     """Only for those whose look was written down."""
+
+    def chunk(self, topics: Collection[Topic], *, with_moves: bool) -> bytes:
+        """Return what of it is for a screen."""
+        events = b"".join(self.events[topic] for topic in Topic if topic in topics)
+        return events + self.moves if with_moves else events
 
 
 class Channel:
@@ -90,6 +97,8 @@ class Channel:
         """Screens that are open or about to be."""
         self.idle_since = idle_since
         self.picture: Picture | None = None
+        self.standing: Standing = {}
+        """The alerts that the screens were told of."""
         self.fixes: Fixes = {}
         """Who could be shown where in the last tick; nothing while nobody watches."""
         self.shown: frozenset[UUID] = frozenset()
@@ -99,7 +108,7 @@ class Channel:
         self.hinted = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self._number = 0
-        self._kept: deque[tuple[int, bytes]] = deque(maxlen=EVENTS_KEPT_MAX)
+        self._kept: deque[tuple[int, Topic, bytes]] = deque(maxlen=EVENTS_KEPT_MAX)
 
     def admit(
         self,
@@ -115,7 +124,7 @@ class Channel:
         Nothing here waits, so no event comes between. Positions are never among what was missed.
         """
         here = self._id(self._number)
-        missed = self._missed(last_event_id)
+        missed = self._missed(last_event_id, seat.topics)
         if last_event_id is None:
             watcher.send(encoder.hello(here, stream_id=self.stream_id, now=now))
         elif missed is None:
@@ -131,23 +140,25 @@ class Channel:
 
     def encode(self, encoder: Encoder, told: Changes, *, now: datetime) -> Frame:
         """Return one frame: events with their ids, kept for resuming; then the moves."""
-        events = []
+        events = dict.fromkeys(Topic, b"")
         for event in told.events:
             self._number += 1
-            encoded = encoder.event(self._id(self._number), event)
-            self._kept.append((self._number, encoded))
-            events.append(encoded)
+            topic, encoded = topic_of(event), encoder.event(self._id(self._number), event)
+            self._kept.append((self._number, topic, encoded))
+            events[topic] += encoded
         moves = encoder.moves(told.moves, now=now) if told.moves else b""
-        return Frame(events=b"".join(events), moves=moves)
+        return Frame(events=events, moves=moves)
 
     def _id(self, number: int) -> str:
         return f"{self.stream_id}-{number}"
 
-    def _missed(self, last_event_id: str | None) -> list[bytes] | None:
-        """Return the events after that id; None if they are not all here."""
+    def _missed(self, last_event_id: str | None, topics: Collection[Topic]) -> list[bytes] | None:
+        """Return the topics' events after that id; None if they are not all here."""
         stream_id, _, text = (last_event_id or "").partition("-")
         if stream_id != self.stream_id or _EVENT_NUMBER.fullmatch(text) is None:
             return None
         after = int(text)
-        missed = [encoded for number, encoded in self._kept if number > after]
-        return missed if after + len(missed) == self._number else None
+        missed = [one for one in self._kept if one[0] > after]
+        if after + len(missed) != self._number:
+            return None
+        return [encoded for _, topic, encoded in missed if topic in topics]

@@ -10,6 +10,7 @@ its watcher is dropped and comes back for a snapshot.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from time import monotonic
 from typing import Final, TypeAlias
@@ -17,6 +18,8 @@ from uuid import UUID
 
 import structlog
 
+from server.alerts import reading as alerts
+from server.alerts.model import news
 from server.deposits.hints import HINT_CHANNEL
 from server.gate import handover
 from server.gate import service as gate
@@ -28,7 +31,7 @@ from server.kit.sending import flushed
 from server.kit.tasks import ended
 from server.live import service
 from server.live.channel import Channel, Encoder, Frame, Seat, Watcher, Written
-from server.live.model import LiveUnavailable, WatchersFull, changes, picture_of
+from server.live.model import LiveUnavailable, Topic, WatchersFull, changes, picture_of
 from server.reads.model import bucket_of
 from server.vault.service import Vault
 
@@ -123,8 +126,9 @@ class Hub:
         seen: Viewing,
         last_event_id: str | None,
         digest: bytes | None = None,
+        topics: Collection[Topic] = (Topic.LIVE,),
     ) -> None:
-        """Let the screen hear the channel, until :meth:`leave`.
+        """Let the screen hear the channel's topics, until :meth:`leave`.
 
         ``digest`` is of the session or API token that the screen was let in with: when that ends,
         the screen is dropped before anything more is sent. Without one, nobody asks.
@@ -132,7 +136,7 @@ class Hub:
         channel.admit(
             watcher,
             self._encoder,
-            Seat(seen=seen, digest=digest),
+            Seat(seen=seen, digest=digest, topics=frozenset(topics)),
             last_event_id=last_event_id,
             now=self._clock(),
         )
@@ -202,29 +206,31 @@ class Hub:
         until = monotonic() + SEND_S_MAX
         async with self.barrier(self._pool, channel.company_id) as conn:
             sights, crews = await service.judged(conn, channel.company_id, glimpsed, now=now)
+            standing = await alerts.standing(conn, channel.company_id, now=now)
             await _drop_shut_out(conn, channel, now)
             if channel.picture is None:
-                channel.picture = picture_of(sights, crews)
+                channel.picture, channel.standing = picture_of(sights, crews), standing
                 return False
             told = changes(channel.picture, sights, crews)
+            told = replace(told, events=(*told.events, *news(channel.standing, standing)))
             if not told.events and not told.moves:
-                channel.picture = told.after
+                channel.picture, channel.standing = told.after, standing
                 return False
             if monotonic() >= until - HAND_OVER_S_MIN:
                 raise TimeoutError
             frame = channel.encode(self._encoder, told, now=now)
-            channel.picture = told.after
+            channel.picture, channel.standing = told.after, standing
             await _hand_over(channel, frame, written_down, until)
         return bool(told.moves)
 
 
 async def _written_down(channel: Channel, driver_ids: Collection[UUID]) -> frozenset[Watcher]:
-    """Write down that every screen sees these drivers; return the screens.
+    """Write down that every screen of positions sees these drivers; return the screens.
 
     All that can be shown now, not only who moved: it is on the screen the whole time. Whose look
     cannot be written down, because they are no member any more, is dropped.
     """
-    seats = dict(channel.watchers)
+    seats = {one: seat for one, seat in channel.watchers.items() if Topic.LIVE in seat.topics}
     if channel.picture is None:  # nothing is sent in this tick
         return frozenset(seats)
     shown = frozenset(driver_ids)
@@ -282,14 +288,13 @@ async def _hand_over(
     Who came since the looks were written down gets no position yet: they read the snapshot now.
     """
     sent_to = tuple(channel.watchers)
-    whole = frame.events + frame.moves
     try:
-        for watcher in sent_to:
+        for watcher, seat in tuple(channel.watchers.items()):
             # Each time anew: the whole process may have been stopped in between.
             if monotonic() >= until:
                 _drop(channel, [watcher])
             # Nothing is not sent: to HTTP an empty chunk is the end of the answer.
-            elif chunk := whole if watcher in written_down else frame.events:
+            elif chunk := frame.chunk(seat.topics, with_moves=watcher in written_down):
                 watcher.send(chunk, until=until)
         await flushed(sent_to, until)
     finally:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 from uuid import UUID
 
+from server.alerts.model import AlertNews
 from server.credentials.model import MemberState
 from server.gate.model import Gate, Purpose
 from server.kit.errors import Unavailable
@@ -37,6 +38,15 @@ class Work(StrEnum):
 
     DRIVING = "driving"
     IDLE = "idle"
+
+
+class Topic(StrEnum):
+    """What a screen asks to hear."""
+
+    LIVE = "live"
+    """Where drivers are, and what became of them."""
+    ALERTS = "alerts"
+    """What is raised about routes, without any place."""
 
 
 class ErasureWord(StrEnum):
@@ -210,8 +220,12 @@ class Erasure:
     state: ErasureWord
 
 
-Event: TypeAlias = Gone | Sight | Erasure
+Event: TypeAlias = Gone | Sight | Erasure | AlertNews
 """A sight stands for the driver's state: its position is never part of an event."""
+
+
+def topic_of(event: Event) -> Topic:
+    return Topic.ALERTS if isinstance(event, AlertNews) else Topic.LIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

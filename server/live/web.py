@@ -12,6 +12,7 @@ from uuid import UUID
 from aiohttp import HttpVersion11, web
 from pydantic import Field
 
+from server.alerts.model import AlertKind, AlertNews, AlertWord
 from server.credentials.access import VAULT, presented
 from server.credentials.model import NotAuthenticated
 from server.credentials.viewers import viewer
@@ -21,7 +22,7 @@ from server.kit.api import Media, endpoint
 from server.kit.sending import Connection, flushed
 from server.kit.tasks import ended
 from server.kit.web import CLOCK, COMPANY, POOL, now, transaction
-from server.kit.wire import Instant, Latitude, Longitude, Wire
+from server.kit.wire import Instant, Latitude, Longitude, Wire, listed
 from server.live import service
 from server.live.hub import HEARTBEAT_S, SEND_S_MAX, TICK_S, Hub, listen
 from server.live.model import (
@@ -33,6 +34,7 @@ from server.live.model import (
     Sight,
     Sights,
     Signal,
+    Topic,
     WatchersFull,
     Work,
 )
@@ -47,7 +49,7 @@ _EVENT: Final = {
     "required": ["event", "data"],
     "properties": {
         "id": {"type": "string"},
-        "event": {"enum": ["hello", "pos", "state", "gone", "erasure", "resync"]},
+        "event": {"enum": ["hello", "pos", "state", "gone", "erasure", "alert", "resync"]},
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
 }
@@ -123,6 +125,22 @@ class ErasureData(Wire):
     state: ErasureWord
 
 
+class AlertData(Wire):
+    """What became of an alert, without any place."""
+
+    alert_id: UUID
+    kind: AlertKind
+    route_id: UUID
+    driver_id: UUID
+    state: AlertWord
+
+
+class StreamQuery(Wire):
+    topics: Annotated[list[Topic], listed, Field(min_length=1, max_length=len(Topic))] = Field(
+        [Topic.LIVE], description="What to hear: `live`, `alerts`, or both."
+    )
+
+
 class EventStream:
     """Writes what is told as server-sent events."""
 
@@ -142,6 +160,8 @@ class EventStream:
                 return _sse("gone", GoneData.model_validate(event), event_id)
             case Erasure():
                 return _sse("erasure", ErasureData.model_validate(event), event_id)
+            case AlertNews():
+                return _sse("alert", AlertData.model_validate(event), event_id)
             case Sight():
                 return _sse("state", StateView(**_state(event)), event_id)
 
@@ -260,12 +280,13 @@ def _vehicle(sight: Sight, names: Names) -> VehicleRef | None:
     media=(Media(content_type="text/event-stream", schema=_EVENT),),
     purposes=(ReadPurpose.DISPATCH_TRACKING,),
 )
-async def stream_live(request: web.Request) -> web.StreamResponse:
+async def stream_live(request: web.Request, *, query: StreamQuery) -> web.StreamResponse:
     """Stream what changes, as server-sent events.
 
-    `hello`, `state`, `gone`, `erasure` and `resync` carry an id and resume by `Last-Event-ID`.
-    `pos` carries none and is never replayed: after `hello` or `resync`, read `GET /v1/live`.
-    A `pos` whose `epoch` is at or below the driver's last `gone` is to be dropped.
+    `hello`, `state`, `gone`, `erasure`, `alert` and `resync` carry an id and resume by
+    `Last-Event-ID`. `pos` carries none and is never replayed: after `hello` or `resync`, read
+    `GET /v1/live`, and for alerts `GET /v1/alerts`. A `pos` whose `epoch` is at or below the
+    driver's last `gone` is to be dropped.
     """
     hub = request.app[HUB]
     token = presented(request)
@@ -284,6 +305,7 @@ async def stream_live(request: web.Request) -> web.StreamResponse:
             seen=_seen(request),
             last_event_id=request.headers.get("Last-Event-ID"),
             digest=token.digest,
+            topics=query.topics,
         )
         try:
             await _keep_open(hub, connection)

@@ -54,6 +54,7 @@ class NoticeKind(StrEnum):
     BULK_READ = "bulk_read"
     UNKNOWN_IDS = "unknown_ids"
     DEVICE_ADDED = "device_added"
+    ROUTE_ALERT = "route_alert"
     INDIRECT_SOURCE = "indirect_source"
     MARKETING_NEWS = "marketing_news"
 
@@ -209,6 +210,10 @@ KINDS: Final[Mapping[NoticeKind, Kind]] = MappingProxyType(
         NoticeKind.BULK_READ: _service(_EMAIL, _PUSH, **_ALERT),
         NoticeKind.UNKNOWN_IDS: _service(_EMAIL, _PUSH, **_ALERT),
         NoticeKind.DEVICE_ADDED: _service(_EMAIL, _PUSH, added_at=_INSTANT),
+        # No e-mail: one for each would bury those that matter.
+        NoticeKind.ROUTE_ALERT: _service(
+            _PUSH, alert=Value(Form.WORD, "alert"), driver=_MEMBER, raised_at=_INSTANT
+        ),
         NoticeKind.INDIRECT_SOURCE: _service(
             _EMAIL, by=_MEMBER, fields=Value(Form.WORDS, "field"), entered_at=_INSTANT
         ),
@@ -245,6 +250,7 @@ WORDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
             {"legal_obligation", "legal_claim", "unfulfilled_obligation", "identity_not_proven"}
         ),
         "field": frozenset({"name", "phone", "email", "language"}),
+        "alert": frozenset({"late", "off_route", "no_signal", "long_stop"}),
     }
 )
 

@@ -108,14 +108,18 @@ class Screen:
 
 @asynccontextmanager
 async def screen(
-    client: ClientSession, token: str, *, last_event_id: str | None = None
+    client: ClientSession,
+    token: str,
+    *,
+    last_event_id: str | None = None,
+    path: str = "/v1/stream",
 ) -> AsyncGenerator[Screen]:
     """Open a stream; the greeting has come when the block begins."""
     headers = bearer(token)
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id
     # As long as the screen is open, whatever the session allows an answer.
-    async with client.get("/v1/stream", headers=headers, timeout=ClientTimeout()) as answer:
+    async with client.get(path, headers=headers, timeout=ClientTimeout()) as answer:
         assert answer.status == 200, await answer.text()
         shown = Screen(answer=answer)
         reading = asyncio.create_task(shown.read())

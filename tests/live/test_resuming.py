@@ -11,7 +11,7 @@ import pytest
 
 from server.kit.ids import uuid7
 from server.live.channel import EVENTS_KEPT_MAX, Channel, Encoder, Frame, Seat
-from server.live.model import Changes, Event, Gone, Picture, Sight, Signal, Work
+from server.live.model import Changes, Event, Gone, Picture, Sight, Signal, Topic, Work
 from server.live.web import EventStream
 from server.tracking.model import LatestPosition
 from tests.world import NOW
@@ -73,8 +73,8 @@ class KeepsPositions(Channel):
     def encode(self, encoder: Encoder, told: Changes, *, now: object) -> Frame:
         frame = super().encode(encoder, told, now=now)  # type: ignore[arg-type]  # a datetime, as there
         if frame.moves and self._kept:
-            number, encoded = self._kept.pop()
-            self._kept.append((number, encoded + frame.moves))
+            number, topic, encoded = self._kept.pop()
+            self._kept.append((number, topic, encoded + frame.moves))
         return frame
 
 
@@ -91,7 +91,7 @@ def tell(channel: Channel, events: Sequence[Event], moves: Sequence[Sight]) -> N
     told = Changes(events=tuple(events), moves=tuple(moves), after=NOBODY)
     frame = channel.encode(STREAM, told, now=NOW)
     for screen in tuple(channel.watchers):
-        screen.send(frame.events + frame.moves)
+        screen.send(frame.chunk((Topic.LIVE,), with_moves=True))
 
 
 def sight(driver_id: UUID, second: int) -> Sight:

@@ -11,8 +11,7 @@ from server.kit import db, tokens
 from server.kit.ids import uuid7
 from server.live.hub import TICK_S
 from server.routes import service as routes
-from server.routes.model import Stop
-from server.routes.service import NewRoute
+from server.routes.model import NewRoute, Stop
 from server.vehicles import service as vehicles
 from tests.conftest import Databases
 from tests.http import Clock, bearer

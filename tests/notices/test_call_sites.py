@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 
 from server.accounts.model import BlockReason
+from server.alerts.model import AlertKind
 from server.consent.model import ConsentItem
 from server.credentials.model import Role
 from server.erasure.model import Ground, Outcome
@@ -43,6 +44,7 @@ QUEUED_BY: Final[dict[NoticeKind, str]] = {
     NoticeKind.BULK_READ: "rights/service.py",
     NoticeKind.UNKNOWN_IDS: "rights/service.py",
     NoticeKind.DEVICE_ADDED: "devices/service.py",
+    NoticeKind.ROUTE_ALERT: "alerts/service.py",
     NoticeKind.INDIRECT_SOURCE: "invitations/service.py",
     NoticeKind.MARKETING_NEWS: "notices/service.py",
 }
@@ -63,6 +65,7 @@ def test_every_kind_of_notice_is_queued_by_what_is_said_here(kind: NoticeKind) -
         ("ground", Ground),
         ("document", Document),
         ("change", ChangeClass),
+        ("alert", AlertKind),
     ],
 )
 def test_every_word_that_a_caller_has_is_in_the_list(words: str, callers: Iterable[str]) -> None:
