@@ -6,6 +6,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from server.accounts.web import ENDPOINTS as ACCOUNTS
+from server.alerts.web import ENDPOINTS as ALERTS
 from server.attestations.web import ENDPOINTS as ATTESTATIONS
 from server.clarifications.web import ENDPOINTS as CLARIFICATIONS
 from server.consent.web import ENDPOINTS as CONSENT
@@ -38,12 +39,18 @@ from server.notices.web import WAYS_OUT
 from server.pages import web as pages
 from server.policies import web as policies
 from server.receipts.web import ENDPOINTS as RECEIPTS
+from server.report_files.web import ENDPOINTS as REPORT_FILES
+from server.reports.web import ENDPOINTS as REPORTS
 from server.rights import service as rights
 from server.rights.web import ENDPOINTS as RIGHTS
 from server.rights.web import counting, noticing_unknown_ids
+from server.roads.service import roads_of
+from server.roads.web import ROADS
+from server.route_imports.web import ENDPOINTS as ROUTE_IMPORTS
 from server.routes.web import ENDPOINTS as ROUTES
 from server.settings import Settings
 from server.shifts.web import ENDPOINTS as SHIFTS
+from server.stop_events.web import ENDPOINTS as STOP_EVENTS
 from server.tracking.web import ENDPOINTS as TRACKING
 from server.uploads.web import ENDPOINTS as UPLOADS
 from server.uploads.web import uploading
@@ -72,6 +79,11 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *UPLOADS,
     *FLEET_TRACKS,
     *ROUTES,
+    *ROUTE_IMPORTS,
+    *REPORTS,
+    *REPORT_FILES,
+    *STOP_EVENTS,
+    *ALERTS,
     *live.ENDPOINTS,
     *links.ENDPOINTS,
     *RIGHTS,
@@ -93,6 +105,7 @@ def create_app(
         app[PUBLIC_ORIGIN] = settings.public_origin
     app[TRUSTED_PROXIES] = settings.trusted_proxies
     app[WAYS_OUT] = frozenset(ports_of(settings.smtp, settings.sms, settings.push))
+    app[ROADS] = roads_of(settings.roads)
     app.cleanup_ctx.append(logging_in)
     app.cleanup_ctx.append(writing_down(rights.tell_of_alert))
     app.cleanup_ctx.append(counting)

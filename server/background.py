@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 
 from server.accounts import service as accounts
+from server.alerts import service as alerts
 from server.consent import expiry
 from server.consent import service as consent
 from server.consent.acts import message_consents
@@ -27,7 +28,7 @@ from server.erasure import saga
 from server.erasure.web import ERASE_DUE
 from server.gate import service as gate
 from server.kit import db
-from server.kit.jobs import Jobs, Payload
+from server.kit.jobs import Jobs, Payload, Tick
 from server.kit.problem import where
 from server.kit.web import Clock
 from server.ledger import service as ledger
@@ -38,17 +39,23 @@ from server.policies import service as policies
 from server.policies.model import Edition
 from server.reads import retention
 from server.reads import service as reads
+from server.reports import final
+from server.reports import service as reports
+from server.reports.refresh import LiveRoutes
 from server.retention.service import forget_due
 from server.rights.service import tell_of_alert
 from server.settings import Settings
 from server.shifts import service as shifts
+from server.stop_events import service as stop_events
 from server.tracking import compaction
 from server.tracking import service as tracking
+from server.vault.service import Vault
 
 log = structlog.get_logger(__name__)
 
 ASKING_MAX: Final = 4
 """Connections with which the works ask at once for the companies: all are due in one second."""
+HALF_A_MINUTE_S: Final = 30.0
 TURNS_S_MAX: Final = 300.0
 """How long companies take turns: half of the ten minutes after which they may again."""
 
@@ -97,29 +104,44 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
         "note_arrivals": partial(arrivals.note_due, pool, vault, looks),
     }
     daily: Mapping[str, Work] = {
+        "forget_reports": partial(_in_transaction, pool, reports.forget_old),
+        "forget_alerts": partial(_in_transaction, pool, alerts.forget_old),
         "forget_links": partial(_in_transaction, pool, links.forget_ended),
+        "forget_stop_events": partial(_in_transaction, pool, stop_events.forget_old),
         "tell_of_expiring_consents": partial(_in_transaction, pool, expiry.tell_expiring),
         "forget_old_reads": partial(retention.forget_old_reads, opened.dsn),
         "forget_old_tracks": partial(forget_due, pool, vault),
     }
-    compact = partial(compaction.compact_due, opened.dsn, pool, vault)
+    turns: Mapping[str, Turn] = {
+        "compact_tracks": partial(compaction.compact_due, opened.dsn, pool, vault),
+        "finish_reports": partial(final.finish_due, pool, vault, looks),
+    }
+    follow = partial(_follow_routes, pool, vault, LiveRoutes(pool, vault, looks))
     asking = asyncio.Semaphore(ASKING_MAX)
+    each = partial(each_company, opened.dsn, clock, asking)
     return Jobs(
         queued={ERASE_DUE: erase_due, DELIVER_NOTICE: deliver_notice},
         every_minute={
+            **{name: partial(each, name, work) for name, work in works.items()},
             **{
-                name: partial(each_company, opened.dsn, clock, asking, name, work)
-                for name, work in works.items()
+                name: partial(in_turns, opened.dsn, clock, asking, name, turn)
+                for name, turn in turns.items()
             },
-            "compact_tracks": partial(
-                in_turns, opened.dsn, clock, asking, "compact_tracks", compact
+            "follow_routes": partial(
+                twice, partial(each, "follow_routes", follow), apart_s=HALF_A_MINUTE_S
             ),
         },
-        every_day={
-            name: partial(each_company, opened.dsn, clock, asking, name, work)
-            for name, work in daily.items()
-        },
+        every_day={name: partial(each, name, work) for name, work in daily.items()},
     )
+
+
+async def twice(tick: Tick, *, apart_s: float) -> None:
+    """Do it, and again so much after it began; at once, if it took that long."""
+    monotonic = asyncio.get_running_loop().time
+    again_at = monotonic() + apart_s
+    await tick()
+    await asyncio.sleep(max(again_at - monotonic(), 0.0))
+    await tick()
 
 
 async def each_company(
@@ -173,6 +195,14 @@ async def _every_company(dsn: str, asking: asyncio.Semaphore) -> list[UUID]:
 async def _in_transaction(pool: db.Pool, work: Statements, company_id: UUID, now: datetime) -> None:
     async with db.tenant(pool, company_id) as conn:
         await work(conn, company_id, now)
+
+
+async def _follow_routes(
+    pool: db.Pool, vault: Vault, live_routes: LiveRoutes, company_id: UUID, now: datetime
+) -> None:
+    """See how the routes under way stand, and raise what is to be told of them."""
+    refreshed = await live_routes.refresh(company_id, now=now)
+    await alerts.judge_all(pool, vault, company_id, refreshed, now=now)
 
 
 async def _apply_editions(pool: db.Pool, company_id: UUID, now: datetime) -> None:

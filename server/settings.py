@@ -12,6 +12,7 @@ from server.accounts.logins import EmailUnreadable, canonical_email
 from server.delivery.ports import SmtpServer
 from server.kit.countries import COUNTRIES
 from server.kit.outgoing import Destination, is_loopback, is_safe_url
+from server.roads.model import RouterAt, RouterKind
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -59,6 +60,8 @@ class Settings:
     """Where e-mails are handed over; None sends none."""
     sms: Destination | None = None
     push: Destination | None = None
+    roads: RouterAt | None = None
+    """What is asked for the roads of a plan; None asks nobody."""
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -100,6 +103,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         smtp=_smtp(environment),
         sms=_destination(environment, "JOLDA_SMS_URL", "JOLDA_SMS_TOKEN_FILE"),
         push=_destination(environment, "JOLDA_PUSH_URL", "JOLDA_PUSH_TOKEN_FILE"),
+        roads=_roads(environment),
     )
 
 
@@ -193,6 +197,23 @@ def _destination(environment: Mapping[str, str], name: str, token_file: str) -> 
     if token is not None and not (token.isascii() and token.isprintable() and token):
         raise SettingsInvalid(f"{token_file} must hold one line of plain letters.")
     return Destination(url=url, token=token)
+
+
+def _roads(environment: Mapping[str, str]) -> RouterAt | None:
+    kind, url = environment.get("JOLDA_ROADS"), environment.get("JOLDA_ROADS_URL")
+    if not kind and not url:
+        return None
+    if not kind or not url:
+        raise SettingsInvalid("Set both JOLDA_ROADS and JOLDA_ROADS_URL, or neither.")
+    if kind not in set(RouterKind):
+        raise SettingsInvalid(f"JOLDA_ROADS must be one of {', '.join(RouterKind)}.")
+    parts, _ = _split(url)
+    if parts is None or parts.query or not is_safe_url(url, own_network=True):
+        raise SettingsInvalid(
+            "JOLDA_ROADS_URL must begin with https://, or with http:// at a private address or on "
+            "this machine, and name no user and no query."
+        )
+    return RouterAt(kind=RouterKind(kind), url=url)
 
 
 def _split(url: str) -> tuple[SplitResult | None, int | None]:

@@ -20,6 +20,9 @@ FORBIDDEN: Final = {
     "mako": "only Alembic needs it",
     "pgqueuer": "only a job that is put in or run needs it",
     "zxcvbn": "only a new password needs it",
+    "openpyxl": "only the process that reads a workbook needs it",
+    "xlsxwriter": "only a workbook that is written needs it",
+    "typst": "only the process that sets a document needs it",
     "server.demo": "only jolda demo needs it",
     "pytest": "only tests need it",
 }

@@ -282,6 +282,11 @@ async def main_users(conn: Connection, company_id: UUID) -> list[UUID]:
     return await store.active_members(conn, company_id, Role.MAIN_USER)
 
 
+async def dispatchers(conn: Connection, company_id: UUID) -> list[UUID]:
+    """Return the ids of the active dispatchers."""
+    return await store.active_members(conn, company_id, Role.DISPATCHER)
+
+
 async def state_of(conn: Connection, company_id: UUID, member_id: UUID) -> MemberState:
     """Return the account's state, locked until the transaction ends.
 

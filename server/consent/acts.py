@@ -380,4 +380,7 @@ async def company_of(conn: Connection, company_id: UUID) -> record.Company:
         privacy_contact=found.privacy_contact,
         storage_country=country,
         tracks_kept_for=record.UNTIL_ERASURE if days is None else f"P{days}D",
+        reports_kept=""
+        if found.report_days is None
+        else f"; the final report is kept sealed, P{found.report_days}D after the planned end",
     )

@@ -75,7 +75,7 @@ PROCESSING: Final[Mapping[ConsentItem, Processing]] = {
         kind="use",
         data=("track", "stays at stops", "times of arrival and departure"),
         collected=_APP,
-        processed="compared with the planned route",
+        processed="compared with the planned route{reports_kept}",
         kept_for=AS_TRACKS,
     ),
     ConsentItem.CUSTOMER_LINK: Processing(
@@ -115,6 +115,8 @@ class Company:
     privacy_contact: str | None
     storage_country: str
     tracks_kept_for: str
+    reports_kept: str = ""
+    """What is said of final reports; nothing where none is kept."""
 
 
 Document = dict[str, Any]
@@ -255,7 +257,7 @@ def _purpose(act: Consent, company: Company) -> Document:
         "pii_information": [{"pii_type": one, "pii_optional": False} for one in found.data],
         "pii_controllers": [str(company.company_id)],
         "collection_method": found.collected,
-        "processing_method": found.processed,
+        "processing_method": found.processed.format(reports_kept=company.reports_kept),
         "storage_locations": [company.storage_country],
         "retention_period": found.kept_for.format(tracks_kept_for=company.tracks_kept_for),
         "jurisdiction": [JURISDICTION],

@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from server.accounts import service as accounts
+from server.alerts import service as alerts
 from server.attestations import service as attestations
 from server.clarifications import service as clarifications
 from server.consent import service as consent
@@ -39,7 +40,9 @@ from server.ledger.model import Act as LedgerAct
 from server.links import service as links
 from server.notices import service as notices
 from server.policies import service as policies
+from server.reports import service as reports
 from server.routes import service as routes
+from server.stop_events import service as stop_events
 from server.tracking import service as tracking
 from server.uploads import service as uploads
 from server.vault.service import Vault
@@ -57,7 +60,10 @@ TOLD_WITHIN: Final = timedelta(hours=1)
 # Feature by feature, from the top down: what names the person goes before what defines them.
 ERASERS: Final[tuple[tuple[Step, Work], ...]] = (
     (Step.ERASE_LINKS, links.erase),
+    (Step.ERASE_ALERTS, alerts.erase),
+    (Step.ERASE_STOP_EVENTS, stop_events.erase),
     (Step.ERASE_ATTESTATIONS, attestations.erase),
+    (Step.ERASE_REPORTS, reports.erase),
     (Step.ERASE_ROUTES, routes.erase),
     (Step.ERASE_UPLOADS, uploads.erase),
     (Step.ERASE_TRACKING, tracking.erase),

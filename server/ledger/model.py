@@ -73,6 +73,7 @@ class Act(StrEnum):
     AREA_SEARCHED = "area_searched"
     TRACKS_EXPIRED = "tracks_expired"
     TRACK_DAYS_SET = "track_days_set"
+    REPORT_DAYS_SET = "report_days_set"
 
 
 class ActorKind(StrEnum):

@@ -121,6 +121,8 @@ class Controller:
     """How many days tracks are kept: what the record of a consent to them says too. None: until
     the driver is erased.
     """
+    report_days: int | None = None
+    """How many days final reports are kept. None: none is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ HOME_COUNTRY: Final = "KZ"
 """Whose law the texts go by, ISO 3166-1: what is kept elsewhere has crossed its border."""
 
 _PLACEHOLDER: Final = re.compile(
-    r"\{(company_name|bin|privacy_contact|storage_country|cross_border|track_days)\}"
+    r"\{(company_name|bin|privacy_contact|storage_country|cross_border|track_days|reports_kept)\}"
 )
 _UNSTATED: Final[Mapping[Locale, Mapping[str, str]]] = {
     Locale.RU: {"bin": "не указан", "privacy_contact": "руководство компании"},
@@ -72,18 +72,37 @@ _UNTIL_ERASURE: Final[Mapping[Locale, str]] = {
 """The texts go on "after it was measured", in Kazakh before it."""
 
 
+_REPORTS_KEPT: Final[Mapping[Locale, str]] = {
+    Locale.RU: "{} после планового окончания рейса",
+    Locale.KK: "рейстің жоспарлы аяқталуынан кейін {}",
+    Locale.EN: "{} after the planned end of the route",
+}
+_REPORTS_NOT_KEPT: Final[Mapping[Locale, str]] = {
+    Locale.RU: "не хранится, вычисляется заново из трека по запросу",
+    Locale.KK: "сақталмайды, ол сұралған сайын тректен қайта есептеледі",
+    Locale.EN: "not kept, it is computed anew from the track when asked for",
+}
+
+
+def _days_in(language: Locale, count: int) -> str:
+    return f"{count} {_DAYS[language](count)}"
+
+
 def filled(text: str, controller: Controller, language: Locale) -> str:
     """Return the text with the company's particulars in their places."""
     at_home = controller.storage_country == HOME_COUNTRY
     country, transfer = (_AT_HOME if at_home else _ABROAD)[language]
-    days = controller.track_days
+    days, report_days = controller.track_days, controller.report_days
     values = {
         **_UNSTATED[language],
         "company_name": controller.company_name,
         "storage_country": country.format(controller.storage_country),
         "cross_border": transfer,
-        "track_days": (
-            _UNTIL_ERASURE[language] if days is None else f"{days} {_DAYS[language](days)}"
+        "track_days": (_UNTIL_ERASURE[language] if days is None else _days_in(language, days)),
+        "reports_kept": (
+            _REPORTS_NOT_KEPT[language]
+            if report_days is None
+            else _REPORTS_KEPT[language].format(_days_in(language, report_days))
         ),
         **({} if controller.bin is None else {"bin": controller.bin}),
         **(

@@ -202,7 +202,8 @@ async def insert_applied(
 async def controller(conn: Connection, company_id: UUID) -> Controller | None:
     row = await conn.fetchrow(
         """
-        SELECT c.name AS company_name, p.bin, p.privacy_contact, c.storage_country, c.track_days
+        SELECT c.name AS company_name, p.bin, p.privacy_contact, c.storage_country, c.track_days,
+               c.report_days
           FROM company c LEFT JOIN policy_controller p USING (company_id)
          WHERE c.company_id = $1
         """,

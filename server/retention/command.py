@@ -7,6 +7,7 @@ from uuid import UUID
 from server.kit import db
 from server.kit.db import Pool
 from server.reads.retention import forget_old_reads, old_reads
+from server.reports import service as reports
 from server.retention import service
 from server.retention.model import Gone
 from server.tracking import service as tracking
@@ -22,8 +23,10 @@ async def tell_due(
     for company_id in companies:
         async with db.tenant(pool, company_id, readonly=True) as conn:
             gone = await service.due(conn, vault, company_id, now)
+            final, oldest = await reports.old(conn, company_id, now)
             reads, first = await old_reads(conn, company_id, now)
         _tell(company_id, "would go", gone, say=say)
+        say(f"{company_id}: {_count(final, 'final reports', oldest)} would go.")
         say(f"{company_id}: {_count(reads, 'five minutes of reads', first)} would go.")
 
 
@@ -41,8 +44,11 @@ async def run_now(
         async with db.tenant(pool, company_id) as conn:
             await tracking.sweep_latest(conn, company_id, now)
         gone = await service.forget_old_tracks(pool, vault, company_id, now)
+        async with db.tenant(pool, company_id) as conn:
+            final = await reports.forget_old(conn, company_id, now)
         reads = await forget_old_reads(dsn, company_id, now)
         _tell(company_id, "went", gone, say=say)
+        say(f"{company_id}: {_count(final, 'final reports', None)} went.")
         say(f"{company_id}: {_count(reads, 'five minutes of reads', None)} went.")
 
 

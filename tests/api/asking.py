@@ -54,7 +54,7 @@ def name_of(one: Endpoint) -> str:
 def path_of(one: Endpoint, ids: Mapping[str, str]) -> str:
     """Return the path with the ids in it; random ones where none is named, and words that exist."""
     chosen = {name: ids.get(name, str(uuid4())) for name in one.parameters}
-    words = {"item": "location", "document": "driver_notice", "edition": "1"}
+    words = {"item": "location", "document": "driver_notice", "edition": "1", "plan_version": "1"}
     return one.path.format_map({**chosen, **{name: ids.get(name, words[name]) for name in words}})
 
 

@@ -6,15 +6,19 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from server.alerts import service as alerts
 from server.credentials import service as credentials
 from server.credentials.model import Role, Scope
 from server.demo import company as companies
 from server.demo.api import Api
-from server.demo.company import DemoCompany
+from server.demo.company import DemoCompany, DemoDriver
+from server.gate import service as gate
 from server.kit import db
 from server.kit.api import Endpoint
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
+from server.routes import service as routes
+from tests.alerts.seen import OnTheWay, Seen
 from tests.consents import body
 from tests.running import Demo
 
@@ -74,16 +78,7 @@ async def people_of(served: Demo, company: DemoCompany) -> People:
     calling = {role: served.api.acting_with(token) for role, token in opened.items()}
     main_user, dispatcher, driver = calling.values()
     await _on_shift(served, driver, first.device_token)
-    route = await dispatcher.post(
-        "/v1/routes",
-        {
-            "name": "Round",
-            "date": served.clock().date().isoformat(),
-            "driver_id": first.driver_id,
-            "vehicle_id": first.vehicle_id,
-            "stops": list(STOPS),
-        },
-    )
+    route, imported = await _planned(served, dispatcher, first)
     stop_id = route["stops"][0]["stop_id"]
     link = await dispatcher.post(f"/v1/routes/{route['route_id']}/stops/{stop_id}/links", {})
     leaving = await served.api.log_in(leaver.phone, leaver.password)
@@ -101,18 +96,24 @@ async def people_of(served: Demo, company: DemoCompany) -> People:
     ids = {
         role.value: UUID((await api.get("/v1/me"))["member_id"]) for role, api in calling.items()
     }
+    company_id = UUID(session["company"]["company_id"])
     return People(
-        company_id=UUID(session["company"]["company_id"]),
+        company_id=company_id,
         tokens={DEVICE: first.device_token, **{str(role): one for role, one in opened.items()}},
         api_tokens={scope: one["token"] for scope, one in made.items()},
         member_ids=ids,
         things={
+            "alert_id": await _alerted(served, dispatcher, company_id, company.drivers[3]),
             "driver_id": first.driver_id,
             "vehicle_id": first.vehicle_id,
             "device_id": devices["items"][0]["device_id"],
             "api_token_id": made[Scope.LIVE_READ]["api_token_id"],
             "route_id": route["route_id"],
+            "over_route_id": await _over(served, dispatcher, other),
+            "plan_version": "1",
+            **imported,
             "stop_id": stop_id,
+            "event_id": await _commented(served, driver, route),
             "link_id": link["link_id"],
             "token": link["url_token"],
             "request_id": erasure["request_id"],
@@ -134,9 +135,43 @@ async def people_of(served: Demo, company: DemoCompany) -> People:
     )
 
 
+async def _over(served: Demo, dispatcher: Api, driver: DemoDriver) -> str:
+    """Plan a route that was over hours ago; return its id."""
+    at = served.clock() - timedelta(hours=12)
+    plan = {
+        "name": "Night",
+        "date": at.date().isoformat(),
+        "driver_id": driver.driver_id,
+        "planned_start": rfc3339(at),
+        "stops": [{**stop, "planned_arrival": rfc3339(at)} for stop in STOPS],
+    }
+    return str((await dispatcher.post("/v1/routes", plan))["route_id"])
+
+
+async def _commented(served: Demo, driver: Api, route: Any) -> str:
+    """Let the driver say something of the route's first stop; return the event's id."""
+    event_id = str(uuid7())
+    said = {"event_id": event_id, "type": "comment", "at": rfc3339(served.clock()), "text": "Gate"}
+    path = f"/v1/me/stops/{route['stops'][0]['stop_id']}/events"
+    await driver.post(path, {**said, "route_id": route["route_id"]})
+    return event_id
+
+
 async def _log_in(served: Demo, login: str, password: str) -> str:
     asked = {"login": login, "password": password, "transport": "bearer"}
     return str((await served.api.post("/v1/session", asked))["token"])
+
+
+async def _planned(served: Demo, dispatcher: Api, driver: DemoDriver) -> tuple[Any, dict[str, str]]:
+    """Plan a route for the driver, and import others; return the one, and the others' ids."""
+    plan = {"name": "Round", "date": served.clock().date().isoformat(), "stops": list(STOPS)}
+    given = {"driver_id": driver.driver_id, "vehicle_id": driver.vehicle_id}
+    route = await dispatcher.post("/v1/routes", {**plan, **given})
+    others = ("spare_route_id", "cancelled_route_id", "mistaken_route_id")
+    imported = await dispatcher.post("/v1/route-imports", {"routes": [plan] * len(others)})
+    ids = [one["route_id"] for one in imported["routes"]]
+    things = dict(zip(others, ids, strict=True))
+    return route, {**things, "import_id": imported["import_id"]}
 
 
 async def _invited(served: Demo, dispatcher: Api) -> list[Any]:
@@ -160,6 +195,24 @@ async def _announced(served: Demo, main_user: Api) -> str:
     effective_at = rfc3339(served.clock() + CHANGE_AHEAD)
     announced = {**NEXT_CONTROLLER, "effective_at": effective_at}
     return str((await main_user.post("/v1/controller-changes", announced))["change_id"])
+
+
+async def _alerted(served: Demo, dispatcher: Api, company_id: UUID, late_one: DemoDriver) -> str:
+    """Let another driver be late on a route of their own; return the alert's id."""
+    driver = await served.api.log_in(late_one.phone, late_one.password)
+    await _on_shift(served, driver, late_one.device_token)
+    await _planned(served, dispatcher, late_one)
+    driver_id, now = UUID(late_one.driver_id), served.clock()
+    async with db.tenant(served.running.opened.pool, company_id) as conn:
+        heads = {one.driver_id: one for one in await routes.active(conn, company_id, now=now)}
+        late = OnTheWay(
+            head=heads[driver_id],
+            gate=await gate.read(conn, company_id, driver_id),
+            summary=Seen(deviation_s=3_600.0),
+            stop_ids=(uuid7(), uuid7()),
+        )
+        await alerts.judge(conn, served.running.opened.vault, company_id, [late], now=now)
+    return str((await dispatcher.get("/v1/alerts"))["items"][0]["alert_id"])
 
 
 async def _on_shift(served: Demo, driver: Api, device_token: str) -> None:

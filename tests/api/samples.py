@@ -55,8 +55,10 @@ def _resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _value(schema: Mapping[str, Any], name: str = "") -> Any:
     schema = _resolved(schema)
-    if name in _BY_NAME:
+    if name in _BY_NAME and schema.get("format") != "date":
         return _BY_NAME[name]
+    if "examples" in schema:
+        return schema["examples"][0]
     for key in ("anyOf", "allOf"):
         if key in schema:
             return _value(schema[key][0], name)

@@ -36,7 +36,7 @@ IN_ORDER: Final[Mapping[str, tuple[str, ...]]] = {
 }
 KNOWN: Final = (
     *("driver_id", "vehicle_id", "route_id", "stop_id", "link_id", "request_id"),
-    *("record_id", "notice_id", "change_id"),
+    *("record_id", "notice_id", "change_id", "alert_id"),
 )
 LAST: Final = "dispute_attestation"
 """It takes back what all the others need."""
@@ -76,6 +76,13 @@ def introduce(served: Demo, people: People, caller: str) -> None:
         hooks.in_paths["record_guardian_consent"] = {"driver_id": alone}
         hooks.in_paths["revoke_guardian_consent"] = {"driver_id": entrusted}
         hooks.in_paths["invite_driver_again"] = {"driver_id": things["invited_driver_id"]}
+        hooks.in_paths |= {
+            "edit_route": {"route_id": things["spare_route_id"]},
+            "assign_route": {"route_id": things["spare_route_id"]},
+            "cancel_route": {"route_id": things["cancelled_route_id"]},
+            "delete_route": {"route_id": things["mistaken_route_id"]},
+            "recompute_plan_fact": {"route_id": things["over_route_id"]},
+        }
         hooks.in_paths["create_link"] = {name: things[name] for name in ("route_id", "stop_id")}
     hooks.invitation["code"] = people.things["code"]
     login, password = served.company.dispatcher_login, served.company.dispatcher_password

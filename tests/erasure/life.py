@@ -28,9 +28,11 @@ from server.policies import service as policies
 from server.policies.model import NOTICE_PERIOD, Acceptance, Document, sha256_of
 from server.reads.model import ReadPurpose, Screen
 from server.reads.service import Reads
+from server.reports import service as reports
+from server.reports.model import SealedReport
 from server.rights.service import tell_of_alert
 from server.routes import service as routes
-from server.routes.model import Stop
+from server.routes.model import NewRoute, Stop
 from server.vault.model import Category, SealedText
 from tests.delivery.stage import deliverer_over
 from tests.world import CONSENTED, NOW, World, add_member
@@ -170,7 +172,7 @@ async def deliver(world: World, driver_id: UUID) -> None:
         window_start=None,
         window_end=None,
     )
-    new = routes.NewRoute(
+    new = NewRoute(
         name="Round",
         day=NOW.date(),
         driver_id=driver_id,
@@ -198,6 +200,30 @@ async def deliver(world: World, driver_id: UUID) -> None:
             company_id, viewer, ReadPurpose.PLAN_FACT, Screen.TRACK, [driver_id], NOW
         )
     await reads.close()
+
+
+async def report(world: World, driver_id: UUID) -> SealedText:
+    """Store the final report of the driver's route; return what is sealed in it."""
+    route_id: UUID = await world.owner.fetchval(
+        "SELECT route_id FROM route WHERE driver_id = $1", driver_id
+    )
+    key = await world.vault.key(world.company_id, driver_id, Category.REPORT, at=NOW)
+    sealed = key.seal(TRACK.encode(), row_id=route_id.bytes, schema=reports.REPORT_SCHEMA)
+    async with db.tenant(world.pool, world.company_id) as conn:
+        kept = SealedReport(
+            route_id=route_id,
+            driver_id=driver_id,
+            plan_version=1,
+            algorithm_version="1.0",
+            computed_at=NOW,
+            ends_at=NOW,
+            since=NOW,
+            sealed=sealed,
+            sums_sealed=key.seal(b"{}", row_id=route_id.bytes, schema=reports.SUMS_SCHEMA),
+        )
+        read = await gate.read(conn, world.company_id, driver_id)
+        assert await reports.keep(conn, world.company_id, kept, gate=read, now=NOW)
+    return SealedText(sealed=sealed, row_id=route_id, schema=reports.REPORT_SCHEMA)
 
 
 async def leave_the_rest(world: World, driver_id: UUID, device_id: UUID) -> None:

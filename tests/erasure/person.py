@@ -22,13 +22,14 @@ from server.shifts import service as shifts
 from server.vault.model import SealedText
 from server.vault.service import Vault
 from tests import consents
-from tests.erasure import life
+from tests.erasure import life, route
 from tests.erasure.life import ANSWER, GUARDIAN, PAPER, QUESTION, TRACK
 from tests.world import CONSENTED, SHIFT_STARTED, World, acknowledge
 
 if TYPE_CHECKING:
     import asyncpg
 
+SAID: Final = (QUESTION, ANSWER, GUARDIAN, PAPER, route.SAID)
 ALL: Final = tuple(one.value for one in ConsentItem)
 
 
@@ -84,6 +85,8 @@ async def add_person(world: World, number: int = 1) -> Person:
     entrusted = await life.entrust(world, driver_id)
     upload_id, blob = await life.track(world, driver_id)
     await life.deliver(world, driver_id)
+    reported = await life.report(world, driver_id)
+    on_the_road = await route.leave(world, driver_id)
     await life.leave_the_rest(world, driver_id, device.device_id)
     row = await world.owner.fetchrow("SELECT * FROM member WHERE member_id = $1", driver_id)
     assert row is not None
@@ -97,7 +100,7 @@ async def add_person(world: World, number: int = 1) -> Person:
         pseudonym=await _pseudonym(world, driver_id),
         session=session.token,
         device_token=device_token,
-        canaries=(name, phone, email, QUESTION, ANSWER, GUARDIAN, PAPER, *TRACK.split(",")),
+        canaries=(name, phone, email, *SAID, *TRACK.split(",")),
         digests=(*digests, *await _proofs(world, driver_id)),
         sealed=(
             SealedText(sealed=row["name_sealed"], row_id=driver_id, schema="member.name"),
@@ -105,6 +108,8 @@ async def add_person(world: World, number: int = 1) -> Person:
             SealedText(sealed=row["email_sealed"], row_id=driver_id, schema="member.email"),
             SealedText(sealed=device.name_sealed, row_id=device.device_id, schema="device.name"),
             SealedText(sealed=blob, row_id=upload_id, schema="chunk"),
+            reported,
+            *on_the_road,
             *clarified,
             *entrusted,
         ),

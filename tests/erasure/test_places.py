@@ -10,21 +10,26 @@ from tests.world import World
 THINGS: Final = frozenset(
     {
         "company_id",
+        "alert_id",
         "api_token_id",
         "change_id",
         "clarification_id",
         "clarifications_answered",
         "closing_id",
         "device_id",
+        "event_id",
         "guardian_id",
+        "import_id",
         "key_id",
         "link_id",
         "notice_id",
         "record_id",
         "request_id",
         "route_id",
+        "settled_stops",
         "shift_id",
         "statement_id",
+        "stop_event_id",
         "stop_id",
         "upload_id",
         "vehicle_id",
@@ -44,6 +49,7 @@ PSEUDONYMS: Final = frozenset(
 """The ledger's own names for members. What ties them to anybody is a row of ``ledger_subject``."""
 STAFF: Final = frozenset(
     {
+        ("alert", "acknowledged_by"),
         ("attestation", "attested_by"),
         ("birth_year", "stated_by"),
         ("clarification", "answered_by"),

@@ -217,7 +217,10 @@ async def record_without_work(world: World, request: Request, step: Step) -> Non
     ("step", "table"),
     [
         (Step.ERASE_LINKS, "public.customer_link"),
+        (Step.ERASE_ALERTS, "public.alert"),
+        (Step.ERASE_STOP_EVENTS, "public.stop_event"),
         (Step.ERASE_ATTESTATIONS, "public.attestation"),
+        (Step.ERASE_REPORTS, "public.plan_fact_report"),
         (Step.ERASE_ROUTES, "public.route"),
         (Step.ERASE_TRACKING, "public.chunk"),
         (Step.ERASE_DEVICES, "public.device_notice"),

@@ -49,6 +49,7 @@ WRITTEN_BY: Final[dict[Act, set[str]]] = {
     Act.AREA_SEARCHED: {"fleet_tracks/service.py"},
     Act.TRACKS_EXPIRED: {"retention/service.py"},
     Act.TRACK_DAYS_SET: {"retention/service.py"},
+    Act.REPORT_DAYS_SET: {"reports/service.py"},
 }
 
 

@@ -13,7 +13,7 @@ from server.policies.page import WORDS
 ALL = [(document, language) for document in Document for language in Locale]
 TEXTS = {document: service.shipped(document) for document in Document}
 PARTICULARS = {"company_name", "bin", "privacy_contact"}
-KEEPING = {"storage_country", "cross_border", "track_days"}
+KEEPING = {"storage_country", "cross_border", "track_days", "reports_kept"}
 each = pytest.mark.parametrize(("document", "language"), ALL)
 
 

@@ -39,6 +39,7 @@ from server.live import service as live_service
 from server.live import web as live
 from server.live.model import Crew, Sight, Sights
 from server.live.service import Glimpse
+from server.reports import web as reports
 from server.routes import web as routes
 from server.tracking import render
 from server.tracking import web as tracking
@@ -250,6 +251,7 @@ async def main(main_dsn: str, keys_dsn: str, kek: str, told: str, began_s: str) 
             attestations.ENDPOINTS,
             TRACKING,
             routes.ENDPOINTS,
+            reports.ENDPOINTS,
             live.ENDPOINTS,
             links.ENDPOINTS,
             erasure.ENDPOINTS,

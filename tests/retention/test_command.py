@@ -48,10 +48,12 @@ async def test_a_dry_run_and_a_run_say_what_goes_of_each_company(
         f"{ours}3 positions (since 2026-08-10) in 1 rows would go.",
         f"{ours}1 keys of drivers' months would go.",
         f"{ours}1 counters of refusals (since 2026-08-10) would go.",
+        f"{ours}0 final reports would go.",
         f"{ours}0 five minutes of reads would go.",
         f"{theirs}0 positions in 0 rows would go.",
         f"{theirs}0 keys of drivers' months would go.",
         f"{theirs}0 counters of refusals would go.",
+        f"{theirs}0 final reports would go.",
         f"{theirs}0 five minutes of reads would go.",
     ]
     assert await left(world) == {AUGUST}
@@ -65,6 +67,7 @@ async def test_a_dry_run_and_a_run_say_what_goes_of_each_company(
         f"{ours}3 positions (since 2026-08-10) in 1 rows went.",
         f"{ours}1 keys of drivers' months went.",
         f"{ours}1 counters of refusals went.",
+        f"{ours}0 final reports went.",
         f"{ours}0 five minutes of reads went.",
     ]
     assert await left(world) == set()

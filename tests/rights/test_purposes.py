@@ -40,6 +40,10 @@ NAME: Final = re.compile(rb"Aidos|Dana|Driverov")
 STREAMED: Final = "stream_live"
 SEARCHED: Final = "search_area"
 """Asked by a body, and answered without a position: tests/fleet_tracks/test_area.py."""
+SUMMED: Final = "read_summary"
+"""Sums over many, and no position: tests/reports/test_summary.py."""
+ALERTED: Final = "list_alerts"
+"""What comes of positions, and none of them: tests/alerts/test_web.py."""
 
 
 def every_endpoint() -> tuple[Endpoint, ...]:
@@ -163,8 +167,15 @@ async def test_every_endpoint_that_answers_a_location_says_what_for_and_is_writt
 
     assert [one for one in asked if one.status >= 500] == []
     locating = {one.endpoint for one in asked if one.locates}
-    assert locating == {"read_live", "read_track", "read_tracks", "get_plan_fact", "read_tracked"}
-    asked_elsewhere = {STREAMED, SEARCHED}
+    assert locating == {
+        "read_live",
+        "read_track",
+        "read_tracks",
+        "get_plan_fact",
+        "get_plan_fact_file",
+        "read_tracked",
+    }
+    asked_elsewhere = {STREAMED, SEARCHED, SUMMED, ALERTED}
     assert {name for name, purposes in LOCATING.items() if purposes} == locating | asked_elsewhere
 
     rows = await world.owner.fetch("SELECT viewer_kind, purpose, screen FROM location_read")
@@ -173,6 +184,7 @@ async def test_every_endpoint_that_answers_a_location_says_what_for_and_is_writt
         *((kind, "dispatch_tracking", "live_map") for kind in staff),
         *((kind, "plan_fact", "track") for kind in staff),
         *((kind, "plan_fact", "route_report") for kind in staff),
+        *((kind, "plan_fact", "export") for kind in staff),
         ("customer", "customer_link", "link"),
     }
     assert {one.endpoint for one in asked if one.locates and one.caller == "nobody"} == {
@@ -198,6 +210,7 @@ async def test_every_endpoint_that_answers_a_location_says_what_for_and_is_writt
         ("plan_fact", "read_track"),
         ("plan_fact", "read_tracks"),
         ("plan_fact", "get_plan_fact"),
+        ("plan_fact", "get_plan_fact_file"),
         ("customer_link", "read_tracked"),
     ],
 )
@@ -256,6 +269,9 @@ def test_the_document_names_the_purposes() -> None:
         "read_tracks": ["plan_fact"],
         SEARCHED: ["plan_fact"],
         "get_plan_fact": ["plan_fact"],
+        SUMMED: ["plan_fact"],
+        ALERTED: ["plan_fact"],
+        "get_plan_fact_file": ["plan_fact"],
         "read_tracked": ["customer_link"],
     }
 

@@ -176,6 +176,13 @@ export interface PlanFactReport {
   unplanned?: { lat: number; lon: number; from: string; to: string; dwell_s: number }[];
   deviations?: { kind: string; from: string; to: string; length_m: number; max_m: number; line?: [number, number][] | null }[];
   totals?: { planned_m?: number | null; actual_m?: number | null };
+  live?: {
+    along_m: number | null;
+    length_m: number;
+    deviation_s: number | null;
+    next_stop: number | null;
+    eta: { planned_sequence: number; p10_at: string; p50_at: string; p90_at: string }[];
+  };
   fact?: { segments: { from: string; to: string; line: [number, number][] }[] };
 }
 

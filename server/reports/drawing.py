@@ -1,0 +1,147 @@
+"""From what was gathered to the report: comparing, opening what is stored, sealing what is final.
+
+Numbers only, and many: all of it belongs in a thread.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+import zstandard
+
+from geo.lines import driven_lines
+from geo.plan_fact import ALGORITHM_VERSION, plan_versus_fact
+from geo.plane import Plane
+from geo.types import Floats
+from geo.values import Taps, Track
+from server.gate.model import Windows
+from server.kit.errors import there
+from server.reports.model import (
+    Availability,
+    PlanFactReport,
+    SealedReport,
+    Sums,
+)
+from server.reports.service import REPORT_SCHEMA, SUMS_SCHEMA, Gathered
+from server.reports.wire import PlanFactView, rendered
+from server.routes import service as routes
+from server.routes.model import Plan, RouteNotFound
+from server.stop_events.model import StopTaps
+from server.tracking import service as tracking
+from server.tracking.model import Track as Recorded
+from server.vault.model import DataKey, key_id_of
+
+REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of one report, opened: far more than 300,000 positions and 500 stops come to."""
+
+
+def compared(found: Gathered) -> PlanFactReport:
+    """Compare the plan with the track that was gathered."""
+    route = routes.opened(found.route)
+    availability, track, shared_s = found.availability, _no_track(), np.zeros((0, 2))
+    if found.track is not None:
+        fixes = tracking.opened(found.track)
+        availability = Availability(fixes.availability.value)
+        track, shared_s = as_geo(fixes), spans_of(fixes.windows)
+    plan, until_s = routes.geo_plan(route.plan), found.until.timestamp()
+    return PlanFactReport(
+        route=route,
+        state=found.state,
+        availability=availability,
+        computed_at=found.computed_at,
+        until=found.until,
+        time_zone=found.time_zone,
+        parameters=found.settings.parameters,
+        fact=plan_versus_fact(
+            track,
+            plan,
+            shared_s=shared_s,
+            until_s=until_s,
+            taps=_said(found, route.plan),
+            parameters=found.settings.parameters,
+        ),
+        driven=tuple(
+            driven_lines(track, Plane.around(plan.lon_lat), shared_s=shared_s, until_s=until_s)
+        ),
+    )
+
+
+def body(found: Gathered) -> tuple[Availability, bytes]:
+    """Return whether the report has a fact, and the report as JSON."""
+    if found.stored is not None:
+        return Availability.FULL, opened(found)
+    report = compared(found)
+    return report.availability, _json(rendered(report))
+
+
+def view(found: Gathered) -> PlanFactView:
+    """Return the report as it goes over the wire, computed or as it was stored."""
+    if found.stored is not None:
+        return PlanFactView.model_validate_json(opened(found))
+    return rendered(compared(found))
+
+
+def opened(found: Gathered) -> bytes:
+    """Open the stored report: the JSON that was final when it was sealed."""
+    stored = found.stored
+    if stored is None or stored.sealed is None:
+        raise ValueError("there is no stored report")
+    key = found.keys[key_id_of(stored.sealed)]
+    packed = key.open(stored.sealed, row_id=stored.route_id.bytes, schema=REPORT_SCHEMA)
+    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=REPORT_BYTES_MAX)
+
+
+def sealed(found: Gathered, report: PlanFactReport, key: DataKey) -> SealedReport:
+    """Seal a report, and apart from it its sums, under the driver's key."""
+    track = there(found.track, RouteNotFound)
+    head = report.route.head
+    packed = zstandard.ZstdCompressor().compress(_json(rendered(report)))
+    row_id = head.route_id.bytes
+    return SealedReport(
+        route_id=head.route_id,
+        driver_id=track.gate.driver_id,
+        plan_version=head.plan_version,
+        algorithm_version=ALGORITHM_VERSION,
+        computed_at=report.computed_at,
+        ends_at=head.ends_at,
+        since=track.since,
+        sealed=key.seal(packed, row_id=row_id, schema=REPORT_SCHEMA),
+        sums_sealed=key.seal(Sums.of(report).to_bytes(), row_id=row_id, schema=SUMS_SCHEMA),
+    )
+
+
+def as_geo(fixes: Recorded) -> Track:
+    return Track(time_s=fixes.time_s, lon_lat=fixes.lon_lat, accuracy_m=fixes.accuracy_m)
+
+
+def spans_of(windows: Windows) -> Floats:
+    """Return shape ``(w, 2)``: when positions could be recorded, in unix seconds."""
+    return np.array(
+        [(window.opened_at.timestamp(), window.end.timestamp()) for window in windows],
+        dtype=np.float64,
+    ).reshape(-1, 2)
+
+
+def _said(found: Gathered, plan: Plan) -> Taps:
+    """Return what the driver said of each stop; what they share is in it, and nothing else."""
+    shared = found.availability is Availability.FULL
+    said = [found.taps.get(stop.stop_id, StopTaps()) for stop in plan.stops]
+    said = said if shared else [StopTaps()] * len(said)
+    return Taps(
+        arrived_s=_seconds(one.arrived_at for one in said),
+        done_s=_seconds(one.done_at for one in said),
+        failed_s=_seconds(one.failed_at for one in said),
+    )
+
+
+def _seconds(moments: Iterable[datetime | None]) -> Floats:
+    return np.array([np.nan if at is None else at.timestamp() for at in moments])
+
+
+def _json(shown: PlanFactView) -> bytes:
+    return shown.model_dump_json().encode()
+
+
+def _no_track() -> Track:
+    return Track(time_s=np.zeros(0), lon_lat=np.zeros((0, 2)), accuracy_m=np.zeros(0))

@@ -1,0 +1,394 @@
+"""Reading what a report is made of, or the one that is stored; adding many up.
+
+A final report is stored whole, sealed under its driver's own key. Beside it, under the same key,
+lie the few sums that a summary needs: so a summary of a month opens some hundred bytes for each
+route, in milliseconds, and yet nobody reads in a dump of the database how far, how long or how
+punctually somebody drove. Sums in clear would be personal data that outlives consent and erasure;
+sums of the company alone could not be mended when one of its drivers withdraws or is erased.
+
+The caller owns the transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from server.accounts import service as accounts
+from server.accounts.model import CompanyMissing
+from server.gate import service as gates
+from server.gate.model import Gate, GateMissing, Purpose
+from server.kit.db import Connection
+from server.kit.errors import there
+from server.ledger import service as ledger
+from server.ledger.model import Act, Actor
+from server.reports import store
+from server.reports.model import (
+    SUMMARY_DAYS_MAX,
+    SUMMARY_REPORTS_MAX,
+    Availability,
+    Contribution,
+    Group,
+    GroupBy,
+    ReportDaysPromised,
+    SealedReport,
+    Settings,
+    State,
+    SummarySpanInvalid,
+    Sums,
+    grouped,
+)
+from server.reports.store import SealedSums
+from server.routes import service as routes
+from server.routes.model import RouteHead
+from server.routes.service import FoundRoute
+from server.stop_events import service as stop_events
+from server.stop_events.model import StopTaps
+from server.tracking import service as tracking
+from server.tracking.model import TrackPurpose
+from server.tracking.service import SealedTrack
+from server.vault.model import DataKey, key_id_of
+from server.vault.service import Vault
+
+REPORT_SCHEMA: Final = "report"
+SUMS_SCHEMA: Final = "report.sums"
+FORGOTTEN_AT_ONCE_MAX: Final = 20_000
+"""What is left of a company waits for the next day."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """All that a report is made of, or the stored one: nothing more is asked of a database."""
+
+    route: FoundRoute
+    time_zone: str
+    computed_at: datetime
+    until: datetime
+    state: State
+    availability: Availability
+    """Of the fact, as far as it is known before the track is opened."""
+    is_whole: bool
+    """The company still keeps everything that was recorded of the route."""
+    settings: Settings
+    """The company's."""
+    gate: Gate | None = None
+    """The driver's, as it was read before anything else; None: the route has no driver."""
+    track: SealedTrack | None = None
+    """None: the route has no driver, no time of it has passed, or the report is stored."""
+    stored: SealedReport | None = None
+    keys: Mapping[UUID, DataKey] = field(default_factory=dict, repr=False)
+    """What opens the stored one."""
+    taps: Mapping[UUID, StopTaps] = field(default_factory=dict)
+    """By stop, what the driver said of it."""
+
+    def fence(self, found: Availability) -> Gate | None:
+        """Return the gate that an answer leaves under; None: there is no fact in it."""
+        return self.gate if found is Availability.FULL else None
+
+    def refused(self, found: Availability) -> UUID | None:
+        """Return the driver who does not share what was asked for."""
+        if found is not Availability.NOT_SHARED or self.gate is None:
+            return None
+        return self.gate.driver_id
+
+
+async def gather(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    route_id: UUID,
+    *,
+    plan_version: int | None = None,
+    anew: bool = False,
+    now: datetime,
+) -> Gathered:
+    """Read what is known of a route at ``now``, for the company's staff.
+
+    Compared is the present plan, or an earlier version of it. A stored report is found in place of
+    the track where nothing can be added to it any more, or where the track is not kept whole;
+    ``anew``: never.
+
+    Raises
+    ------
+    RouteNotFound, PlanVersionNotFound, TrackTooLong
+    """
+    if plan_version is None:
+        route = await routes.find(conn, vault, company_id, route_id)
+    else:
+        route = await routes.version(conn, vault, company_id, route_id, plan_version)
+    head = route.sealed.head
+    company = await accounts.company(conn, company_id)
+    begin, end = await routes.span(conn, company_id, head)
+    kept_since = company.tracks_kept_since(now)
+    found = Gathered(
+        route=route,
+        time_zone=company.time_zone,
+        computed_at=now,
+        until=min(end, now),
+        state=State.LIVE if now < end else State.FINAL,
+        availability=Availability.NO_POSITIONS,
+        is_whole=kept_since is None or begin >= kept_since,
+        settings=await settings(conn, company_id),
+    )
+    if head.driver_id is None:
+        return replace(found, availability=Availability.NO_DRIVER)
+    try:
+        if found.state is State.FINAL and not anew:
+            stored = await _stored(conn, company_id, found, now=now)
+            if stored is not None:
+                return await _as_stored(conn, vault, company_id, found, stored, now=now)
+        if begin < found.until:
+            return await _with_track(conn, vault, company_id, found, begin, now=now)
+        return replace(found, gate=await gates.read(conn, company_id, head.driver_id))
+    except GateMissing:  # erased just now
+        return replace(found, availability=Availability.NO_DRIVER)
+
+
+async def _with_track(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    found: Gathered,
+    begin: datetime,
+    *,
+    now: datetime,
+) -> Gathered:
+    driver_id = there(found.route.sealed.head.driver_id, GateMissing)
+    track = await tracking.gather(
+        conn,
+        vault,
+        company_id,
+        driver_id,
+        begin,
+        found.until,
+        purpose=TrackPurpose.PLAN_FACT,
+        now=now,
+    )
+    availability = Availability(track.availability.value)
+    taps = await stop_events.taps(conn, vault, company_id, found.route.sealed.head.route_id)
+    return replace(found, gate=track.gate, track=track, availability=availability, taps=taps)
+
+
+async def _stored(
+    conn: Connection, company_id: UUID, found: Gathered, *, now: datetime
+) -> SealedReport | None:
+    """Return the stored report of this plan and driver, if it is the one to show."""
+    head, kept_since = found.route.sealed.head, found.settings.kept_since(now)
+    if kept_since is None or head.ends_at < kept_since:
+        return None
+    stored = await store.get(conn, company_id, head.route_id)
+    if stored is None or not stored.is_of(head):
+        return None
+    return stored if found.settings.is_settled(stored) or not found.is_whole else None
+
+
+async def _as_stored(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    found: Gathered,
+    stored: SealedReport,
+    *,
+    now: datetime,
+) -> Gathered:
+    gate = await gates.read(conn, company_id, stored.driver_id)
+    given = gate.since(Purpose.PLAN_FACT, now)
+    if given is None:
+        return replace(found, gate=gate, availability=Availability.NOT_SHARED)
+    if stored.sealed is None or not stored.is_covered(given):
+        return replace(found, gate=gate)
+    keys = await vault.keys(company_id, [key_id_of(stored.sealed)])
+    if not keys:  # destroyed just now
+        return replace(found, gate=gate)
+    return replace(found, gate=gate, stored=stored, keys=keys, availability=Availability.FULL)
+
+
+async def settings(conn: Connection, company_id: UUID) -> Settings:
+    """Return what the company chose about its reports.
+
+    Raises
+    ------
+    CompanyMissing
+    """
+    return there(await store.settings(conn, company_id), CompanyMissing)
+
+
+async def set_settings(
+    conn: Connection,
+    company_id: UUID,
+    *,
+    report_days: int | None,
+    speed_limit_kmh: int | None,
+    actor: Actor,
+    now: datetime,
+) -> Settings:
+    """Choose anew; reports that are too old by then are shown to nobody from that moment.
+
+    The last thing its transaction does.
+
+    Raises
+    ------
+    CompanyMissing
+    ReportDaysPromised
+        Reports would be kept for longer than the notices said until now.
+    """
+    before = await settings(conn, company_id)
+    if not await store.set_settings(
+        conn, company_id, report_days=report_days, speed_limit_kmh=speed_limit_kmh
+    ):
+        raise ReportDaysPromised
+    if report_days != before.report_days:
+        await ledger.append(
+            conn,
+            company_id,
+            Act.REPORT_DAYS_SET,
+            actor=actor,
+            subject_id=None,
+            facts={"report_days": report_days, "before": before.report_days},
+            now=now,
+        )
+    return replace(before, report_days=report_days, speed_limit_kmh=speed_limit_kmh)
+
+
+async def keep(
+    conn: Connection, company_id: UUID, report: SealedReport, *, gate: Gate, now: datetime
+) -> bool:
+    """Store a final report; False if the driver's consents are not those it was made under."""
+    return await store.put(conn, company_id, report, epoch=gate.epoch, now=now)
+
+
+async def note_nothing(
+    conn: Connection, company_id: UUID, head: RouteHead, *, now: datetime
+) -> None:
+    """Remember that there was nothing to report, so that it is not tried every minute.
+
+    A report that is stored of this driver stays: it is shown only while they share it.
+    """
+    driver_id = head.driver_id
+    if driver_id is None:
+        return
+    await store.delete_of_others(conn, company_id, head.route_id, driver_id)
+    await store.note_nothing(
+        conn, company_id, head.route_id, driver_id, plan_version=head.plan_version, now=now
+    )
+
+
+async def old(conn: Connection, company_id: UUID, now: datetime) -> tuple[int, date | None]:
+    """Return how many reports were kept long enough, and the day of the oldest."""
+    kept = await settings(conn, company_id)
+    return await store.count_old(conn, company_id, ended_before=kept.kept_since(now))
+
+
+async def forget_old(conn: Connection, company_id: UUID, now: datetime) -> int:
+    """Delete reports that were kept long enough; return how many. Due each day."""
+    kept = await settings(conn, company_id)
+    return await store.delete_old(
+        conn, company_id, ended_before=kept.kept_since(now), limit=FORGOTTEN_AT_ONCE_MAX
+    )
+
+
+async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
+    """Delete every report about the driver; return how many."""
+    return await store.delete_driver(conn, company_id, member_id)
+
+
+# ---- the company's summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedSummary:
+    """The sums of many reports, not opened yet, and the gates they are shown under."""
+
+    rows: Sequence[SealedSums]
+    gates: Sequence[Gate]
+    keys: Mapping[UUID, DataKey] = field(repr=False)
+    routes: int
+    """How many routes there were that had a driver."""
+
+
+async def summary(
+    conn: Connection, vault: Vault, company_id: UUID, first: date, last: date, *, now: datetime
+) -> SealedSummary:
+    """Read the sums of the routes of these days, both included, as far as they are shared.
+
+    Raises
+    ------
+    SummarySpanInvalid
+    """
+    if not timedelta(0) <= last - first < timedelta(days=SUMMARY_DAYS_MAX):
+        raise SummarySpanInvalid
+    kept_since = (await settings(conn, company_id)).kept_since(now)
+    count = await store.count_routes(conn, company_id, first=first, last=last)
+    if kept_since is None:
+        return SealedSummary(rows=(), gates=(), keys={}, routes=count)
+    rows = await store.sums(
+        conn,
+        company_id,
+        first=first,
+        last=last,
+        ended_after=kept_since,
+        limit=SUMMARY_REPORTS_MAX + 1,
+    )
+    if len(rows) > SUMMARY_REPORTS_MAX:
+        raise SummarySpanInvalid
+    drivers = sorted({row.driver_id for row in rows})
+    known = {gate.driver_id: gate for gate in await gates.read_some(conn, company_id, drivers)}
+    given = {
+        driver_id: at
+        for driver_id, gate in known.items()
+        if (at := gate.since(Purpose.PLAN_FACT, now)) is not None
+    }
+    shown = [
+        row
+        for row in rows
+        if (at := given.get(row.driver_id)) is not None and max(at, row.apart or at) <= row.since
+    ]
+    return SealedSummary(
+        rows=shown,
+        gates=[known[driver_id] for driver_id in sorted({row.driver_id for row in shown})],
+        keys=await vault.keys(company_id, {key_id_of(row.sums_sealed) for row in shown}),
+        routes=count,
+    )
+
+
+def added(found: SealedSummary, by: GroupBy) -> list[Group]:
+    """Open the sums and add them up. Many take their time: it belongs in a thread."""
+    return grouped(
+        Contribution(
+            driver_id=row.driver_id,
+            group=_group_of(row, by),
+            sums=Sums.from_bytes(
+                key.open(row.sums_sealed, row_id=row.route_id.bytes, schema=SUMS_SCHEMA)
+            ),
+        )
+        for row in found.rows
+        if (key := found.keys.get(key_id_of(row.sums_sealed))) is not None
+    )
+
+
+def _group_of(row: SealedSums, by: GroupBy) -> str | None:
+    match by:
+        case GroupBy.DRIVER:
+            return str(row.driver_id)
+        case GroupBy.VEHICLE:
+            return None if row.vehicle_id is None else str(row.vehicle_id)
+        case GroupBy.DAY:
+            return row.date.isoformat()
+
+
+async def still_shared(
+    conn: Connection, company_id: UUID, before: Sequence[Gate], *, now: datetime
+) -> bool:
+    """Tell whether all of these drivers still consent as they did.
+
+    Shifts that begin and end meanwhile change nothing of what is added up.
+    """
+    found = await gates.read_some(conn, company_id, [gate.driver_id for gate in before])
+    known = {gate.driver_id: gate for gate in found}
+    return all(
+        (gate := known.get(one.driver_id)) is not None
+        and gate.epoch == one.epoch
+        and gate.since(Purpose.PLAN_FACT, now) is not None
+        for one in before
+    )
