@@ -16,10 +16,12 @@ RUN python -m pip install --no-cache-dir --require-hashes -r requirements-uv.loc
         --require-hashes -r requirements.lock
 
 FROM python:3.13-slim-bookworm
-# A fixed number, so that the secrets' files can be given to it: see docker-compose.yml.
+# A fixed number, so that the secrets' files and the KEK's folder can be given to it: see
+# docker-compose.yml.
 RUN groupadd --gid 10001 jolda \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/jolda --create-home \
-        --shell /usr/sbin/nologin jolda
+        --shell /usr/sbin/nologin jolda \
+    && install --directory --owner=jolda --group=jolda --mode=700 /var/lib/jolda/keys
 WORKDIR /app
 COPY --from=packages /opt/venv /opt/venv
 COPY geo/ geo/

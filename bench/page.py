@@ -10,6 +10,7 @@ from tests.proofs import ROOT, Row
 
 PAGE: Final = ROOT / "docs" / "explanation" / "performance.md"
 NOT_MEASURED: Final = "not measured"
+COMMIT_SHOWN: Final = 12
 MET: Final = {True: "yes", False: "**no**", None: ""}
 
 
@@ -44,8 +45,14 @@ def measured_on(published: Path) -> str:
     told: dict[str, Any] = json.loads(published.read_text("utf-8"))
     return (
         f"Measured on {told['started_at'][:10]} in {told['seconds'] / 60:.0f} min at commit"
-        f" `{told['commit'][:12]}`, size {told['size']}: {told['machine']}."
+        f" {_commit(told['commit'])}, size {told['size']}: {told['machine']}."
     )
+
+
+def _commit(told: str) -> str:
+    """Return the commit in short, and whether files differed from it: then it is not what ran."""
+    short = f"`{told.removesuffix('+')[:COMMIT_SHOWN]}`"
+    return f"{short} with changes" if told.endswith("+") else short
 
 
 def target_table(targets: Sequence[Target], rows: Iterable[Row]) -> str:

@@ -109,8 +109,9 @@ def assign(
     )
     dwell = _dwell_costs(wanted, offered)
     served = _align(place + dwell, parameters)
+    same = _places(wanted, parameters)
     for _ in range(ROUNDS):
-        unary = place + _time_costs(served, wanted, offered, parameters)
+        unary = place + _time_costs(served, wanted, offered, same, parameters)
         seen = np.flatnonzero(served >= 0)
         unary[seen, served[seen]] -= IN_ORDER_BONUS
         served = _cheapest(unary + dwell, served, parameters)
@@ -127,9 +128,15 @@ def assign(
             dwell_max=DWELL_COST_MAX,
         )
         served = improve(served, costs)
-    _sort_same_places(served, wanted, place, parameters)
+    _sort_same_places(served, same, place)
     distances_m = np.where(served >= 0, distance_m[np.arange(stops), served], np.nan)
     return served, distances_m
+
+
+def stop_error_m(radius_m: Floats, parameters: Parameters) -> Floats:
+    """Return how uncertain the place of each stop is: its address, and how large its site is."""
+    error_m: Floats = np.hypot(ADDRESS_SHARE * parameters.place_error_m, SITE_SHARE * radius_m)
+    return error_m
 
 
 def _place_costs(
@@ -138,7 +145,7 @@ def _place_costs(
     """Return what the distance of each pair costs, infinite where it cannot be, ``(m, v)``."""
     lasting = np.minimum(LASTING_S / np.maximum(offered.dwell_s, 1.0), 1.0)
     visit_m = sigma_m * np.sqrt(LASTING_SHARE * lasting)
-    stop_m = np.hypot(ADDRESS_SHARE * parameters.place_error_m, SITE_SHARE * wanted.radius_m)
+    stop_m = stop_error_m(wanted.radius_m, parameters)
     off = distance_m / np.hypot(stop_m[:, np.newaxis], visit_m)
     cost = np.where(off <= PLACE_SIGMAS, 0.5 * off**2, PLACE_SIGMAS * (off - 0.5 * PLACE_SIGMAS))
     reach_m = np.maximum(parameters.reach_m, wanted.radius_m)[:, np.newaxis] + 2.5 * sigma_m
@@ -189,10 +196,13 @@ def _cheapest(costs: Floats, aligned: Indices, parameters: Parameters) -> Indice
 def _groups(possible: Flags) -> list[tuple[Indices, Indices]]:
     """Return the stops and visits of each connected part; stops without a visit are left out."""
     label = np.arange(len(possible))
+    stop, visit = np.nonzero(possible)
     while True:  # the smallest label wanders along the pairs until nothing changes
-        at_visit = np.where(possible, label[:, np.newaxis], len(label)).min(axis=0)
-        lowest = np.where(possible, at_visit, len(label)).min(axis=1, initial=len(label))
-        lowest = np.minimum(lowest, label)
+        at_visit = np.full(possible.shape[1], len(label))
+        np.minimum.at(at_visit, visit, label[stop])
+        lowest = label.copy()
+        np.minimum.at(lowest, stop, at_visit[visit])
+        lowest = lowest[lowest]  # and in leaps: a label is a stop, which has one, too
         if np.array_equal(lowest, label):
             break
         label = lowest
@@ -230,19 +240,23 @@ def _align(base: Floats, parameters: Parameters) -> Indices:
 
 
 def _time_costs(
-    served: Indices, wanted: Wanted, offered: Offered, parameters: Parameters
+    served: Indices, wanted: Wanted, offered: Offered, same: Indices, parameters: Parameters
 ) -> Floats:
     """Return what it costs that a visit is off the delay of the stops around, ``(m, v)``.
 
     A stop does not vouch for itself: its own visit says nothing of the delay it is held against.
+    Who stands there when the plan expects them came in time, however early: drivers wait at depots.
     """
     seen = np.flatnonzero((served >= 0) & np.isfinite(wanted.arrival_s))
     lag_s = offered.from_s[served[seen]] - wanted.arrival_s[seen]
-    place = _places(wanted, parameters)
     arrival_s = wanted.arrival_s[:, np.newaxis]
-    off_s = np.abs(offered.from_s - arrival_s - _delay_s(seen, lag_s, len(served))[:, np.newaxis])
+    delay_s = _delay_s(seen, lag_s, len(served))[:, np.newaxis]
+    off_s = np.abs(offered.from_s - arrival_s - delay_s)
+    waited = offered.from_s < arrival_s
+    waited &= arrival_s <= offered.from_s + offered.dwell_s
+    off_s = np.where(waited, np.minimum(off_s, np.abs(delay_s)), off_s)
     for stop in np.flatnonzero(~np.isfinite(wanted.arrival_s)).tolist():
-        off_s[stop] = _off_order_s(stop, served, place, offered.from_s)
+        off_s[stop] = _off_order_s(stop, served, same, offered.from_s)
     costs: Floats = DELAY_COST_MAX * -np.expm1(-off_s / parameters.delay_scale_s)
     return costs
 
@@ -264,9 +278,9 @@ def _delay_s(seen: Indices, lag_s: Floats, stops: int) -> Floats:
     return np.where(count > 0, delay_s, 0.0)
 
 
-def _off_order_s(stop: int, served: Indices, place: Indices, from_s: Floats) -> Floats:
+def _off_order_s(stop: int, served: Indices, same: Indices, from_s: Floats) -> Floats:
     """Return how far each visit lies outside those of the stops around, at other places."""
-    others = np.flatnonzero((served >= 0) & (place != place[stop]))
+    others = np.flatnonzero((served >= 0) & (same != same[stop]))
     at = int(np.searchsorted(others, stop))
     before_s = from_s[served[others[at - 1]]] if at else -np.inf
     after_s = from_s[served[others[at]]] if at < len(others) else np.inf
@@ -281,13 +295,10 @@ def _places(wanted: Wanted, parameters: Parameters) -> Indices:
     return np.asarray(np.argmax(apart_m <= parameters.same_place_m, axis=1))
 
 
-def _sort_same_places(
-    served: Indices, wanted: Wanted, place: Floats, parameters: Parameters
-) -> None:
+def _sort_same_places(served: Indices, same: Indices, place: Floats) -> None:
     """Give visits at one place to its stops in the order of time: nothing else tells them apart."""
-    group = _places(wanted, parameters)
-    for first in np.flatnonzero(np.bincount(group) > 1):
-        here = np.flatnonzero((group == first) & (served >= 0))
+    for first in np.flatnonzero(np.bincount(same) > 1):
+        here = np.flatnonzero((same == first) & (served >= 0))
         visits = np.sort(served[here])
         if np.isfinite(place[here, visits]).all():
             served[here] = visits

@@ -19,6 +19,9 @@ HALT_STEP_MAX_S: Final = 10.0
 SILENCE_ERROR_MAX_S: Final = 300.0
 SILENCE_PACE_MPS: Final = 8.0
 SILENCE_FASTEST_MPS: Final = 25.0
+# So many slow passes are looked at; of more each stop keeps its longest, this many at least.
+SLOW_MAX: Final = 2_000
+SLOW_EACH_MIN: Final = 4
 # What braking and pulling away cost, and how fast vehicles of a coarse track go between fixes.
 RAMPS_S: Final = 6.0
 PACE_SHARE: Final = 0.6
@@ -172,7 +175,8 @@ def slow_passes(driven: Driven, passes: Passes, wanted: Wanted, parameters: Para
 
     Where fixes are dense, too slow is who was inside longer than crossing takes at 8 m/s by the
     time a halt needs; where they are coarse, who lost that time between the fixes around, at the
-    pace of this vehicle.
+    pace of this vehicle. Who crawls round among hundreds of large circles passes each of them
+    slowly many times: beyond 2,000 passes each stop keeps its longest.
     """
     time_s = driven.time_s
     required_s = required_dwell_s(wanted.service_s, parameters)[passes.stop]
@@ -196,6 +200,7 @@ def slow_passes(driven: Driven, passes: Passes, wanted: Wanted, parameters: Para
     begin_told, end_told = passes.begins_inside & begin.told, passes.ends_inside & end.told
     explained = _explained(driven, passes, wanted, parameters)
     chosen = np.flatnonzero((slow | (stood & seen_long)) & ~explained)
+    chosen = _longest(chosen, passes.stop, excess_s, len(wanted.service_s))
     middle_s = (from_s + to_s) / 2.0
     from_s, to_s = np.minimum(from_s, middle_s), np.maximum(to_s, middle_s)
     step_s = time_s[np.minimum(passes.before + 1, len(time_s) - 1)] - time_s[passes.before]
@@ -211,6 +216,15 @@ def slow_passes(driven: Driven, passes: Passes, wanted: Wanted, parameters: Para
         end_known=~passes.ends_inside | end_told,
         own_stop=passes.stop,
     )[chosen]
+
+
+def _longest(chosen: Indices, stop: Indices, excess_s: Floats, stops: int) -> Indices:
+    """Return the chosen passes, or if they are too many the longest of each stop."""
+    if len(chosen) <= SLOW_MAX:
+        return chosen
+    chosen = chosen[np.lexsort((-excess_s[chosen], stop[chosen]))]
+    rank = np.arange(len(chosen)) - np.searchsorted(stop[chosen], stop[chosen])
+    return np.sort(chosen[rank < max(SLOW_MAX // stops, SLOW_EACH_MIN)])
 
 
 def _lost_time(driven: Driven, passes: Passes) -> tuple[Floats, Floats, Floats]:

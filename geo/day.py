@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 from geo.account import Account
-from geo.assign import Wanted
 from geo.drive import Driven, Silences
-from geo.plane import Plane
-from geo.progress import Line
+from geo.ground import Ground
 from geo.types import Floats
-from geo.values import Parameters, Plan, Taps
+from geo.values import Parameters, Taps
 from geo.visits import Served
 
 
@@ -18,26 +16,24 @@ class Day:
 
     Attributes
     ----------
-    plan, plane, line, wanted
-        The plan, the plane it is laid out in, its line (None = straight legs) and its stops there.
-    stops_m
-        Shape ``(m,)``: places of the stops along the plan, not decreasing.
+    ground
+        The plan, laid out in the plane.
     driven, silent, served, account
         The drive, its silences, its visits, its metres and seconds.
+    shared_s
+        Shape ``(w, 2)``: disjoint intervals in which positions could be recorded, none later than
+        the data are complete.
     taps
         What the driver said.
     parameters
         Thresholds.
     """
 
-    plan: Plan
-    plane: Plane
-    line: Line | None
-    wanted: Wanted
-    stops_m: Floats
+    ground: Ground
     driven: Driven
     silent: Silences
     served: Served
     account: Account
+    shared_s: Floats
     taps: Taps
     parameters: Parameters

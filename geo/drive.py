@@ -168,11 +168,13 @@ def silences(driven: Driven, shared_s: Floats, until_s: float, *, longer_s: floa
     rows: list[tuple[float, float, int, int, bool]] = [
         (time_s[i], time_s[i + 1], i, i + 1, bool(not driven.shared[i])) for i in inner.tolist()
     ]
+    shared_s = shared_s[shared_s[:, 0] <= until_s]
     begin_s = shared_s[0, 0] if len(shared_s) else until_s
     end_s = min(until_s, shared_s[-1, 1]) if len(shared_s) else until_s
     if len(time_s):
-        rows.append((begin_s, time_s[0], -1, 0, False))
-        rows.append((time_s[-1], end_s, len(time_s) - 1, -1, False))
+        interrupted = bool(shared_s[0, 1] < time_s[0]), bool(shared_s[-1, 0] > time_s[-1])
+        rows.append((begin_s, time_s[0], -1, 0, interrupted[0]))
+        rows.append((time_s[-1], end_s, len(time_s) - 1, -1, interrupted[1]))
     else:
         rows.append((begin_s, end_s, -1, -1, False))
     table = np.array(rows, dtype=np.float64)

@@ -108,7 +108,8 @@ def etas(
 
     On generated days 10 % +-5 % of the arrivals lie before p10 and after p90 each, and p50 errs
     at least 15 % less than the plan shifted by the present delay: ``tests/geo/test_eta.py`` holds
-    it to that.
+    it to that. On recorded city buses, followed fix by fix, that simple forecast is the better one:
+    docs/explanation/plan-fact-scoreboard.md has both.
     """
     table = Timetable.of(plan, stops_m, parameters)
     outlook = _without_visited(outlook)

@@ -1,6 +1,7 @@
 """The parts of the report beside the stops, read from a day."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,6 +20,7 @@ from geo.deviation import (
     out_of_sequence,
     skipped,
 )
+from geo.hours import hours
 from geo.progress import Line
 from geo.report import (
     Deviation,
@@ -44,7 +46,7 @@ def unplanned(day: Day) -> tuple[UnplannedStay, ...]:
     dwell_s = visits.to_s - visits.from_s
     free = (visits.own_stop < 0) & ~day.served.used & (dwell_s >= day.parameters.unplanned_min_s)
     at = np.flatnonzero(free)
-    lon_lat = day.plane.to_lon_lat(visits.xy[at])
+    lon_lat = day.ground.plane.to_lon_lat(visits.xy[at])
     return tuple(
         UnplannedStay(
             lon=float(lon),
@@ -68,7 +70,22 @@ def legs(day: Day, stops: tuple[StopFact, ...]) -> tuple[Leg, ...]:
         idle_s=sums(account.idle_s),
         interrupted=sums((~day.driven.shared).astype(np.float64)),
     )
-    return tuple(_leg(day, summed, here, there) for here, there in itertools.pairwise(stops))
+    next_halt = np.diff(_halts(day, stops)) == 1.0
+    return tuple(
+        _leg(day, summed, here, there, driven=bool(follows))
+        for (here, there), follows in zip(itertools.pairwise(stops), next_halt, strict=True)
+    )
+
+
+def _halts(day: Day, stops: tuple[StopFact, ...]) -> Floats:
+    """Return the halts numbered by time, NaN = not visited; stops of one halt have one number."""
+    halt = np.full(len(stops), np.nan)
+    number, before = 0, -1
+    for _, stop in sorted(_seen_key([one for one in stops if one.status == "visited"])):
+        visit = int(day.served.visit[stop])
+        number += visit < 0 or visit != before
+        halt[stop], before = number, visit
+    return halt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,16 +100,19 @@ class _Sums:
     interrupted: Floats
 
 
-def _leg(day: Day, summed: _Sums, here: StopFact, there: StopFact) -> Leg:
-    plan, time_s = day.plan, day.driven.time_s
+def _leg(day: Day, summed: _Sums, here: StopFact, there: StopFact, *, driven: bool) -> Leg:
+    plan, time_s = day.ground.plan, day.driven.time_s
     i, j = here.planned_sequence, there.planned_sequence
-    service_s = np.nan_to_num(plan.service_s[i], nan=0.0)
-    planned_s = float(plan.planned_arrival_s[j] - plan.planned_arrival_s[i] - service_s)
+    # Planned is driving only: neither the service nor the wait for a window before it.
+    opens_s = np.nan_to_num(plan.window_from_s[i], nan=-np.inf)
+    leave_s = np.maximum(plan.planned_arrival_s[i], opens_s) + np.nan_to_num(plan.service_s[i])
+    planned_s = float(plan.planned_arrival_s[j] - leave_s)
     planned = Leg(
-        planned_m=float(day.stops_m[j] - day.stops_m[i]),
+        planned_m=float(day.ground.stops_m[j] - day.ground.stops_m[i]),
         actual_m=None,
         method=None,
-        planned_s=planned_s if np.isfinite(planned_s) else None,
+        # Services longer than the plan leaves time for say nothing of the way; NaN is not >= 0.
+        planned_s=planned_s if planned_s >= 0.0 else None,
         actual_s=None,
         moving_s=None,
         idle_s=None,
@@ -101,7 +121,9 @@ def _leg(day: Day, summed: _Sums, here: StopFact, there: StopFact) -> Leg:
     # Metres from the middle of one halt to that of the next: then it does not matter that the
     # estimated halts and starts lie between fixes, on the way.
     begin_s, end_s = middle_s(day, here), middle_s(day, there)
-    if from_s is None or to_s is None or begin_s is None or end_s is None or from_s >= to_s:
+    if from_s is None or to_s is None or begin_s is None or end_s is None:
+        return planned
+    if not driven or from_s >= to_s:
         return planned
     if not len(time_s):  # only the driver's word
         return replace(planned, actual_s=to_s - from_s)
@@ -127,7 +149,7 @@ def deviations(day: Day) -> tuple[Deviation, ...]:
 
     Straight legs are no line anybody could follow.
     """
-    held, line = day.account.held, day.line
+    held, line = day.account.held, day.ground.line
     if line is None or held is None:
         return ()
     driven, sigma_m, parameters = day.driven, day.driven.sigma_m, day.parameters
@@ -143,10 +165,10 @@ def deviations(day: Day) -> tuple[Deviation, ...]:
     shift = beside_plan(held, time_s, outside, sigma_m=sigma_m, parameters=parameters)
     again = out_of_sequence(held, sigma_m=sigma_m, parameters=parameters)
     against = against_direction(held, sigma_m=sigma_m, parameters=parameters)
-    found = _driven_otherwise(day, "off_corridor", outside[~shift])
-    found += _driven_otherwise(day, "off_sequence", again)
-    found += _driven_otherwise(day, "reverse", against)
-    found += _left_out(day, line, held)
+    found = _left_out(day, line, held)
+    found += _driven_otherwise(
+        day, held, {"off_corridor": outside[~shift], "off_sequence": again, "reverse": against}
+    )
     return tuple(sorted(found, key=lambda one: (one.from_s, one.to_s, one.kind)))
 
 
@@ -169,24 +191,24 @@ def _left_out(day: Day, line: Line, held: AlongPlan) -> list[Deviation]:
                     to_s=float(driven.time_s[held.fix[last]]),
                     length_m=float(parts.length_m[i]),
                     max_m=away_m,
-                    lon_lat=day.plane.to_lon_lat(planned_xy),
+                    lon_lat=day.ground.plane.to_lon_lat(planned_xy),
                 )
             )
     return found
 
 
-def _driven_otherwise(day: Day, kind: DeviationKind, runs: Indices) -> list[Deviation]:
-    """Return the deviations between the fixes ``runs``, ``(k, 2)``, of the held plan."""
-    held, driven = day.account.held, day.driven
-    if held is None or not len(runs):
-        return []
+def _driven_otherwise(
+    day: Day, held: AlongPlan, runs: Mapping[DeviationKind, Indices]
+) -> list[Deviation]:
+    """Return the deviations of each kind between fixes of the held plan, ``(k, 2)``."""
+    driven = day.driven
     driven_m = sums(day.account.gps_m + day.account.plan_m)
     # Where it began and ended is not known better than to half a step.
     middle_m = (driven_m[held.fix][1:] + driven_m[held.fix][:-1]) / 2.0
     begins_m = np.append(driven_m[held.fix[0]], middle_m)
     ends_m = np.append(middle_m, driven_m[held.fix[-1]])
     found: list[Deviation] = []
-    for begin, end in runs.tolist():
+    for kind, begin, end in ((of, *run) for of in runs for run in runs[of].tolist()):
         first, last = held.fix[begin], held.fix[end]
         found.append(
             Deviation(
@@ -195,7 +217,7 @@ def _driven_otherwise(day: Day, kind: DeviationKind, runs: Indices) -> list[Devi
                 to_s=float(driven.time_s[last]),
                 length_m=float(ends_m[end] - begins_m[begin]),
                 max_m=float(held.distance_m[begin : end + 1].max()),
-                lon_lat=day.plane.to_lon_lat(driven.place_xy[held.fix[begin : end + 1]]),
+                lon_lat=day.ground.plane.to_lon_lat(driven.place_xy[held.fix[begin : end + 1]]),
             )
         )
     return found
@@ -215,7 +237,7 @@ def too_fast(day: Day) -> tuple[Speeding, ...]:
             length_m=float(driven_m[last] - driven_m[first]),
             max_mps=float(fastest_mps),
             limit_mps=limit_mps,
-            lon_lat=day.plane.to_lon_lat(driven.place_xy[first : last + 1]),
+            lon_lat=day.ground.plane.to_lon_lat(driven.place_xy[first : last + 1]),
         )
         for (first, last), fastest_mps in zip(runs.tolist(), max_mps, strict=True)
     )
@@ -223,31 +245,31 @@ def too_fast(day: Day) -> tuple[Speeding, ...]:
 
 def totals(day: Day, stops: tuple[StopFact, ...]) -> Totals:
     """Return the sums over the day."""
-    account, served = day.account, day.served
+    account = day.account
     seen = [stop for stop in stops if stop.status == "visited"]
     due = sum(stop.status != "pending" for stop in stops)
     windowed = [stop for stop in seen if stop.window_status != "none"]
     on_time = sum(stop.window_status == "on_time" for stop in windowed)
     order = in_order(np.array(sorted(_seen_key(seen)))[:, 1]) if seen else np.zeros(0, dtype=bool)
-    # Seconds standing within a visit are service or waiting; only the rest is idle.
-    used = np.flatnonzero(served.used)
-    at_stops = _inside_s(day.driven.time_s, served.visits.from_s[used], served.visits.to_s[used])
+    spent = hours(day, stops)
     gps_m, matched_m = float(account.gps_m.sum()), max(float(account.plan_m.sum()), 0.0)
     actual_m = gps_m + matched_m
     return Totals(
-        planned_m=float(day.line.length_m if day.line is not None else day.stops_m[-1]),
+        planned_m=day.ground.length_m,
         actual_m=actual_m,
         matched_m=matched_m,
         gap_m=float(account.gap_m.sum()),
-        drive_s=float((account.moving_s * (1.0 - at_stops)).sum()),
-        service_s=sum(stop.service_s or 0.0 for stop in seen),
-        wait_s=sum(stop.wait_s or 0.0 for stop in seen),
-        idle_s=float((account.idle_s * (1.0 - at_stops)).sum()),
+        drive_s=spent.drive_s,
+        service_s=spent.service_s,
+        wait_s=spent.wait_s,
+        idle_s=spent.idle_s,
         on_time_rate=on_time / len(windowed) if windowed else None,
         completion=len(seen) / due if due else None,
         order_score=float(order.mean()) if seen else None,
         compliance=(
-            min(matched_m / actual_m, 1.0) if day.line is not None and actual_m > 0.0 else None
+            min(matched_m / actual_m, 1.0)
+            if day.ground.line is not None and actual_m > 0.0
+            else None
         ),
     )
 
@@ -255,13 +277,3 @@ def totals(day: Day, stops: tuple[StopFact, ...]) -> Totals:
 def _seen_key(seen: list[StopFact]) -> list[tuple[int, int]]:
     """Return (actual, planned) sequence of visited stops."""
     return [(stop.actual_sequence or 0, stop.planned_sequence) for stop in seen]
-
-
-def _inside_s(time_s: Floats, from_s: Floats, to_s: Floats) -> Floats:
-    """Return which share of each step lies within the disjoint or shared visits."""
-    step_s = np.diff(time_s)
-    inside_s = np.zeros(len(step_s))
-    for begin_s, end_s in zip(from_s, to_s, strict=True):
-        overlap_s = np.minimum(time_s[1:], end_s) - np.maximum(time_s[:-1], begin_s)
-        inside_s += np.maximum(overlap_s, 0.0)
-    return np.minimum(inside_s / step_s, 1.0)

@@ -8,11 +8,13 @@ from typing import Final, Self, TypeAlias
 import numpy as np
 
 from geo.progress import Line
-from geo.types import Flags, Floats
+from geo.types import Flags, Floats, Indices
 
 PLACES: Final = 6
 # So few fixes lie in a small box, and only the segments in it are looked at.
 FIXES_PER_LOOK: Final = 64
+# So many pairs of a fix and a segment are looked at together.
+PAIRS_MAX: Final = 100_000
 THIN_M: Final = 15.0
 SIGMA_MIN_M: Final = 8.0
 PROGRESS_SCALE_M: Final = 30.0
@@ -97,7 +99,8 @@ def nearby(line: Line, xy: Floats, *, reach_m: float) -> tuple[Floats, Floats]:
 
     Notes
     -----
-    What `geo.progress.candidates` finds, without a tree: successive fixes lie in a small box.
+    What `geo.planned_line.places` finds, but six and however far apart, without a tree: successive
+    fixes lie in a small box.
     """
     along_m = np.zeros((len(xy), PLACES))
     distance_m = np.full((len(xy), PLACES), np.inf)
@@ -109,19 +112,27 @@ def nearby(line: Line, xy: Floats, *, reach_m: float) -> tuple[Floats, Floats]:
         segment = np.flatnonzero(((high_xy >= least) & (low_xy <= most)).all(axis=1))
         if not len(segment):
             continue
-        s, d, fraction = line.project(part[:, np.newaxis], segment)
-        # A valley goes on in the neighbour where the projection ends at the common vertex.
-        joined = np.diff(segment) == 1
-        slope = np.zeros(d.shape, dtype=bool)
-        slope[:, :-1] = joined & (fraction[:, :-1] >= 1.0) & (d[:, 1:] <= d[:, :-1])
-        slope[:, 1:] |= joined & (fraction[:, 1:] <= 0.0) & (d[:, :-1] < d[:, 1:])
-        d = np.where(slope | (d > reach_m), np.inf, d)
-        nearest = np.argsort(d, axis=1, kind="stable")[:, :PLACES]
-        rows, width = slice(begin, begin + len(part)), nearest.shape[1]
-        distance_m[rows, :width] = np.take_along_axis(d, nearest, axis=1)
-        along_m[rows, :width] = np.take_along_axis(s, nearest, axis=1)
+        each = max(PAIRS_MAX // len(segment), 1)
+        for at in range(begin, begin + len(part), each):
+            rows = slice(at, min(at + each, begin + len(part)))
+            found = _nearest(line, xy[rows], segment, reach_m)
+            width = found[0].shape[1]
+            along_m[rows, :width], distance_m[rows, :width] = found
     along_m[np.isinf(distance_m)] = 0.0
     return along_m, distance_m
+
+
+def _nearest(line: Line, xy: Floats, segment: Indices, reach_m: float) -> tuple[Floats, Floats]:
+    """Return along_m and distance_m of the nearest minima among the segments, nearest first."""
+    s, d, fraction = line.project(xy[:, np.newaxis], segment)
+    # A valley goes on in the neighbour where the projection ends at the common vertex.
+    joined = np.diff(segment) == 1
+    slope = np.zeros(d.shape, dtype=bool)
+    slope[:, :-1] = joined & (fraction[:, :-1] >= 1.0) & (d[:, 1:] <= d[:, :-1])
+    slope[:, 1:] |= joined & (fraction[:, 1:] <= 0.0) & (d[:, :-1] < d[:, 1:])
+    d = np.where(slope | (d > reach_m), np.inf, d)
+    nearest = np.argsort(d, axis=1, kind="stable")[:, :PLACES]
+    return np.take_along_axis(s, nearest, axis=1), np.take_along_axis(d, nearest, axis=1)
 
 
 def distance_m(line: Line, xy: Floats) -> float:
@@ -162,7 +173,7 @@ def follow(
 
     Notes
     -----
-    The model of `geo.progress.match`: progress should equal what the wheels did. After an
+    The model of `geo.progress.follow`, plainer: progress should equal what the wheels did. After an
     interruption only the last place counts, as after a detour.
     """
     fits, off_cost = _costs(places[1], sigma_m)

@@ -42,22 +42,25 @@ class Ground:
             stops_m = place_stops(line, wanted.xy)
         else:
             stops_m = np.append(0.0, np.cumsum(segment_lengths_m(plan.lon_lat)))
-        # Of the planned line the only further question is whether there is one.
-        ends = None if plan.line is None else plan.line[[0, -1]]
-        return cls(
-            plan=replace(plan, line=ends),
-            plane=plane,
-            line=_slim(line),
-            wanted=wanted,
-            stops_m=stops_m,
+        return cls(plan=plan, plane=plane, line=line, wanted=wanted, stops_m=stops_m)
+
+    @property
+    def length_m(self) -> float:
+        """The length of the planned line, or of the straight legs."""
+        return float(self.stops_m[-1] if self.line is None else self.line.length_m)
+
+    def slim(self) -> Self:
+        """Return it without what a refresh does not need: it looks at few segments at a time."""
+        if self.line is None or self.plan.line is None:
+            return self
+        line = replace(
+            self.line,
+            planned_xy=self.line.xy,
+            planned_m=self.line.along_m,
+            tree=shapely.STRtree([]),
         )
-
-
-def _slim(line: Line | None) -> Line | None:
-    """Return the line without what a refresh does not need: it looks at few segments at a time."""
-    if line is None:
-        return None
-    return replace(line, planned_xy=line.xy, planned_m=line.along_m, tree=shapely.STRtree([]))
+        # Of the planned line the only further question is whether there is one.
+        return replace(self, plan=replace(self.plan, line=self.plan.line[[0, -1]]), line=line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,6 @@ from geo.passes import MERGE_S, Passes
 from geo.types import Floats, Indices
 from geo.values import Parameters
 
-# So many halts may still turn out to have served another stop.
-HALTS_OPEN_MAX: Final = 12
 # Times of one instant computed twice differ by less.
 SAME_INSTANT_S: Final = 1e-3
 # Of ways through circles the latest are enough: they join the halts of one visit.

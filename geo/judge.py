@@ -1,47 +1,133 @@
-"""Stops nobody served: missed, unknown or still to come."""
+"""Stops nobody was seen at: missed, unknown or still to come.
 
-from dataclasses import dataclass
-from typing import Final
+`missed` is said only where shared data would have shown the visit; what may have happened outside
+sharing is `unknown`, a driver's tap outside sharing is believed, a running route's stops ahead are
+`pending`, and nothing is `pending` once the route is over.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import numpy as np
 
 from geo.assign import Wanted
 from geo.drive import Driven, Silences
+from geo.pace import Timetable, latest_served
 from geo.plane import norms
-from geo.report import StopStatus
+from geo.report import StopStatus, UnknownReason
 from geo.types import Flags, Floats, Indices
-from geo.values import Parameters
+from geo.values import Parameters, Plan, Taps
 from geo.visits import Served, is_short
 
-# A hurried driver needs this share of the planned service.
-HURRY: Final = 0.6
 # Roads are longer than straight lines, and in towns one drives half as fast as one could.
 DETOUR: Final = 2.0
 # In a silence this long a driver may have gone far, and back to stops left out before.
 LONG_SILENCE_S: Final = 600.0
 LONG_NEIGHBOURS: Final = 2
+# Who begins the day before sharing begins may be this much ahead of the plan at its first stops.
+EARLY_S: Final = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """What "now" means for a route.
+    """What "now" means for a route, and which time was shared at all.
 
     Attributes
     ----------
     until_s
         Data counts as complete up to here.
-    running
-        Positions may still be recorded after ``until_s``.
+    over, running
+        Nothing of the route can come any more; and positions may still be recorded after
+        ``until_s``.
+    from_s, ended
+        When the first shared interval began (infinity = there was none), and whether the last one
+        was over before ``until_s``.
+    work_done_s
+        From when on nobody serves a stop, as the driver ended the shift; infinity = not known, or
+        not before ``until_s``.
     delay_s
         How far behind the schedule the vehicle is, 0 if ahead or not known.
+    under_way_s
+        How old the latest fixes may be that are still to come.
+    ends_s
+        When the route ends by its plan and ``delay_s``, infinity = the plan does not say.
     due_s
-        Shape ``(m,)``: when each stop was planned, NaN = never.
+        Shape ``(m,)``: when each stop was due, NaN = never; -infinity = the driver calls it done.
+    arrival_s, opens_s, closes_s
+        Shape ``(m,)``: when each stop is planned, not before its window opens; when that is or the
+        window opens; and when the window closes. NaN = the plan says nothing.
+    done_s
+        Shape ``(m,)``: when the driver said that each is done, NaN = never.
+    settled
+        Shape ``(m,)``: the driver said that it is done, or that it could not be.
     """
 
     until_s: float
+    over: bool
     running: bool
+    from_s: float
+    ended: bool
+    work_done_s: float
     delay_s: float
+    under_way_s: float
+    ends_s: float
     due_s: Floats
+    arrival_s: Floats
+    opens_s: Floats
+    closes_s: Floats
+    done_s: Floats
+    settled: Flags
+
+    @property
+    def is_work_done(self) -> bool:
+        return self.work_done_s < np.inf
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        taps: Taps,
+        table: Timetable,
+        *,
+        shared_s: Floats,
+        until_s: float,
+        delay_s: float,
+        under_way_s: float,
+        over: bool = False,
+        work_done_s: float | None = None,
+    ) -> Self:
+        """Return the clock at ``until_s``; ``shared_s`` are disjoint intervals, ``(w, 2)``.
+
+        While sharing goes on, so does the work, whatever ``work_done_s`` says.
+        """
+        begun_s = shared_s[shared_s[:, 0] <= until_s]
+        shared_until_s = float(begun_s[-1, 1]) if len(begun_s) else -np.inf
+        if work_done_s is None or not shared_until_s <= work_done_s <= until_s:
+            work_done_s = np.inf
+        arrival_s = np.where(
+            np.isnan(plan.planned_arrival_s),
+            np.nan,
+            np.fmax(plan.planned_arrival_s, plan.window_from_s),
+        )
+        due_s = np.where(np.isnan(plan.planned_arrival_s), plan.window_to_s, plan.planned_arrival_s)
+        done = taps.done_s <= until_s
+        return cls(
+            until_s=until_s,
+            over=over,
+            running=until_s < shared_until_s and not over,
+            from_s=float(begun_s[0, 0]) if len(begun_s) else np.inf,
+            ended=shared_until_s < until_s,
+            work_done_s=work_done_s,
+            delay_s=delay_s,
+            under_way_s=under_way_s,
+            ends_s=_ends_s(due_s, table) + delay_s,
+            due_s=np.where(done, -np.inf, due_s),
+            arrival_s=arrival_s,
+            opens_s=np.where(np.isnan(arrival_s), plan.window_from_s, arrival_s),
+            closes_s=plan.window_to_s,
+            done_s=taps.done_s,
+            settled=done | (taps.failed_s <= until_s),
+        )
 
 
 def statuses(
@@ -51,37 +137,68 @@ def statuses(
     served: Served,
     clock: Clock,
     parameters: Parameters,
-) -> tuple[StopStatus, ...]:
-    """Return the status of every stop.
+) -> tuple[tuple[StopStatus, ...], tuple[UnknownReason | None, ...]]:
+    """Return the status of every stop, and why it is `unknown`; None = it is not.
 
     Notes
     -----
     A stop without a visit is
 
-    - `pending` if its time is still to come: planned after ``until_s``; or planned later than
-      that by the present delay, or not planned at all, while the route runs and no later stop
-      was visited;
-    - `unknown` if a silence between the visits of its neighbours was long enough to drive there
-      on the straight line at 7 m/s, serve it in 60 % of the planned time and come back, or a
-      silence of ten minutes at 14 m/s; or if a pass was cut off by the beginning or end of the
-      track, or sampled too coarsely to exclude such a halt;
+    - `pending` if the route is not over and its time is still to come: planned after ``until_s``;
+      or, while the route runs, after the latest visit in the plan, unless the driver says otherwise
+      or a silence since its neighbours may have hidden the visit and the stop is overdue by more
+      than the present delay;
+    - `unknown` if there was a silence long enough to drive there on the straight line at 7 m/s,
+      stay as long as it takes to be seen and come back, or one of ten minutes at 14 m/s: between
+      the visits of its neighbours, at any time in which sharing was interrupted, or after sharing
+      ended as long as the route went on by its plan; if a pass was cut off by the beginning or end
+      of the track, or sampled too coarsely to exclude such a halt; if its time lies before sharing
+      began; or if it comes after the latest visit and sharing was over before ``until_s``;
     - `missed` otherwise: the data would have shown the visit.
+
+    Where the driver ended the shift, and sharing with it or before, nothing is served from then on:
+    of what came after the last fix only the time until ``work_done_s`` counts, and whatever could
+    just have been reached at that moment is `unknown`. If that time is longer than ``gap_s``, all
+    of it counts like one that was not shared, be it a pause or a silent phone: who has served the
+    last stop may go back to any other. So does a silence of ten minutes after the latest visit,
+    though there are fixes after it.
     """
     visited = served.visit >= 0
-    pending = _pending(visited, clock)
-    unseen = np.ones(len(visited), dtype=bool)
+    ahead = np.arange(len(visited)) > latest_served(served.visit)
+    hidden = np.ones(len(visited), dtype=bool)
+    unshared, few, before = np.zeros((3, len(visited)), dtype=bool)
     if len(driven.time_s):
-        unseen = _reachable(driven, silent, wanted, served, parameters)
-        unseen |= _unresolved(driven, wanted, served, parameters)
-    choices: list[StopStatus] = []
-    for stop in range(len(visited)):
-        if visited[stop]:
-            choices.append("visited")
-        elif pending[stop]:
-            choices.append("pending")
+        silent = _with_end(driven, silent, clock, parameters)
+        if clock.is_work_done:
+            silent = _without_order(silent, served)
+        hidden, unshared = _reachable(driven, silent, wanted, served, parameters)
+        unshared |= ahead & (clock.ended and not clock.is_work_done)
+        few = _unresolved(driven, wanted, served, parameters)
+        reached = _just_reached(driven, wanted, clock, parameters)
+        if _ends_silent(driven, clock, parameters):
+            unshared |= reached
         else:
-            choices.append("unknown" if unseen[stop] else "missed")
-    return tuple(choices)
+            few |= reached
+        before = _before_sharing(driven, wanted, served, clock, parameters)
+    pending = _pending(ahead, hidden | few, clock)
+    found: list[StopStatus] = []
+    reasons: list[UnknownReason | None] = []
+    for stop in range(len(visited)):
+        reason: UnknownReason | None = None
+        if visited[stop]:
+            found.append("visited")
+        elif pending[stop]:
+            found.append("pending")
+        else:
+            if few[stop]:
+                reason = "too_few_positions"
+            elif before[stop]:
+                reason = "before_recording"
+            elif hidden[stop] or unshared[stop]:
+                reason = "not_recorded"
+            found.append("missed" if reason is None else "unknown")
+        reasons.append(reason)
+    return tuple(found), tuple(reasons)
 
 
 def needed_silence_s(service_s: Floats, parameters: Parameters) -> Floats:
@@ -89,19 +206,93 @@ def needed_silence_s(service_s: Floats, parameters: Parameters) -> Floats:
     return np.where(is_short(service_s, parameters), service_s, parameters.stay_min_s)
 
 
-def _pending(visited: Flags, clock: Clock) -> Flags:
-    last_visited = int(np.flatnonzero(visited)[-1]) if visited.any() else -1
-    ahead = np.arange(len(visited)) > last_visited
+def _ends_s(due_s: Floats, table: Timetable) -> float:
+    """Return when the last stop is served by the plan, infinity = no stop is ever due.
+
+    What follows the last stop with a time takes as long as it is planned to take.
+    """
+    timed = np.flatnonzero(np.isfinite(due_s))
+    if not len(timed):
+        return np.inf
+    last = timed[-1]
+    after_s = table.clock_s[-1] - table.clock_s[last] + table.service_s[last + 1 :].sum()
+    return float((due_s + table.service_s)[timed].max() + after_s)
+
+
+def _pending(ahead: Flags, hidden: Flags, clock: Clock) -> Flags:
+    if clock.over:
+        return np.zeros(len(ahead), dtype=bool)
     to_come = clock.due_s > clock.until_s
     if clock.running:
-        to_come |= ahead & (np.isnan(clock.due_s) | (clock.due_s + clock.delay_s > clock.until_s))
-    return ~visited & to_come
+        expected_s = clock.due_s + clock.delay_s + clock.under_way_s
+        late = np.isnan(clock.due_s) | (expected_s > clock.until_s)
+        to_come |= ahead & (late | ~(hidden | clock.settled))
+    return to_come
+
+
+def _before_sharing(
+    driven: Driven, wanted: Wanted, served: Served, clock: Clock, parameters: Parameters
+) -> Flags:
+    """Flag the stops that may have been served before anything was shared, ``(m,)``."""
+    stops = np.arange(len(wanted.xy))
+    needed_s = needed_silence_s(wanted.service_s, parameters)
+    timeless = np.isnan(clock.arrival_s)
+    before = (clock.arrival_s + needed_s <= clock.from_s) | (clock.done_s <= clock.from_s)
+    # Where only a window is told, all of it lies before; an open one alone says nothing.
+    before |= timeless & (clock.closes_s <= clock.from_s)
+    # Of the rest those nobody was seen at yet when the first visit was seen.
+    seen = np.flatnonzero(served.visit >= 0)
+    earlier = stops < (seen[0] if len(seen) else len(stops))
+    before |= timeless & earlier & ~np.isin(stops, served.passes.stop)
+    way_m = _way_m(driven.xy[0], wanted.xy, wanted.radius_m)
+    way_s = DETOUR * way_m / parameters.reach_speed_mps
+    return before | (earlier & (clock.opens_s - EARLY_S + needed_s + way_s <= clock.from_s))
+
+
+def _ends_silent(driven: Driven, clock: Clock, parameters: Parameters) -> bool:
+    """Tell whether the driver ended the shift so long after the last fix that it tells little."""
+    return clock.is_work_done and clock.work_done_s - driven.time_s[-1] > parameters.gap_s
+
+
+def _with_end(driven: Driven, silent: Silences, clock: Clock, parameters: Parameters) -> Silences:
+    """Add the time from the last fix to the end of the work, if sharing was over by then.
+
+    That is when the driver ended the shift; where that is not known, the end of the route.
+    """
+    to_s = min(clock.until_s, clock.ends_s) if clock.ended else -np.inf
+    if clock.is_work_done:
+        to_s = clock.work_done_s if _ends_silent(driven, clock, parameters) else -np.inf
+    if to_s <= driven.time_s[-1]:
+        return silent
+    return replace(
+        silent,
+        from_s=np.append(silent.from_s, driven.time_s[-1]),
+        to_s=np.append(silent.to_s, to_s),
+        before=np.append(silent.before, len(driven.time_s) - 1),
+        after=np.append(silent.after, -1),
+        unshared=np.append(silent.unshared, True),
+    )
+
+
+def _without_order(silent: Silences, served: Served) -> Silences:
+    """Let a driver go anywhere in a long silence after the last visit that was seen.
+
+    A phone may come back only as the driver ends the shift.
+    """
+    times_s = served.visits.from_s[served.visit[served.visit >= 0]]
+    after = silent.from_s >= times_s.max(initial=-np.inf)
+    long = silent.to_s - silent.from_s >= LONG_SILENCE_S
+    return replace(silent, unshared=silent.unshared | (after & long))
 
 
 def _reachable(
     driven: Driven, silent: Silences, wanted: Wanted, served: Served, parameters: Parameters
-) -> Flags:
-    """Flag the stops that may have been served during a silence, ``(m,)``."""
+) -> tuple[Flags, Flags]:
+    """Flag the stops that may have been served in a silence, ``(m,)`` each.
+
+    The first are those of a silence between the visits of their neighbours in the plan, the second
+    those of any time that was not shared: in which order a driver works then nobody knows.
+    """
     stops = np.arange(len(wanted.xy))
     seen = np.flatnonzero(served.visit >= 0)
     times_s = served.visits.from_s[served.visit[seen]]
@@ -109,21 +300,23 @@ def _reachable(
     at = np.searchsorted(seen, stops)
     earliest_s, latest_s = _hull_s(times_s, at, 1)
     wide_from_s, wide_to_s = _hull_s(times_s, at, LONG_NEIGHBOURS)
-    needed_s = _plausible_s(wanted.service_s, parameters)
-    reachable = np.zeros(len(stops), dtype=bool)
+    needed_s = needed_silence_s(wanted.service_s, parameters)
+    between, unshared = np.zeros((2, len(stops)), dtype=bool)
     duration_s = silent.to_s - silent.from_s
     long = duration_s >= LONG_SILENCE_S
     before_xy, after_xy = driven.xy[silent.before], driven.xy[silent.after]
     for stop in np.flatnonzero(served.visit < 0).tolist():
+        xy, radius_m = wanted.xy[stop], wanted.radius_m[stop]
         in_time = (silent.to_s > earliest_s[stop]) & (silent.from_s < latest_s[stop])
         in_time |= long & (silent.to_s > wide_from_s[stop]) & (silent.from_s < wide_to_s[stop])
-        way_m = np.where(silent.before >= 0, _way_m(before_xy, wanted, stop), 0.0)
-        way_m += np.where(silent.after >= 0, _way_m(after_xy, wanted, stop), 0.0)
+        way_m = np.where(silent.before >= 0, _way_m(before_xy, xy, radius_m), 0.0)
+        way_m += np.where(silent.after >= 0, _way_m(after_xy, xy, radius_m), 0.0)
         way_m = np.where(long, way_m, DETOUR * way_m)
         free_s = duration_s - needed_s[stop]
-        possible = in_time & (free_s >= 0.0) & (way_m <= parameters.reach_speed_mps * free_s)
-        reachable[stop] = possible.any()
-    return reachable
+        possible = (free_s >= 0.0) & (way_m <= parameters.reach_speed_mps * free_s)
+        between[stop] = (possible & in_time).any()
+        unshared[stop] = (possible & silent.unshared).any()
+    return between, unshared
 
 
 def _hull_s(times_s: Floats, at: Indices, neighbours: int) -> tuple[Floats, Floats]:
@@ -134,27 +327,34 @@ def _hull_s(times_s: Floats, at: Indices, neighbours: int) -> tuple[Floats, Floa
     return around.min(axis=1), around.max(axis=1)
 
 
-def _plausible_s(service_s: Floats, parameters: Parameters) -> Floats:
-    """Return how long a visit takes at least: nobody does ten minutes' work in one, ``(m,)``."""
-    needed_s = needed_silence_s(service_s, parameters)
-    return np.fmax(needed_s, np.where(is_short(service_s, parameters), 0.0, HURRY * service_s))
+def _way_m(one_xy: Floats, other_xy: Floats, radius_m: Floats) -> Floats:
+    """Return the straight way from places to circles; of either there may be one only."""
+    return np.asarray(np.maximum(norms(one_xy - other_xy) - radius_m, 0.0))
 
 
-def _way_m(xy: Floats, wanted: Wanted, stop: int) -> Floats:
-    """Return the straight way between each fix and the circle of the stop."""
-    return np.asarray(np.maximum(norms(xy - wanted.xy[stop]) - wanted.radius_m[stop], 0.0))
+def _just_reached(driven: Driven, wanted: Wanted, clock: Clock, parameters: Parameters) -> Flags:
+    """Flag the stops that the driver may just have come to when they ended the shift, ``(m,)``.
+
+    So would the track have ended within the circle, had there been a last fix.
+    """
+    if not clock.is_work_done:
+        return np.zeros(len(wanted.xy), dtype=bool)
+    free_s = clock.work_done_s - driven.time_s[-1]
+    way_m = DETOUR * _way_m(driven.xy[-1], wanted.xy, wanted.radius_m)
+    return np.asarray(way_m <= parameters.reach_speed_mps * free_s)
 
 
 def _unresolved(driven: Driven, wanted: Wanted, served: Served, parameters: Parameters) -> Flags:
-    """Flag stops passed with so few fixes that a halt of the planned length would not show."""
+    """Flag stops passed with so few fixes that a halt would not show."""
     unresolved = np.zeros(len(wanted.xy), dtype=bool)
     passes = served.passes
     if not len(passes.stop):
         return unresolved
     driven_m = np.append(0.0, np.cumsum(norms(np.diff(driven.place_xy, axis=0))))
-    fastest_s = (driven_m[passes.after] - driven_m[passes.before]) / parameters.reach_speed_mps
-    spare_s = driven.time_s[passes.after] - driven.time_s[passes.before] - fastest_s
-    needed_s = _plausible_s(wanted.service_s, parameters)[passes.stop]
+    way_m = driven_m[passes.after] - driven_m[passes.before]
+    spare_s = driven.time_s[passes.after] - driven.time_s[passes.before]
+    spare_s -= DETOUR * way_m / parameters.reach_speed_mps
+    needed_s = needed_silence_s(wanted.service_s, parameters)[passes.stop]
     # Where the track begins or ends within the circle, the rest of the pass was not seen.
     cut_off = passes.begins_inside | passes.ends_inside
     np.logical_or.at(unresolved, passes.stop, (spare_s >= needed_s) | cut_off)

@@ -3,7 +3,9 @@
 Fixes of the last minute are provisional: they are looked at again, together with the two minutes
 before them (and all of a stay that lasts), whenever new ones come, and by the functions of the
 final report. So what arrives in another order within that minute changes next to nothing. What is
-older is settled and kept as conclusions only: no position older than a quarter of an hour stays.
+older is settled and kept as conclusions, with the last place and those of the last eight halts. Of
+positions those stay that may be looked at again: of the last quarter of an hour of track at most,
+or nine fixes where they are rarer. A phone that falls silent keeps its last ones.
 """
 
 from dataclasses import dataclass, replace
@@ -13,17 +15,18 @@ import numpy as np
 
 from geo.clean import clean, interval_of
 from geo.course import Course
-from geo.eta import PASSED_M, Outlook, etas
+from geo.eta import Outlook, etas
 from geo.ground import Ground, Habits
 from geo.halts import nothing
 from geo.intervals import merged
 from geo.looking import LOOK_BACK_MAX_S, LiveState, looked
+from geo.pace import latest_served
 from geo.plan_fact import refuse_plan
 from geo.report import Eta
-from geo.schedule import overdue_s, schedule_deviation_s
 from geo.served import Stops
-from geo.types import Floats, Indices
+from geo.types import Floats
 from geo.values import DEFAULT, Parameters, Plan, Track
+from geo.whereabouts import at_the_end, behind_schedule_s, still_coming, straight_place_m
 
 __all__ = ["LiveState", "LiveSummary", "LiveVisit", "advance", "begin", "summary"]
 
@@ -77,7 +80,7 @@ def begin(plan: Plan, *, parameters: Parameters = DEFAULT) -> LiveState:
         As `geo.plan_fact.plan_versus_fact`.
     """
     refuse_plan(plan)
-    ground = Ground.of(plan)
+    ground = Ground.of(plan).slim()
     m = len(plan.radius_m)
     never, nowhere = np.full(m, np.nan), np.full(m, -1)
     return LiveState(
@@ -200,14 +203,12 @@ def summary(state: LiveState, *, now_s: float) -> LiveSummary:
     ground, stops, parameters = state.ground, state.stops, state.parameters
     seen = np.flatnonzero(stops.order >= 0)
     driven = seen[np.lexsort((seen, stops.order[seen]))]
-    latest = int(driven[-1]) if len(driven) else -1
+    latest = latest_served(stops.order)
     ahead = np.flatnonzero(stops.order < 0)
     ahead = ahead[ahead > latest]
     next_stop = int(ahead[0]) if len(ahead) else None
     along_m, at_s = _along(state, latest, next_stop)
-    # What was driven past without a halt is not waited for.
-    passed_m = -np.inf if along_m is None else along_m - PASSED_M
-    coming = ahead[np.isnan(state.present.passed_s[ahead]) & (ground.stops_m[ahead] >= passed_m)]
+    coming = still_coming(ground, ahead, state.present.passed_s, along_m)
     here = np.flatnonzero(stops.here)
     eta: tuple[Eta, ...] = ()
     if state.last_fix_s is not None:
@@ -225,15 +226,28 @@ def summary(state: LiveState, *, now_s: float) -> LiveSummary:
             to_next_m=_to_stop_m(state, int(coming[0])) if len(coming) else None,
         )
         eta = etas(ground.plan, ground.stops_m, outlook, parameters=parameters)
-    length_m = ground.line.length_m if ground.line is not None else ground.stops_m[-1]
+    late_m: float | None = along_m
+    late_s: float | None = at_s
+    if next_stop is None and state.last_fix_s is not None:
+        late_m, late_s = at_the_end(
+            ground,
+            along_m,
+            at_s,
+            order=stops.order,
+            arrived_s=stops.arrived_s,
+            departed_s=stops.departed_s,
+            last_fix_s=state.last_fix_s,
+        )
     off_route = state.present.excursion.confirmed(
         off=state.present.trail.off, sigma_m=state.habits.typical_sigma_m, parameters=parameters
     )
     return LiveSummary(
         last_fix_s=state.last_fix_s,
         along_m=along_m,
-        length_m=float(length_m),
-        deviation_s=_deviation_s(state, along_m, at_s, coming),
+        length_m=ground.length_m,
+        deviation_s=behind_schedule_s(
+            ground, along_m=late_m, at_s=late_s, coming=coming, last_fix_s=state.last_fix_s
+        ),
         next_stop=next_stop,
         eta=eta,
         visits=tuple(_visit(stops, stop) for stop in driven.tolist()),
@@ -241,35 +255,6 @@ def summary(state: LiveState, *, now_s: float) -> LiveSummary:
         off_route_m=state.present.excursion.farthest_m if off_route else None,
         standing_since_s=stops.elsewhere_s,
     )
-
-
-def _deviation_s(
-    state: LiveState, along_m: float | None, at_s: float, coming: Indices
-) -> float | None:
-    """Return how late the place is, or at least how overdue the next stop, wherever the vehicle."""
-    plan = state.ground.plan
-    known_s = []
-    if along_m is not None:
-        known_s.append(
-            schedule_deviation_s(
-                at_s,
-                along_m,
-                stops_m=state.ground.stops_m,
-                arrival_s=plan.planned_arrival_s,
-                service_s=plan.service_s,
-                window_from_s=plan.window_from_s,
-            )
-        )
-    if len(coming) and state.last_fix_s is not None:
-        late_s = overdue_s(
-            state.last_fix_s,
-            int(coming[0]),
-            arrival_s=plan.planned_arrival_s,
-            service_s=plan.service_s,
-            window_from_s=plan.window_from_s,
-        )
-        known_s.append(late_s if late_s is not None and late_s > 0.0 else None)
-    return max((late_s for late_s in known_s if late_s is not None), default=None)
 
 
 def _to_stop_m(state: LiveState, stop: int) -> float | None:
@@ -299,9 +284,4 @@ def _along(state: LiveState, latest: int, next_stop: int | None) -> tuple[float 
         return trail.place_m, trail.place_s if trail.off else now_s
     if state.last_xy is None:
         return None, now_s
-    # Roads are not straight: only how much nearer the next stop came says where along it is.
-    if latest < 0 or next_stop is None:
-        return (float(ground.stops_m[latest]) if latest >= 0 else 0.0), now_s
-    begin_m, end_m = float(ground.stops_m[latest]), float(ground.stops_m[next_stop])
-    left_m = float(np.hypot(*(ground.wanted.xy[next_stop] - state.last_xy)))
-    return float(np.clip(end_m - left_m, begin_m, end_m)), now_s
+    return straight_place_m(ground, latest, next_stop, np.array(state.last_xy)), now_s

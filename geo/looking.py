@@ -32,7 +32,7 @@ WAY_FIXES: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveState:
-    """Everything kept between refreshes; at most some kilobytes besides the plan.
+    """Everything kept between refreshes: the plan, 25 bytes a vertex, and some kilobytes.
 
     Attributes
     ----------

@@ -5,7 +5,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from geo.types import Flags, Floats
+from geo.types import Flags, Floats, Indices
 from geo.values import Parameters, Plan
 
 # A lunch within a leg is no traffic: one leg counts as at most so much slower than planned.
@@ -269,6 +269,19 @@ def latest_stop(came_s: Floats) -> int:
     if not known.any():
         return -1
     return int(np.flatnonzero(came_s == came_s[known].max())[-1])
+
+
+def latest_served(order: Indices) -> int:
+    """Return the stop visited last, -1 = none yet; of one halt the last in the plan.
+
+    What is next in the plan comes after it, whatever was left out before.
+
+    Parameters
+    ----------
+    order
+        Shape ``(m,)``: the visits of the stops numbered by time, -1 = none.
+    """
+    return latest_stop(np.where(order >= 0, order, np.nan))
 
 
 def bounded_leg_s(actual_s: Floats | float, planned_s: Floats | float) -> Floats:

@@ -16,6 +16,8 @@ LASTING_SHARE: Final = 1.4
 FIXES_MIN: Final = 2
 # So many means of neighbouring fixes stand for a long stay: the exact likelihood is cubic.
 POINTS_MAX: Final = 80
+# So many cuts of one stay are tried at once.
+CUTS_MAX: Final = 1_000
 # Driving over to a neighbour takes so long, and neighbours are about so far apart.
 MOVING_OVER_S: Final = 10.0
 NEIGHBOURS_M: Final = 30.0
@@ -24,61 +26,88 @@ SERVICE_SPREAD: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cuts:
-    """Every way to cut a stay in two, ``k`` of them.
+class Cut:
+    """A way to cut a stay in two.
 
     Attributes
     ----------
     at
-        Shape ``(k,)``: the first fix of the second part.
+        The first fix of the second part.
     surprise
-        Shape ``(k,)``: the squared distance of the two centres, in units of the variance it
-        would have at one place.
+        The squared distance of the two centres, in units of the variance it would have at one
+        place.
     apart_m
-        Shape ``(k,)``: the distance.
+        The distance.
     """
 
-    at: Indices
-    surprise: Floats
-    apart_m: Floats
+    at: int
+    surprise: float
+    apart_m: float
 
 
-def cuts(trace: Trace, run: tuple[int, int], *, part_min_s: float) -> Cuts | None:
-    """Return every way to cut a stay in two parts, each at least ``part_min_s`` long.
+def running_sums(xy: Floats) -> Floats:
+    """Return the sums of all fixes before each, ``(n + 1, 2)``."""
+    return np.concatenate([np.zeros((1, 2)), np.cumsum(xy - xy[:1], axis=0)])
+
+
+def best_cut(trace: Trace, sums: Floats, run: tuple[int, int], *, part_min_s: float) -> Cut | None:
+    """Return the most surprising way to cut a stay in two parts, each long enough.
 
     Parameters
     ----------
     trace, run
         The track, and the first and last fix of the stay.
+    sums
+        `running_sums` of the track.
     part_min_s
         Parts are not shorter, and have two fixes at least.
 
     Returns
     -------
-    Cuts | None
+    Cut | None
         None where no cut leaves both parts long enough.
 
     Notes
     -----
     A change of mean (Hinkley (1970), Biometrika 57, 1-17) in noise that lasts: the mean of
-    ``T`` seconds and ``n`` fixes varies by ``1.4 noise_m^2 max(1 / n, min(1, 60 s / T))``.
+    ``T`` seconds and ``n`` fixes varies by ``1.4 noise_m^2 max(1 / n, min(1, 60 s / T))``. Of a
+    stay of more than a thousand fixes a thousand cuts are tried, and all around the best of them:
+    cutting off a thousand pieces one by one costs no more than the pieces.
     """
     first, last = run
     time_s = trace.time_s[first : last + 1]
     n = len(time_s)
     low = max(int(np.searchsorted(time_s, time_s[0] + part_min_s)) + 1, FIXES_MIN)
     high = int(np.searchsorted(time_s, time_s[-1] - part_min_s, side="right")) - 1
-    size = np.arange(low, min(high, n - FIXES_MIN) + 1)
-    if not len(size):
+    high = min(high, n - FIXES_MIN)
+    if low > high:
         return None
-    xy = trace.xy[first : last + 1]
-    sums = np.cumsum(xy - xy[0], axis=0)
-    left_xy = sums[size - 1] / size[:, np.newaxis]
-    right_xy = (sums[-1] - sums[size - 1]) / (n - size)[:, np.newaxis]
-    variance = _variance(trace.noise_m, size, time_s[size - 1] - time_s[0])
-    variance += _variance(trace.noise_m, n - size, time_s[-1] - time_s[size])
+    each = -(-(high - low + 1) // CUTS_MAX)
+    found = _best(trace, sums, run, np.arange(low, high + 1, each))
+    if each == 1:
+        return found
+    size = found.at - first
+    around = np.arange(max(low, size - each + 1), min(high, size + each - 1) + 1)
+    return _best(trace, sums, run, around)
+
+
+def _best(trace: Trace, sums: Floats, run: tuple[int, int], size: Indices) -> Cut:
+    """Return the best cut among those after ``size`` fixes."""
+    first, last = run
+    n, begin, at, end = last - first + 1, sums[first], sums[first + size], sums[last + 1]
+    left_xy = (at - begin) / size[:, np.newaxis]
+    right_xy = (end - at) / (n - size)[:, np.newaxis]
+    time_s = trace.time_s
+    variance = _variance(trace.noise_m, size, time_s[first + size - 1] - time_s[first])
+    variance += _variance(trace.noise_m, n - size, time_s[last] - time_s[first + size])
     squared = ((left_xy - right_xy) ** 2).sum(axis=1)
-    return Cuts(at=first + size, surprise=squared / variance, apart_m=np.sqrt(squared))
+    surprise = squared / variance
+    best = int(np.argmax(surprise))
+    return Cut(
+        at=first + int(size[best]),
+        surprise=float(surprise[best]),
+        apart_m=float(np.sqrt(squared[best])),
+    )
 
 
 def _variance(noise_m: float, fixes: Indices, duration_s: Floats) -> Floats:
@@ -191,7 +220,7 @@ def _time_odds(time_s: Floats, moments_s: Floats, service_s: tuple[float, float]
     """Return the log odds of the services by the durations, and the weight of each moment."""
     weight = np.gradient(moments_s) if len(moments_s) > 1 else np.ones(1)
     whole_s = float(time_s[-1] - time_s[0])
-    if not min(service_s) > 0.0:
+    if not all(service > 0.0 for service in service_s):  # not planned: 0 or NaN
         return np.asarray(np.log(weight / weight.sum()))
     left_s, right_s = moments_s - time_s[0], time_s[-1] - moments_s
     two = _log_density(left_s, service_s[0]) + _log_density(right_s, service_s[1])

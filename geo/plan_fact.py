@@ -5,16 +5,16 @@ from typing import Final
 import numpy as np
 
 from geo.account import keep_account
-from geo.assign import Wanted
 from geo.clean import Cleaned, clean
 from geo.day import Day
 from geo.drive import coverage, prepare, silences
 from geo.facts import deviations, legs, too_fast, totals, unplanned
+from geo.ground import Ground
 from geo.intervals import merged
 from geo.judge import Clock, needed_silence_s, statuses
-from geo.plane import Plane, refuse_unusable, segment_lengths_m
-from geo.progress import Line, place_stops
-from geo.report import PlanFact, Quality, StopStatus
+from geo.pace import Timetable
+from geo.plane import refuse_unusable
+from geo.report import PlanFact, Progress, Quality, StopStatus, UnknownReason
 from geo.stop_facts import stop_facts, with_taps
 from geo.types import Floats
 from geo.values import DEFAULT, Parameters, Plan, Taps, Track
@@ -32,7 +32,7 @@ __all__ = [
     "plan_versus_fact",
 ]
 
-ALGORITHM_VERSION: Final = "2.0"
+ALGORITHM_VERSION: Final = "2.2"
 
 
 def plan_versus_fact(
@@ -41,10 +41,12 @@ def plan_versus_fact(
     *,
     shared_s: Floats,
     until_s: float,
+    over: bool = False,
+    work_done_s: float | None = None,
     parameters: Parameters = DEFAULT,
     taps: Taps | None = None,
 ) -> PlanFact:
-    """Return what of ``plan`` happened according to ``track``.
+    """Return what of ``plan`` happened according to ``track``: O(n log n) in the fixes.
 
     Parameters
     ----------
@@ -53,10 +55,17 @@ def plan_versus_fact(
     shared_s
         Shape ``(w, 2)``: unix seconds, intervals in which positions could be recorded, in any
         order, overlaps allowed. The one still open ends later than ``until_s``, at infinity if
-        need be: it tells a running route from a finished one. Between them nothing is known:
-        no distance, no visit, nothing interpolated.
+        need be: it tells a running route from a finished one. Between them, before the first and
+        after the last nothing is known: no distance, no visit, nothing interpolated. A stop is
+        `missed` only where shared data would have shown the visit.
     until_s
-        The instant up to which the data are complete.
+        The instant up to which the data are complete; of a finished route when it was over.
+    over
+        Nothing of the route can come any more: no stop is `pending`, and none is forecast.
+    work_done_s
+        From then on no stop is served, as the driver said so by ending the work (a pause or a
+        withdrawal says nothing): that nothing was shared later excuses no stop. None = not known;
+        without effect where sharing went on, or after ``until_s``.
     parameters, taps
         Thresholds; and what the driver said (None = nothing), believed where the data do not know.
 
@@ -65,35 +74,26 @@ def plan_versus_fact(
     PlanFact
         The report. See `geo.judge.statuses` for missed, unknown and pending,
         `geo.stop_facts.with_taps` for what the driver's word changes, and
-        `geo.visits.required_dwell_s` for what counts as a visit.
+        `geo.visits.required_dwell_s` for what counts as a visit; error bounds stand at the parts.
 
     Raises
     ------
     ValueError
         If the plan has no stop, shapes do not agree, a planned coordinate is not finite or out
         of range, or the plan spans half of the Earth. It may cross the antimeridian.
-
-    Notes
-    -----
-    O(n log n) in the fixes. Error bounds stand, and are tested, at the parts: `geo.plane`,
-    `geo.account`, `geo.odometer`, `geo.stays`, `geo.progress`.
     """
     taps = _no_taps(len(plan.lon_lat)) if taps is None else taps
     refuse_plan(plan)
     _refuse(track, shared_s, taps, stops=len(plan.lon_lat))
     shared_s = merged(shared_s)
-    plane = Plane.around(plan.lon_lat)
-    cleaned = clean(track, plane, shared_s=shared_s, until_s=until_s, parameters=parameters)
-    day = _day(cleaned, plan, plane, shared_s, until_s, taps, parameters)
+    ground = Ground.of(plan)
+    cleaned = clean(track, ground.plane, shared_s=shared_s, until_s=until_s, parameters=parameters)
+    day = _day(ground, cleaned, shared_s, until_s, taps, parameters)
     here = whereabouts(day)
     now = progress(day, here)
-    running = bool(len(shared_s)) and bool(until_s < shared_s[-1, 1])
-    # The fixes of the last two minutes may still be under way.
-    delay_s = max(now.deviation_s or 0.0, 0.0) + parameters.gap_s
-    due_s = _due_s(plan, taps, until_s)
-    clock = Clock(until_s=until_s, running=running, delay_s=delay_s, due_s=due_s)
-    stops = stop_facts(day, _statuses(day, clock))
-    if running:
+    present = _clock(day, now, shared_s, until_s, over=over, work_done_s=work_done_s)
+    stops = stop_facts(day, *_statuses(day, present))
+    if present.running:
         now = looking_ahead(day, here, now, stops, until_s=until_s)
     return PlanFact(
         quality=_quality(day, cleaned, shared_s, until_s),
@@ -108,42 +108,75 @@ def plan_versus_fact(
 
 
 def _day(  # the one place where everything meets
+    ground: Ground,
     cleaned: Cleaned,
-    plan: Plan,
-    plane: Plane,
     shared_s: Floats,
     until_s: float,
     taps: Taps,
     parameters: Parameters,
 ) -> Day:
-    line = None if plan.line is None else Line.of(plane.to_xy(plan.line), plane)
-    wanted = Wanted(
-        xy=plane.to_xy(plan.lon_lat),
-        radius_m=plan.radius_m,
-        service_s=plan.service_s,
-        arrival_s=plan.planned_arrival_s,
-    )
     driven = prepare(cleaned, parameters)
-    shortest_s = float(needed_silence_s(plan.service_s, parameters).min())
+    shortest_s = float(needed_silence_s(ground.plan.service_s, parameters).min())
     return Day(
-        plan=plan,
-        plane=plane,
-        line=line,
-        wanted=wanted,
-        stops_m=_stops_along(plan, wanted, line),
+        ground=ground,
         driven=driven,
         silent=silences(driven, shared_s, until_s, longer_s=shortest_s),
-        served=serve(driven, wanted, parameters),
-        account=keep_account(driven, line, plane, parameters),
+        served=serve(driven, ground.wanted, parameters),
+        account=keep_account(driven, ground.line, ground.plane, parameters),
+        shared_s=merged(np.minimum(shared_s, until_s)),
         taps=taps,
         parameters=parameters,
     )
 
 
-def _statuses(day: Day, clock: Clock) -> tuple[StopStatus, ...]:
-    found = statuses(day.driven, day.silent, day.wanted, day.served, clock, day.parameters)
-    gap_s = day.parameters.gap_s
-    return with_taps(found, day.taps.done_s, until_s=clock.until_s, gap_s=gap_s)
+def _clock(
+    day: Day,
+    now: Progress,
+    shared_s: Floats,
+    until_s: float,
+    *,
+    over: bool,
+    work_done_s: float | None,
+) -> Clock:
+    if work_done_s is not None and not _was_begun(day, work_done_s):
+        work_done_s = None
+    # Uncut: that the last interval goes on after ``until_s`` tells a running route.
+    return Clock.of(
+        day.ground.plan,
+        day.taps,
+        Timetable.of(day.ground.plan, day.ground.stops_m, day.parameters),
+        shared_s=shared_s,
+        until_s=until_s,
+        delay_s=max(now.deviation_s or 0.0, 0.0),
+        under_way_s=day.parameters.gap_s,
+        over=over,
+        work_done_s=work_done_s,
+    )
+
+
+def _was_begun(day: Day, by_s: float) -> bool:
+    """Tell whether the driver had the route by then: a stop was served, or something said of one.
+
+    Who did nothing of a route may have been given it later, and then ended no work on it.
+    """
+    said_s = np.concatenate([day.taps.arrived_s, day.taps.done_s, day.taps.failed_s])
+    return bool((day.served.visit >= 0).any() or (said_s <= by_s).any())
+
+
+def _statuses(
+    day: Day, present: Clock
+) -> tuple[tuple[StopStatus, ...], tuple[UnknownReason | None, ...]]:
+    found, reasons = statuses(
+        day.driven, day.silent, day.ground.wanted, day.served, present, day.parameters
+    )
+    believed = with_taps(
+        found,
+        day.taps.done_s,
+        shared_s=day.shared_s,
+        until_s=present.until_s,
+        gap_s=day.parameters.gap_s,
+    )
+    return believed, reasons
 
 
 def _no_taps(stops: int) -> Taps:
@@ -187,18 +220,6 @@ def _refuse(track: Track, shared_s: Floats, taps: Taps, *, stops: int) -> None:
         raise ValueError("track must have as many positions and accuracies as times")
     if shared_s.ndim != 2 or shared_s.shape[1] != 2 or np.isnan(shared_s).any():  # noqa: PLR2004
         raise ValueError("shared_s must have shape (w, 2) and no NaN")
-
-
-def _stops_along(plan: Plan, wanted: Wanted, line: Line | None) -> Floats:
-    if line is not None:
-        return place_stops(line, wanted.xy)
-    return np.append(0.0, np.cumsum(segment_lengths_m(plan.lon_lat)))
-
-
-def _due_s(plan: Plan, taps: Taps, until_s: float) -> Floats:
-    """Return when each stop was due, NaN = never; what the driver calls done is not to come."""
-    due_s = np.where(np.isnan(plan.planned_arrival_s), plan.window_to_s, plan.planned_arrival_s)
-    return np.where(taps.done_s <= until_s, -np.inf, due_s)
 
 
 def _quality(day: Day, cleaned: Cleaned, shared_s: Floats, until_s: float) -> Quality:

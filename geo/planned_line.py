@@ -1,5 +1,6 @@
 """The planned line, and the places of it that something may be at."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -13,7 +14,14 @@ from geo.types import Flags, Floats, Indices
 CANDIDATES_MAX: Final = 12
 # No vehicle is at a place so much farther off than another one.
 FARTHER_M: Final = 100.0
+# So many fixes are looked at together, but not so many pairs of a fix and a segment.
 FIXES_PER_QUERY: Final = 8_192
+PAIRS_MAX: Final = 1_000_000
+# More segments than this within reach are a crowd; how often the reach is halved then.
+CROWD_MAX: Final = 1_000
+HALVINGS_MAX: Final = 4
+# What a reach round a point holds lies so many reaches round its cell, which is one wide.
+CELL_REACH: Final = 1.71
 # Vertices this near to the chord of their neighbours are not looked at, in so many rounds.
 STRAIGHT_M: Final = 0.2
 STRAIGHT_ROUNDS: Final = 8
@@ -136,20 +144,20 @@ class Places:
 
 
 def places(line: Line, xy: Floats, *, reach_m: float) -> Places:
-    """Return the places of the line each fix, ``(n, 2)``, may be at, none beyond ``reach_m``."""
+    """Return the places of the line each fix, ``(n, 2)``, may be at, none beyond ``reach_m``.
+
+    Where the line is so crowded that more than 1,000 of its segments lie within reach, as after a
+    hundred rounds of one yard, the reach is halved until they do not, at most four times; where
+    they do even then, 1,000 of them, evenly chosen, stand for all.
+    """
     size = (len(xy), CANDIDATES_MAX)
     along_m, distance_m = np.full(size, np.inf), np.full(size, np.inf)
     heading = np.zeros((*size, 2))
     step = np.diff(line.xy, axis=0)
     direction = step / norms(step)[:, np.newaxis]
-    for begin in range(0, len(xy), FIXES_PER_QUERY):  # a query's answer is many times its size
-        part = slice(begin, begin + FIXES_PER_QUERY)
-        fix, segment = line.tree.query(
-            shapely.points(xy[part]), predicate="dwithin", distance=reach_m
-        )
-        order = np.lexsort((segment, fix))
-        fix, segment = fix[order], segment[order]
-        s, d, fraction = line.project(xy[part][fix], segment)
+    for pairs in _pairs(line, xy, reach_m):
+        fix, segment = pairs
+        s, d, fraction = line.project(xy[fix], segment)
         lowest = _bottoms(d, fraction, (np.diff(fix) == 0) & (np.diff(segment) == 1))
         fix, segment, s, d = fix[lowest], segment[lowest], s[lowest], d[lowest]
         order = np.lexsort((d, fix))
@@ -157,7 +165,7 @@ def places(line: Line, xy: Floats, *, reach_m: float) -> Places:
         rank = np.arange(len(fix)) - np.searchsorted(fix, fix)
         nearest_m = d[np.arange(len(fix)) - rank]
         taken = (rank < CANDIDATES_MAX) & (d <= nearest_m + FARTHER_M)
-        at = (begin + fix[taken], rank[taken])
+        at = (fix[taken], rank[taken])
         along_m[at], distance_m[at] = s[taken], d[taken]
         heading[at] = direction[segment[taken]]
     used = max(int(np.isfinite(distance_m).sum(axis=1).max(initial=1)), 1)
@@ -166,10 +174,67 @@ def places(line: Line, xy: Floats, *, reach_m: float) -> Places:
     )
 
 
-def candidates(line: Line, xy: Floats, *, reach_m: float) -> tuple[Floats, Floats]:
-    """Return ``along_m`` and ``distance_m`` of `places`."""
-    found = places(line, xy, reach_m=reach_m)
-    return found.along_m, found.distance_m
+def _pairs(line: Line, xy: Floats, reach_m: float) -> Iterator[tuple[Indices, Indices]]:
+    """Yield bounded tables of a fix and a segment within its reach, by fix and then by segment."""
+    reaches_m, crowded = _reaches_m(line, xy, reach_m)
+    alone = np.setdiff1d(np.arange(len(xy)), crowded)
+    each = int(np.clip(PAIRS_MAX // min(len(line.xy), CROWD_MAX), 1, FIXES_PER_QUERY))
+    for begin in range(0, len(alone), each):  # a query's answer is many times its size
+        part = alone[begin : begin + each]
+        fix, segment = line.tree.query(
+            shapely.points(xy[part]), predicate="dwithin", distance=reaches_m[part]
+        )
+        order = np.lexsort((segment, fix))
+        yield part[fix[order]], segment[order]
+    if not len(crowded):
+        return
+    least_m = float(reaches_m[crowded[0]])
+    cells, cell = _cells(xy[crowded], least_m)
+    groups = np.split(crowded[np.argsort(cell, kind="stable")], np.cumsum(np.bincount(cell))[:-1])
+    for centre, fixes in zip(cells, groups, strict=True):
+        around = np.sort(
+            line.tree.query(
+                shapely.Point(centre), predicate="dwithin", distance=CELL_REACH * least_m
+            )
+        )
+        some = around[:: -(-len(around) // CROWD_MAX)]
+        for begin in range(0, len(fixes), each):
+            part = fixes[begin : begin + each]
+            yield np.repeat(part, len(some)), np.tile(some, len(part))
+
+
+def _reaches_m(line: Line, xy: Floats, reach_m: float) -> tuple[Floats, Indices]:
+    """Return how far round each fix at most 1,000 segments lie, and the fixes that is not true of.
+
+    The latter have the least reach.
+    """
+    reaches_m = np.full(len(xy), reach_m)
+    crowded = np.arange(len(xy) if len(line.xy) - 1 > CROWD_MAX else 0)
+    for halving in range(HALVINGS_MAX + 1):
+        if not len(crowded):
+            break
+        least_m = reach_m / 2.0**halving
+        reaches_m[crowded] = least_m
+        cells, cell = _cells(xy[crowded], least_m)
+        crowded = crowded[(_segments_near(line, cells, CELL_REACH * least_m) > CROWD_MAX)[cell]]
+    return reaches_m, crowded
+
+
+def _cells(xy: Floats, side_m: float) -> tuple[Floats, Indices]:
+    """Return the middles of the cells of a grid that hold a point, and the cell of each point."""
+    cells, cell = np.unique(np.floor(xy / side_m), axis=0, return_inverse=True)
+    return (cells + 0.5) * side_m, cell.reshape(-1)
+
+
+def _segments_near(line: Line, points_xy: Floats, reach_m: float) -> Indices:
+    """Return how many segments lie within reach of each point, ``(k,)``."""
+    count = np.zeros(len(points_xy), dtype=np.intp)
+    each = max(PAIRS_MAX // len(line.xy), 1)
+    for begin in range(0, len(points_xy), each):
+        some = points_xy[begin : begin + each]
+        point, _ = line.tree.query(shapely.points(some), predicate="dwithin", distance=reach_m)
+        count[begin : begin + len(some)] = np.bincount(point, minlength=len(some))
+    return count
 
 
 def _bottoms(distance_m: Floats, fraction: Floats, joined: Flags) -> Flags:

@@ -8,6 +8,7 @@ from geo.types import Floats
 
 StopStatus: TypeAlias = Literal["visited", "missed", "unknown", "pending"]
 WindowStatus: TypeAlias = Literal["early", "on_time", "late", "none"]
+UnknownReason: TypeAlias = Literal["not_recorded", "before_recording", "too_few_positions"]
 Evidence: TypeAlias = Literal["stay", "slow_pass", "driver_tap"]
 DeviationKind: TypeAlias = Literal["off_corridor", "off_sequence", "skipped_segment", "reverse"]
 Method: TypeAlias = Literal["plan", "gps", "gap"]
@@ -37,13 +38,19 @@ class StopFact:
     ``entered_s`` and ``exited_s`` are the crossings of its circle, ``arrived_s`` and
     ``departed_s`` the halt and the start of the wheels. ``arrival_uncertainty_s`` is half of the
     time in which the halt must lie. ``confidence`` orders statuses; it is no probability.
+    ``unknown_reason`` is None unless the status is ``unknown``: nothing was recorded when it may
+    have been visited (whether that was a silence or not shared is not told), that may have been
+    before the recording, or there were too few positions at it to tell.
     ``actual_sequence`` numbers the visited stops by arrival, from 0. ``tapped_s`` is when the
     driver said that the stop is done; the visit rests on it only with evidence ``driver_tap``.
+    Stops served by one halt have its times each; ``service_delta_s`` is against what was planned
+    for all of them.
     """
 
     planned_sequence: int
     actual_sequence: int | None
     status: StopStatus
+    unknown_reason: UnknownReason | None
     confidence: float
     entered_s: float | None
     arrived_s: float | None
@@ -74,8 +81,9 @@ class UnplannedStay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """The way from one planned stop to the next; the fact only if both were visited in order.
+    """The way from one planned stop to the next; the fact only if the one halt follows the other.
 
+    ``planned_s`` is the drive alone, without service and waiting; None where none is left for it.
     ``method`` says where ``actual_m`` comes from: along the plan, smoothed positions, or partly
     straight (or along the plan) across a gap, then it is a lower bound. Nothing counts across time
     that was not shared.
@@ -127,7 +135,8 @@ class Totals:
     """Sums over the time in which positions could be recorded.
 
     ``actual_m`` was measured, ``matched_m`` of it along the planned line, ``gap_m`` is the least
-    distance across gaps and in addition. ``on_time_rate`` is of visited stops with a window,
+    distance across gaps and in addition. Seconds count once, whatever was served at a halt.
+    ``on_time_rate`` is of visited stops with a window, and who came early was not on time;
     ``completion`` of stops that were due (a stop with status unknown is due), ``order_score`` the
     share of visited stops in planned order, ``compliance`` ``matched_m / actual_m``.
     """

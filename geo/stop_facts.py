@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from geo.day import Day
-from geo.report import StopFact, StopStatus
+from geo.report import StopFact, StopStatus, UnknownReason
 from geo.schedule import timing
 from geo.types import Floats
 
@@ -17,7 +17,12 @@ MISSED_CONFIDENCE: Final = 0.9
 
 
 def with_taps(
-    status: tuple[StopStatus, ...], done_s: Floats, *, until_s: float, gap_s: float
+    status: tuple[StopStatus, ...],
+    done_s: Floats,
+    *,
+    shared_s: Floats,
+    until_s: float,
+    gap_s: float,
 ) -> tuple[StopStatus, ...]:
     """Return the statuses with the driver believed where the data do not know.
 
@@ -27,6 +32,8 @@ def with_taps(
         Of the ``m`` stops, by the data.
     done_s
         Shape ``(m,)``: when the driver said that each is done, NaN = never.
+    shared_s
+        Shape ``(w, 2)``: the disjoint intervals that were shared.
     until_s
         Data counts as complete up to here.
     gap_s
@@ -34,19 +41,27 @@ def with_taps(
 
     Notes
     -----
-    ``missed`` stays ``missed``: the data covered the time and saw no visit. Both are reported.
+    Outside ``shared_s`` no data contradict the driver. Within, ``missed`` stays ``missed``: the
+    data covered the time and saw no visit. Both are reported.
     """
+    said = done_s[:, np.newaxis]
+    within = (shared_s[:, 0] <= said) & (said <= shared_s[:, 1])
+    covered = np.asarray(within.any(axis=1))
     believed: list[StopStatus] = []
-    for found, said_s in zip(status, done_s.tolist(), strict=True):
-        too_fresh = found == "missed" and until_s - said_s < gap_s
+    for found, said_s, seen in zip(status, done_s.tolist(), covered.tolist(), strict=True):
+        fits = found == "unknown" or not seen or until_s - said_s < gap_s
         # A comparison with NaN is false: who said nothing is not believed.
-        says_so = said_s <= until_s and (found == "unknown" or too_fresh)
-        believed.append("visited" if says_so else found)
+        believed.append("visited" if said_s <= until_s and fits else found)
     return tuple(believed)
 
 
-def stop_facts(day: Day, status: tuple[StopStatus, ...]) -> tuple[StopFact, ...]:
-    """Return what is known of each stop, in planned order."""
+def stop_facts(
+    day: Day, status: tuple[StopStatus, ...], reasons: tuple[UnknownReason | None, ...]
+) -> tuple[StopFact, ...]:
+    """Return what is known of each stop, in planned order.
+
+    ``reasons`` say of each why the data do not know it; they count where it is `unknown`.
+    """
     rank = _ranks(day, status)
     facts: list[StopFact] = []
     for stop, what in enumerate(status):
@@ -55,7 +70,8 @@ def stop_facts(day: Day, status: tuple[StopStatus, ...]) -> tuple[StopFact, ...]
         elif what == "visited":
             facts.append(_tapped(day, stop, int(rank[stop])))
         else:
-            facts.append(_not_visited(day, stop, what))
+            reason = reasons[stop] if what == "unknown" else None
+            facts.append(_not_visited(day, stop, what, reason))
     return tuple(facts)
 
 
@@ -80,12 +96,13 @@ def _ranks(day: Day, status: tuple[StopStatus, ...]) -> Floats:
     return ranks
 
 
-def _not_visited(day: Day, stop: int, status: StopStatus) -> StopFact:
+def _not_visited(day: Day, stop: int, status: StopStatus, reason: UnknownReason | None) -> StopFact:
     confidence = {"missed": MISSED_CONFIDENCE, "pending": 1.0}.get(status, 0.0)
     return StopFact(
         planned_sequence=stop,
         actual_sequence=None,
         status=status,
+        unknown_reason=reason,
         confidence=confidence,
         entered_s=None,
         arrived_s=None,
@@ -106,7 +123,7 @@ def _not_visited(day: Day, stop: int, status: StopStatus) -> StopFact:
 
 def _tapped(day: Day, stop: int, sequence: int) -> StopFact:
     """Return a stop whose visit only the driver's word tells."""
-    plan, arrived_s = day.plan, _known(day.taps.arrived_s[stop])
+    plan, arrived_s = day.ground.plan, _known(day.taps.arrived_s[stop])
     done_s = _known(day.taps.done_s[stop])
     if arrived_s is not None and done_s is not None and arrived_s > done_s:
         arrived_s = None
@@ -121,6 +138,7 @@ def _tapped(day: Day, stop: int, sequence: int) -> StopFact:
         planned_sequence=stop,
         actual_sequence=sequence,
         status="visited",
+        unknown_reason=None,
         confidence=TAP_CONFIDENCE,
         entered_s=None,
         arrived_s=arrived_s,
@@ -140,7 +158,7 @@ def _tapped(day: Day, stop: int, sequence: int) -> StopFact:
 
 
 def _visited(day: Day, stop: int, sequence: int) -> StopFact:
-    plan, visits, at = day.plan, day.served.visits, day.served.visit[stop]
+    plan, visits, at = day.ground.plan, day.served.visits, day.served.visit[stop]
     begin_known, end_known = bool(visits.begin_known[at]), bool(visits.end_known[at])
     arrived_s = float(visits.from_s[at]) if begin_known else None
     departed_s = float(visits.to_s[at]) if end_known else None
@@ -149,7 +167,8 @@ def _visited(day: Day, stop: int, sequence: int) -> StopFact:
         departed_s,
         window_from_s=float(plan.window_from_s[stop]),
         window_to_s=float(plan.window_to_s[stop]),
-        planned_service_s=float(plan.service_s[stop]),
+        # What was planned for all whom the halt served was done in it; of one nothing = NaN.
+        planned_service_s=float(plan.service_s[day.served.visit == at].sum()),
     )
     is_stay = bool(visits.own_stop[at] < 0)
     certain = STAY_CONFIDENCE if is_stay else SLOW_PASS_CONFIDENCE
@@ -162,6 +181,7 @@ def _visited(day: Day, stop: int, sequence: int) -> StopFact:
         planned_sequence=stop,
         actual_sequence=sequence,
         status="visited",
+        unknown_reason=None,
         confidence=certain * float(np.exp(-0.25 * (beyond_m / scale_m) ** 2)),
         entered_s=entered_s,
         arrived_s=arrived_s,

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from geo.assign import Offered, Wanted, assign
+from geo.assign import Offered, Wanted, assign, stop_error_m
 from geo.candidates import Visits, is_short, joined, of_stays, required_dwell_s, slow_passes
 from geo.drive import Driven
 from geo.parting import Pair, odds_of_two
@@ -31,8 +31,6 @@ __all__ = [
 PARTING_ODDS: Final = 0.0
 PARTING_ROUNDS: Final = 3
 PARTING_STOPS_MAX: Final = 4
-ADDRESS_M: Final = 10.5
-SITE_SHARE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +177,7 @@ def _partings(
                 driven.time_s[within],
                 driven.xy[within],
                 driven.sigma_m,
-                _pair(wanted, one, other),
+                _pair(wanted, one, other, parameters),
                 part_min_s=0.8 * parameters.stay_min_s,
             )
             if odds > best:
@@ -188,8 +186,8 @@ def _partings(
     return found
 
 
-def _pair(wanted: Wanted, one: int, other: int) -> Pair:
-    error_m = np.hypot(ADDRESS_M, SITE_SHARE * wanted.radius_m[[one, other]])
+def _pair(wanted: Wanted, one: int, other: int, parameters: Parameters) -> Pair:
+    error_m = stop_error_m(wanted.radius_m[[one, other]], parameters)
     return Pair(
         apart_xy=wanted.xy[other] - wanted.xy[one],
         error_m=float(np.hypot(*error_m)),
@@ -208,10 +206,10 @@ def _absorbed(visits: Visits, visit: Indices, used: Flags, passes: Passes) -> tu
     middle_s = (visits.from_s + visits.to_s) / 2.0
     for stop in np.flatnonzero(visit >= 0):
         chosen = visit[stop]
-        for i in np.flatnonzero(passes.stop == stop):
+        during = passes.stop == stop
+        during &= (passes.entered_s <= middle_s[chosen]) & (middle_s[chosen] <= passes.exited_s)
+        for i in np.flatnonzero(during):
             within = (middle_s >= passes.entered_s[i]) & (middle_s <= passes.exited_s[i])
-            if not within[chosen]:
-                continue
             for more in np.flatnonzero(within & ~used & (visits.own_stop < 0)):
                 used[more] = True
                 if from_s[more] < from_s[chosen]:

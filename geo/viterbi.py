@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from geo.types import Floats, Indices
 
-# Bounds the memory: the moves of a chunk among seven states are 3 MB.
+# Bounds the memory: the moves of a chunk among thirteen states, twelve places and "off", are 11 MB,
+# and some ten tables of that size are at work at once.
 CHUNK_STEPS: Final = 8_192
 
 Moves: TypeAlias = Callable[[int, int], Floats]

@@ -6,7 +6,8 @@ import numpy as np
 
 from geo.day import Day
 from geo.eta import PASSED_M, Outlook, etas
-from geo.pace import passing_s
+from geo.ground import Ground
+from geo.pace import latest_served, passing_s
 from geo.report import Progress, StopFact
 from geo.schedule import overdue_s, schedule_deviation_s
 from geo.types import Floats, Indices
@@ -44,57 +45,155 @@ def whereabouts(day: Day) -> Whereabouts:
     Stops that were left out stay behind: what is next comes after the latest visit.
     """
     visit = day.served.visit
-    seen = np.flatnonzero(visit >= 0)
-    latest = int(seen[np.argmax(visit[seen])]) if len(seen) else -1
+    latest = latest_served(visit)
     settled = np.isfinite(day.taps.done_s) | np.isfinite(day.taps.failed_s)
     ahead = np.flatnonzero((visit < 0) & ~settled)
     ahead = ahead[ahead > latest]
     next_stop = int(ahead[0]) if len(ahead) else None
     along_m, at_s = _along(day, latest, next_stop)
     passed_s = np.full(len(visit), np.nan)
-    if day.line is not None:
-        passed_s = passing_s(day.driven.time_s, day.account.along_m, day.stops_m)
-    behind_m = -np.inf if along_m is None else along_m - PASSED_M
+    if day.ground.line is not None:
+        passed_s = passing_s(
+            day.driven.time_s,
+            day.account.along_m,
+            day.ground.stops_m,
+            linked=np.diff(day.driven.span) == 0,
+        )
     return Whereabouts(
         along_m=along_m,
         at_s=at_s,
         is_off=at_s is not None and bool(at_s < day.driven.time_s[-1]),
         next_stop=next_stop,
-        coming=ahead[np.isnan(passed_s[ahead]) & (day.stops_m[ahead] >= behind_m)],
+        coming=still_coming(day.ground, ahead, passed_s, along_m),
         passed_s=passed_s,
     )
 
 
+def still_coming(
+    ground: Ground, ahead: Indices, passed_s: Floats, along_m: float | None
+) -> Indices:
+    """Return those of the stops ``ahead`` that are waited for: not driven past without a halt."""
+    behind_m = -np.inf if along_m is None else along_m - PASSED_M
+    return ahead[np.isnan(passed_s[ahead]) & (ground.stops_m[ahead] >= behind_m)]
+
+
 def progress(day: Day, now: Whereabouts) -> Progress:
     """Return the progress without looking ahead: how late the place is, or the next stop."""
-    plan = day.plan
-    late_s: list[float | None] = []
-    if now.along_m is not None and now.at_s is not None:
-        at_place_s = schedule_deviation_s(
-            now.at_s,
-            now.along_m,
-            stops_m=day.stops_m,
-            arrival_s=plan.planned_arrival_s,
-            service_s=plan.service_s,
-            window_from_s=plan.window_from_s,
+    time_s = day.driven.time_s
+    along_m, at_s = now.along_m, now.at_s
+    last_fix_s = float(time_s[-1]) if len(time_s) else None
+    if now.next_stop is None and last_fix_s is not None:
+        visit, visits = day.served.visit, day.served.visits
+        left_s = np.where(visits.end_known, visits.to_s, np.nan)
+        along_m, at_s = at_the_end(
+            day.ground,
+            along_m,
+            at_s,
+            order=visit,
+            arrived_s=np.append(visits.from_s, np.nan)[visit],  # -1 is the NaN
+            departed_s=np.append(left_s, np.nan)[visit],
+            last_fix_s=last_fix_s,
         )
-        late_s.append(at_place_s)
-    if len(now.coming) and len(day.driven.time_s):
+    return Progress(
+        along_m=now.along_m,
+        length_m=day.ground.length_m,
+        deviation_s=behind_schedule_s(
+            day.ground,
+            along_m=along_m,
+            at_s=at_s,
+            coming=now.coming,
+            last_fix_s=last_fix_s,
+        ),
+        next_stop=now.next_stop,
+        eta=(),
+    )
+
+
+def at_the_end(
+    ground: Ground,
+    along_m: float | None,
+    at_s: float | None,
+    *,
+    order: Indices,
+    arrived_s: Floats,
+    departed_s: Floats,
+    last_fix_s: float,
+) -> tuple[float | None, float | None]:
+    """Return the place and time that tell how late a route was of which nothing is to come.
+
+    That is the last stop when its service is over by the plan, or as soon as the vehicle leaves: to
+    stand there for longer, or to drive home, makes nobody later. The planned line need not lead to
+    it.
+
+    Parameters
+    ----------
+    ground
+        The plan.
+    along_m, at_s
+        The last known place along it, and its time; they hold where no arrival is known.
+    order
+        Shape ``(m,)``: the visits numbered by time, -1 = none.
+    arrived_s, departed_s
+        Shape ``(m,)``: when they began and ended, NaN = not known.
+    last_fix_s
+        Until then nothing was over yet.
+    """
+    latest = latest_served(order)
+    if latest < 0 or np.isnan(arrived_s[latest]):
+        return along_m, at_s
+    plan, together = ground.plan, order == order[latest]
+    opens_s = np.fmax.reduce(plan.window_from_s[together], initial=-np.inf)
+    over_s = max(float(arrived_s[latest]), float(opens_s)) + float(
+        np.nan_to_num(plan.service_s[together], nan=0.0).sum()
+    )
+    left_s = float(np.fmin(over_s, departed_s[latest]))
+    return float(ground.stops_m[latest]), min(last_fix_s, left_s)
+
+
+def behind_schedule_s(
+    ground: Ground,
+    *,
+    along_m: float | None,
+    at_s: float | None,
+    coming: Indices,
+    last_fix_s: float | None,
+) -> float | None:
+    """Return how late the place is, or at least how overdue the next stop, wherever the vehicle."""
+    plan = ground.plan
+    late_s: list[float | None] = []
+    if along_m is not None and at_s is not None:
+        late_s.append(
+            schedule_deviation_s(
+                at_s,
+                along_m,
+                stops_m=ground.stops_m,
+                arrival_s=plan.planned_arrival_s,
+                service_s=plan.service_s,
+                window_from_s=plan.window_from_s,
+            )
+        )
+    if len(coming) and last_fix_s is not None:
         over_s = overdue_s(
-            float(day.driven.time_s[-1]),
-            int(now.coming[0]),
+            last_fix_s,
+            int(coming[0]),
             arrival_s=plan.planned_arrival_s,
             service_s=plan.service_s,
             window_from_s=plan.window_from_s,
         )
         late_s.append(over_s if over_s is not None and over_s > 0.0 else None)
-    return Progress(
-        along_m=now.along_m,
-        length_m=float(day.line.length_m if day.line is not None else day.stops_m[-1]),
-        deviation_s=max((late for late in late_s if late is not None), default=None),
-        next_stop=now.next_stop,
-        eta=(),
-    )
+    return max((late for late in late_s if late is not None), default=None)
+
+
+def straight_place_m(ground: Ground, latest: int, next_stop: int | None, xy: Floats) -> float:
+    """Return how far along straight legs a vehicle is that was last at the stop ``latest``.
+
+    Roads are not straight: only how much nearer the next stop came says where along it is.
+    """
+    if latest < 0 or next_stop is None:
+        return float(ground.stops_m[latest]) if latest >= 0 else 0.0
+    begin_m, end_m = float(ground.stops_m[latest]), float(ground.stops_m[next_stop])
+    left_m = float(np.hypot(*(ground.wanted.xy[next_stop] - xy)))
+    return float(np.clip(end_m - left_m, begin_m, end_m))
 
 
 def looking_ahead(
@@ -121,7 +220,7 @@ def looking_ahead(
     last_s = float(day.driven.time_s[-1])
     to_next_m = None
     if len(now.coming):
-        to_next_m = float(np.hypot(*(day.wanted.xy[now.coming[0]] - day.driven.xy[-1])))
+        to_next_m = float(np.hypot(*(day.ground.wanted.xy[now.coming[0]] - day.driven.xy[-1])))
     pending = np.array([stop.status == "pending" for stop in stops])
     outlook = Outlook(
         now_s=until_s,
@@ -135,7 +234,9 @@ def looking_ahead(
         standing=bool(day.driven.still[-1:].any()),
         to_next_m=to_next_m,
     )
-    return replace(known, eta=etas(day.plan, day.stops_m, outlook, parameters=day.parameters))
+    return replace(
+        known, eta=etas(day.ground.plan, day.ground.stops_m, outlook, parameters=day.parameters)
+    )
 
 
 def _along(day: Day, latest: int, next_stop: int | None) -> tuple[float | None, float | None]:
@@ -143,30 +244,23 @@ def _along(day: Day, latest: int, next_stop: int | None) -> tuple[float | None, 
     driven = day.driven
     if not len(driven.time_s):
         return None, None
-    if day.line is not None:
+    if day.ground.line is not None:
         known = np.flatnonzero(np.isfinite(day.account.along_m))
         if not len(known):
             return None, None
         return float(day.account.along_m[known[-1]]), float(driven.time_s[known[-1]])
-    # Roads are not straight: only how much nearer the next stop came says where along it is.
-    now_s = float(driven.time_s[-1])
-    if latest < 0 or next_stop is None:
-        return (float(day.stops_m[latest]) if latest >= 0 else 0.0), now_s
-    begin_m, end_m = float(day.stops_m[latest]), float(day.stops_m[next_stop])
-    left_m = float(np.hypot(*(day.wanted.xy[next_stop] - driven.xy[-1])))
-    return float(np.clip(end_m - left_m, begin_m, end_m)), now_s
+    place_m = straight_place_m(day.ground, latest, next_stop, driven.xy[-1])
+    return place_m, float(driven.time_s[-1])
 
 
 def _here(day: Day) -> int | None:
     """Return the stop at which the vehicle stood at the last fix."""
-    visits, visit = day.served.visits, day.served.visit
-    seen = np.flatnonzero(visit >= 0)
-    if not len(seen):
+    visits, latest = day.served.visits, latest_served(day.served.visit)
+    if latest < 0:
         return None
-    latest = seen[np.argmax(visits.to_s[visit[seen]])]
-    at = visit[latest]
+    at = day.served.visit[latest]
     stands = not visits.end_known[at] and visits.to_s[at] >= day.driven.time_s[-1]
-    return int(latest) if stands else None
+    return latest if stands else None
 
 
 def _or_nan(times_s: list[float | None]) -> Floats:

@@ -1,4 +1,4 @@
-"""``jolda serve | migrate | company | retention | ledger | receipt | demo | clean``.
+"""``jolda serve | migrate | company | backup | restore | retention | keys | ledger | ...``.
 
 What a person types; and ``worker`` and ``jobs``, which ``serve`` starts.
 """
@@ -22,19 +22,23 @@ from uuid import UUID
 
 import uvloop
 
-from server import databases, running, settings, supervised, supervisor
+from server import databases, recovery, running, settings, supervised, supervisor
+from server.backups.model import BackupRefused, Behind
+from server.certificates.verification import verify_certificate
 from server.connections import ConnectionsShort
 from server.demo import show
+from server.kek.model import KekUnusable
 from server.kit import localpg, logs
 from server.kit.db import PostgresUnreachable, UnsafePostgres
 from server.kit.errors import DomainError
 from server.kit.http_server import CannotListen, ParserUnsafe
 from server.kit.revision import SchemaTooNew, SchemaUnreadable
 from server.kit.web import utc_now
-from server.receipts.verification import ReceiptRefused, verify_receipt
+from server.ledger.documents import DocumentRefused
+from server.receipts.verification import verify_receipt
+from server.rekeying import command as keys
 from server.retention.model import ClocksApart
 from server.settings import Settings, SettingsInvalid
-from server.vault.kek import KekUnusable
 
 # Each tells a person in one sentence what is wrong; nothing was damaged.
 TOLD: Final = (
@@ -51,8 +55,10 @@ TOLD: Final = (
     ParserUnsafe,
     show.TracksMissing,
     DomainError,
-    ReceiptRefused,
+    DocumentRefused,
     running.LedgerBroken,
+    BackupRefused,
+    Behind,
     ConnectionsShort,
     ClocksApart,
     supervisor.CannotStart,
@@ -179,14 +185,31 @@ async def _forget_old(chosen: argparse.Namespace, found: Settings, _stop: asynci
         )
 
 
-async def _keep_tracks(chosen: argparse.Namespace, found: Settings, _stop: asyncio.Event) -> None:
+async def _keep(chosen: argparse.Namespace, found: Settings, _stop: asyncio.Event) -> None:
     async with databases.available(found, say=say) as dsns:
         await databases.refuse_outdated(dsns)
-        before = await running.keep_tracks(
-            found, dsns, company_id=chosen.company, days=chosen.track_days
-        )
-    said = "until the driver is erased" if before is None else before
-    say(f"Tracks are kept for {chosen.track_days} days (before: {said}).")
+        for set_days, of, days, ever in (
+            (running.keep_tracks, "Tracks", chosen.track_days, "until the driver is erased"),
+            (running.keep_plans, "Plans", chosen.plan_days, "until they are deleted"),
+        ):
+            if days is not None:
+                before = await set_days(found, dsns, company_id=chosen.company, days=days)
+                said = ever if before is None else before
+                say(f"{of} are kept for {days} days (before: {said}).")
+
+
+async def _keys_status(_chosen: argparse.Namespace, found: Settings, _stop: asyncio.Event) -> None:
+    async with databases.available(found, say=say) as dsns:
+        await databases.refuse_outdated(dsns)
+        await databases.refuse_ungranted(dsns)
+        await keys.tell_status(dsns.keys, say=say)
+
+
+async def _rotate_keys(_chosen: argparse.Namespace, found: Settings, stop: asyncio.Event) -> None:
+    async with databases.available(found, say=say) as dsns:
+        await databases.refuse_outdated(dsns)
+        await databases.refuse_ungranted(dsns)
+        await running.rotate_keys(found, dsns, stop=stop, say=say)
 
 
 async def _verify_receipt(
@@ -194,6 +217,13 @@ async def _verify_receipt(
 ) -> None:
     said = verify_receipt(chosen.file, chosen.public_key, chosen.signature)
     for sentence in said:
+        sys.stdout.write(f"{sentence}\n")
+
+
+async def _verify_certificate(
+    chosen: argparse.Namespace, _found: Settings, _stop: asyncio.Event
+) -> None:
+    for sentence in verify_certificate(chosen.file, chosen.public_key):
         sys.stdout.write(f"{sentence}\n")
 
 
@@ -272,16 +302,30 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--bin", type=_business_number, help="its business number: 12 digits")
     create.add_argument("--privacy-contact", help="where drivers write about their data")
     create.set_defaults(command=_create_company)
-    words = "Say for how many days a company's tracks are kept."
+    words = "Say for how many days a company's tracks, or its plans, are kept."
     keep = company.add_parser("keep", help=words, description=words)
     keep.add_argument("--company", type=UUID, required=True)
-    keep.add_argument("--track-days", type=int, required=True, metavar="1..365")
-    keep.set_defaults(command=_keep_tracks)
+    days = keep.add_mutually_exclusive_group(required=True)
+    days.add_argument("--track-days", type=int, metavar="1..365")
+    days.add_argument("--plan-days", type=int, metavar="1..3650")
+    keep.set_defaults(command=_keep)
     forget = add("retention", _forget_old, "Remove now what was kept long enough.")
     forget.add_argument("--company", type=UUID, help="only this one")
     forget.add_argument("--dry-run", action="store_true", help="only tell what would go")
+    recovery.add_commands(commands, say=say)
     _add_verifiers(commands)
+    _add_keys(commands)
     return parser
+
+
+def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    acts = commands.add_parser("keys", help="The keys that everything is sealed with.")
+    act = acts.add_subparsers(required=True, metavar="act")
+    for name, command, words in (
+        ("status", _keys_status, "Tell how the keys stand, and when they were last exchanged."),
+        ("rotate", _rotate_keys, "Exchange the KEK, every company's key and the pepper now."),
+    ):
+        act.add_parser(name, help=words, description=words).set_defaults(command=command)
 
 
 def _add_verifiers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -303,6 +347,14 @@ def _add_verifiers(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         "--signature", type=Path, metavar="FILE", help="the driver's own, if the receipt names one"
     )
     verify.set_defaults(command=_verify_receipt)
+    certificate = commands.add_parser(
+        "certificate", help="Certificates of erasures."
+    ).add_subparsers(required=True, metavar="act")
+    words = "Check a certificate, with no database and no network."
+    verify = certificate.add_parser("verify", help=words, description=words)
+    verify.add_argument("file", type=Path, metavar="FILE")
+    verify.add_argument("--public-key", type=Path, metavar="FILE", help="PEM, or 64 hex digits")
+    verify.set_defaults(command=_verify_certificate)
 
 
 def _business_number(text: str) -> str:

@@ -8,6 +8,7 @@ from aiohttp import web
 from server.accounts.web import ENDPOINTS as ACCOUNTS
 from server.alerts.web import ENDPOINTS as ALERTS
 from server.attestations.web import ENDPOINTS as ATTESTATIONS
+from server.certificates.web import ENDPOINTS as CERTIFICATES
 from server.clarifications.web import ENDPOINTS as CLARIFICATIONS
 from server.consent.web import ENDPOINTS as CONSENT
 from server.controllers.web import ENDPOINTS as CONTROLLERS
@@ -22,6 +23,8 @@ from server.fleet_tracks.web import ENDPOINTS as FLEET_TRACKS
 from server.gate.handover import writing_down
 from server.guardians.web import ENDPOINTS as GUARDIANS
 from server.invitations.web import ENDPOINTS as INVITATIONS
+from server.journal.service import Journal
+from server.journal.web import JOURNAL
 from server.kit import api, openapi
 from server.kit.api import Endpoint
 from server.kit.client_address import TRUSTED_PROXIES
@@ -88,6 +91,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *links.ENDPOINTS,
     *RIGHTS,
     *ERASURE,
+    *CERTIFICATES,
 )
 
 
@@ -98,6 +102,7 @@ def create_app(
     app = web.Application(middlewares=[metrics_middleware, problems, noticing_unknown_ids])
     app[POOL] = opened.pool
     app[VAULT] = opened.vault
+    app[JOURNAL] = Journal(opened.pool, opened.keys_pool)
     app[CLOCK] = clock
     app[METRICS] = Metrics()
     app[NEIGHBOURS] = neighbours or Neighbours()

@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -16,7 +16,9 @@ from uuid import UUID
 import structlog
 
 from server.accounts import service as accounts
+from server.accounts.sealing import reindex as reindex_logins
 from server.alerts import service as alerts
+from server.certificates import service as certificates
 from server.consent import expiry
 from server.consent import service as consent
 from server.consent.acts import message_consents
@@ -27,6 +29,7 @@ from server.delivery.ports import ports_of
 from server.erasure import saga
 from server.erasure.web import ERASE_DUE
 from server.gate import service as gate
+from server.journal.service import Journal
 from server.kit import db
 from server.kit.jobs import Jobs, Payload, Tick
 from server.kit.problem import where
@@ -34,15 +37,19 @@ from server.kit.web import Clock
 from server.ledger import service as ledger
 from server.links import arrivals
 from server.links import service as links
-from server.notices.service import DELIVER_NOTICE
+from server.notices import service as notices
+from server.notices.service import DELIVER_NOTICE, TAKE_BACK_NOTICES
 from server.policies import service as policies
 from server.policies.model import Edition
 from server.reads import retention
 from server.reads import service as reads
+from server.rekeying import service as rekeying
+from server.rekeying.service import Rekeyer
 from server.reports import final
 from server.reports import service as reports
 from server.reports.refresh import LiveRoutes
-from server.retention.service import forget_due
+from server.retention import plans
+from server.retention.service import forget_due, refuse_other_time
 from server.rights.service import tell_of_alert
 from server.settings import Settings
 from server.shifts import service as shifts
@@ -94,23 +101,16 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
     works: Mapping[str, Work] = {
         **{name: partial(_in_transaction, pool, work) for name, work in transactions.items()},
         "apply_editions": partial(_apply_editions, pool),
+        "copy_journal": Journal(pool, opened.keys_pool).copy,
         "change_controllers": partial(transfer.run_due, pool),
         "deliver_notices": deliverer.deliver_due,
         "destroy_live_keys": vault.destroy_live,
         "enrol_in_ledger": partial(ledger.enrol_missing, pool, vault),
         "erase_due": partial(saga.run_due, pool, vault, tell=deliverer.deliver_to),
         "expire_consents": partial(expiry.expire_due, pool),
+        "issue_certificates": partial(certificates.issue_due, pool, opened.keys_pool, vault),
         "keep_checkpoints": partial(ledger.keep_checkpoint, pool, vault),
         "note_arrivals": partial(arrivals.note_due, pool, vault, looks),
-    }
-    daily: Mapping[str, Work] = {
-        "forget_reports": partial(_in_transaction, pool, reports.forget_old),
-        "forget_alerts": partial(_in_transaction, pool, alerts.forget_old),
-        "forget_links": partial(_in_transaction, pool, links.forget_ended),
-        "forget_stop_events": partial(_in_transaction, pool, stop_events.forget_old),
-        "tell_of_expiring_consents": partial(_in_transaction, pool, expiry.tell_expiring),
-        "forget_old_reads": partial(retention.forget_old_reads, opened.dsn),
-        "forget_old_tracks": partial(forget_due, pool, vault),
     }
     turns: Mapping[str, Turn] = {
         "compact_tracks": partial(compaction.compact_due, opened.dsn, pool, vault),
@@ -120,19 +120,42 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
     asking = asyncio.Semaphore(ASKING_MAX)
     each = partial(each_company, opened.dsn, clock, asking)
     return Jobs(
-        queued={ERASE_DUE: erase_due, DELIVER_NOTICE: deliver_notice},
+        queued={
+            ERASE_DUE: erase_due,
+            DELIVER_NOTICE: deliver_notice,
+            TAKE_BACK_NOTICES: partial(notices.take_back_sent, pool),
+        },
         every_minute={
             **{name: partial(each, name, work) for name, work in works.items()},
             **{
                 name: partial(in_turns, opened.dsn, clock, asking, name, turn)
                 for name, turn in turns.items()
             },
+            "rekey": partial(_rekey, opened, settings.rekey_every, clock, asking),
             "follow_routes": partial(
                 twice, partial(each, "follow_routes", follow), apart_s=HALF_A_MINUTE_S
             ),
         },
-        every_day={name: partial(each, name, work) for name, work in daily.items()},
+        every_day={name: partial(each, name, work) for name, work in _daily(opened, looks).items()},
     )
+
+
+def rekeyer_of(opened: Opened, asking: asyncio.Semaphore) -> Rekeyer:
+    """Return what exchanges the keys, with the log-ins of every company."""
+
+    async def reindex() -> None:
+        await opened.vault.renew()
+        for company_id in await _every_company(opened.dsn, asking):
+            await reindex_logins(opened.pool, opened.vault, company_id)
+
+    return Rekeyer(keys_dsn=opened.keys_dsn, keks=opened.vault.keks, reindex=reindex)
+
+
+async def _rekey(opened: Opened, every: timedelta, clock: Clock, asking: asyncio.Semaphore) -> None:
+    try:
+        await rekeying.run_due(rekeyer_of(opened, asking), every=every, now=clock())
+    except Exception as error:  # noqa: BLE001 - the next minute may do
+        log.warning("job_failed", job="rekey", **where(error))
 
 
 async def twice(tick: Tick, *, apart_s: float) -> None:
@@ -195,6 +218,31 @@ async def _every_company(dsn: str, asking: asyncio.Semaphore) -> list[UUID]:
 async def _in_transaction(pool: db.Pool, work: Statements, company_id: UUID, now: datetime) -> None:
     async with db.tenant(pool, company_id) as conn:
         await work(conn, company_id, now)
+
+
+def _daily(opened: Opened, looks: reads.Reads) -> Mapping[str, Work]:
+    """Return what is due once a day."""
+    pool, vault = opened.pool, opened.vault
+    forgetting: Mapping[str, Work] = {
+        "forget_alerts": partial(alerts.forget_old, pool),
+        "forget_links": partial(_in_transaction, pool, links.forget_ended),
+        "forget_reports": partial(_in_transaction, pool, reports.forget_old),
+        "forget_stop_events": partial(stop_events.forget_old, pool),
+    }
+    return {
+        "finish_missed_reports": partial(final.finish_missed, pool, vault, looks),
+        "forget_old_reads": partial(retention.forget_old_reads, opened.dsn),
+        "forget_old_tracks": partial(forget_due, pool, vault),
+        "forget_plans": partial(plans.forget_due, pool),
+        "tell_of_expiring_consents": partial(_in_transaction, pool, expiry.tell_expiring),
+        **{name: partial(_by_mains_clock, pool, work) for name, work in forgetting.items()},
+    }
+
+
+async def _by_mains_clock(pool: db.Pool, work: Work, company_id: UUID, now: datetime) -> None:
+    """Remove what is old only by a clock that is right: nothing of it comes back."""
+    await refuse_other_time(pool, company_id, now)
+    await work(company_id, now)
 
 
 async def _follow_routes(

@@ -12,12 +12,13 @@ import asyncpg
 from server.accounts import service as accounts
 from server.connections import PoolSizes
 from server.consent import service as consent
+from server.kek.places import keks_at
 from server.kit import db, localpg, revision
 from server.kit.db import PostgresUnreachable
-from server.kit.revision import Schema
+from server.kit.revision import Schema, SchemaUnreadable
 from server.settings import Settings
-from server.vault.kek import load
-from server.vault.service import Vault, evicting, open_vault, was_opened
+from server.vault.opening import evicting, open_vault, was_opened
+from server.vault.service import Vault
 
 CONNECT_S_MAX: Final = 5.0
 ONE_PROCESS: Final = PoolSizes()
@@ -46,6 +47,7 @@ class Opened:
     """What the application works with."""
 
     dsn: str = field(repr=False)
+    keys_dsn: str = field(repr=False)
     pool: db.Pool
     keys_pool: db.Pool
     vault: Vault
@@ -118,6 +120,23 @@ async def refuse_outdated(databases: Databases) -> None:
         raise SchemaOutdated("The database schema is not up to date; run: jolda migrate")
 
 
+async def refuse_ungranted(databases: Databases) -> None:
+    """Refuse a log-in that could read and write, and never exchange a key.
+
+    Raises
+    ------
+    SchemaUnreadable
+    """
+    try:
+        conn = await db.connect(databases.keys, role=db.ROLE_REKEYING)
+    except asyncpg.InsufficientPrivilegeError:
+        raise SchemaUnreadable(
+            "The log-in of the keys database may not exchange keys, so what is erased would stay "
+            f"readable in backups; run there, as its owner: GRANT {db.ROLE_REKEYING} TO the log-in"
+        ) from None
+    await conn.close()
+
+
 @asynccontextmanager
 async def opened(
     databases: Databases, settings: Settings, *, now: datetime, sizes: PoolSizes = ONE_PROCESS
@@ -136,10 +155,16 @@ async def opened(
     ):
         # Nothing that is there opens with a KEK made anew, so none is made beside it.
         may_make = not await was_opened(keys_pool)
-        kek = await asyncio.to_thread(load, settings.kek_file, may_make=may_make)
-        vault = await open_vault(keys_pool, kek, now)
-        async with evicting(vault):
-            yield Opened(dsn=databases.main, pool=pool, keys_pool=keys_pool, vault=vault)
+        async with keks_at(settings.kek, may_make=may_make) as keks:
+            vault = await open_vault(keys_pool, keks, now)
+            async with evicting(vault):
+                yield Opened(
+                    dsn=databases.main,
+                    keys_dsn=databases.keys,
+                    pool=pool,
+                    keys_pool=keys_pool,
+                    vault=vault,
+                )
 
 
 async def refuse_moved(opened: Opened, country: str) -> None:

@@ -1,5 +1,6 @@
 """What one process runs: the whole server, or the part of it that a supervisor asked for."""
 
+import asyncio
 import gc
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -15,7 +16,8 @@ from server.accounts import service as accounts
 from server.accounts.model import Locale, NewMember
 from server.app import create_app, create_ops_app
 from server.audit.command import SOUND, verify_all
-from server.background import jobs_of
+from server.background import jobs_of, rekeyer_of
+from server.backups import fence
 from server.connections import PoolSizes
 from server.consent import service as consent
 from server.credentials.model import Role
@@ -28,7 +30,9 @@ from server.kit.ops import METRICS, Metrics
 from server.kit.web import Clock, utc_now
 from server.ledger.model import Actor, ActorKind
 from server.policies import service as policies
+from server.rekeying import command as keys
 from server.retention import command as retention
+from server.retention.plans import set_plan_days
 from server.retention.service import refuse_other_time, set_track_days
 from server.settings import Settings
 
@@ -60,11 +64,11 @@ async def server(
 
     Raises
     ------
-    KekUnusable, StorageMoved, CannotListen, ParserUnsafe
+    KekUnusable, SchemaUnreadable, Behind, StorageMoved, CannotListen, ParserUnsafe
     """
     async with AsyncExitStack() as stack:
         opened = await stack.enter_async_context(databases.opened(dsns, settings, now=clock()))
-        await databases.refuse_moved(opened, settings.storage_country)
+        await refuse_unfit(opened, dsns, settings)
         app = create_app(settings, opened, clock=clock)
         address = await stack.enter_async_context(_answering(app, settings))
         ops_address = await stack.enter_async_context(
@@ -163,8 +167,12 @@ async def create_company(
     """Make a company; return its main user's invitation code and when that expires.
 
     Its policies are there with it: a consent names who asks for it, and the text that was shown.
+
+    Raises
+    ------
+    Behind
     """
-    async with databases.opened(dsns, settings, now=now) as opened:
+    async with opened_to_write(dsns, settings, now=now) as opened:
         made, invitation = await accounts.create_company(
             opened.pool,
             opened.vault,
@@ -207,8 +215,10 @@ async def verify_ledgers(
     LedgerBroken
     """
     async with databases.opened(dsns, settings, now=utc_now()) as opened:
-        companies = await _companies(dsns, company_id)
-        status = await verify_all(opened.pool, opened.vault, companies, say=say, now=utc_now())
+        found = await companies(dsns, company_id)
+        status = await verify_all(
+            opened.pool, opened.keys_pool, opened.vault, found, say=say, now=utc_now()
+        )
     if status != SOUND:
         raise LedgerBroken("The ledger is not what was written.")
 
@@ -226,17 +236,32 @@ async def forget_old(
 
     Raises
     ------
-    CompanyMissing, ClocksApart
+    CompanyMissing, ClocksApart, Behind
     """
-    async with databases.opened(dsns, settings, now=utc_now()) as opened:
-        companies = await _companies(dsns, company_id)
-        at = (opened.pool, opened.vault, companies)
-        if dry_run:
-            await retention.tell_due(*at, say=say, now=clock())
-            return
-        for one in companies:
+    if dry_run:
+        async with databases.opened(dsns, settings, now=utc_now()) as opened:
+            found = await companies(dsns, company_id)
+            await retention.tell_due(opened.pool, opened.vault, found, say=say, now=clock())
+        return
+    async with opened_to_write(dsns, settings, now=utc_now()) as opened:
+        found = await companies(dsns, company_id)
+        for one in found:
             await refuse_other_time(opened.pool, one, clock())
-        await retention.run_now(dsns.main, *at, say=say, now=clock())
+        await retention.run_now(dsns.main, opened.pool, opened.vault, found, say=say, now=clock())
+
+
+async def rotate_keys(
+    settings: Settings, dsns: Databases, *, stop: asyncio.Event, say: Say, clock: Clock = utc_now
+) -> None:
+    """Exchange every key above the persons' own; goes on with one that is under way.
+
+    Raises
+    ------
+    KekUnusable, Behind
+    """
+    async with opened_to_write(dsns, settings, now=clock()) as opened:
+        rekeyer = rekeyer_of(opened, asyncio.Semaphore(1))
+        await keys.exchange_now(rekeyer, stop=stop, clock=clock, say=say)
 
 
 async def keep_tracks(
@@ -246,17 +271,70 @@ async def keep_tracks(
 
     Raises
     ------
-    CompanyMissing, TrackDaysInvalid, TrackDaysPromised
+    CompanyMissing, TrackDaysInvalid, TrackDaysPromised, Behind
     """
     async with (
-        databases.opened(dsns, settings, now=utc_now()) as opened,
+        opened_to_write(dsns, settings, now=utc_now()) as opened,
         db.tenant(opened.pool, company_id) as conn,
     ):
         operator = Actor(kind=ActorKind.OPERATOR)
         return await set_track_days(conn, company_id, days, actor=operator, now=utc_now())
 
 
-async def _companies(dsns: Databases, company_id: UUID | None) -> list[UUID]:
+async def keep_plans(
+    settings: Settings, dsns: Databases, *, company_id: UUID, days: int
+) -> int | None:
+    """Let a company's plans be kept for so many days; return how many it was.
+
+    Raises
+    ------
+    CompanyMissing, PlanDaysInvalid, Behind
+    """
+    async with (
+        opened_to_write(dsns, settings, now=utc_now()) as opened,
+        db.tenant(opened.pool, company_id) as conn,
+    ):
+        operator = Actor(kind=ActorKind.OPERATOR)
+        return await set_plan_days(conn, company_id, days, actor=operator, now=utc_now())
+
+
+async def refuse_unfit(opened: Opened, dsns: Databases, settings: Settings) -> None:
+    """Refuse to serve on databases that were restored and not reconciled, may not, or have moved.
+
+    Raises
+    ------
+    SchemaUnreadable, Behind, StorageMoved
+    """
+    await databases.refuse_ungranted(dsns)
+    await _refuse_behind(opened, dsns)
+    await databases.refuse_moved(opened, settings.storage_country)
+
+
+@asynccontextmanager
+async def opened_to_write(
+    dsns: Databases, settings: Settings, *, now: datetime
+) -> AsyncGenerator[Opened]:
+    """Open both databases for a command that writes to `main`, unless they are of two moments.
+
+    What is written to a restored `main` before it is reconciled takes the places in the ledger of
+    what was lost: that would be another history, and no backup any more.
+
+    Raises
+    ------
+    KekUnusable, Behind
+    """
+    async with databases.opened(dsns, settings, now=now) as opened:
+        await _refuse_behind(opened, dsns)
+        yield opened
+
+
+async def _refuse_behind(opened: Opened, dsns: Databases) -> None:
+    there = await companies(dsns)
+    await fence.refuse_behind(opened.pool, opened.keys_pool, opened.vault, there)
+
+
+async def companies(dsns: Databases, company_id: UUID | None = None) -> list[UUID]:
+    """Return the company that was named, or all of them."""
     if company_id is not None:
         return [company_id]
     conn = await db.connect(dsns.main, role=db.ROLE_JOBS)

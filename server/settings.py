@@ -1,8 +1,10 @@
 """Everything the environment can set, read once into a frozen value. docs/reference/settings.md."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -10,6 +12,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from server.accounts.logins import EmailUnreadable, canonical_email
 from server.delivery.ports import SmtpServer
+from server.kek.places import KekAt, TransitAt
 from server.kit.countries import COUNTRIES
 from server.kit.outgoing import Destination, is_loopback, is_safe_url
 from server.roads.model import RouterAt, RouterKind
@@ -22,6 +25,7 @@ CONNECTIONS_MAX: Final = 1_000_000
 WORKERS_MAX: Final = 64
 EMBEDDED_COUNTRY: Final = "KZ"
 """Where the embedded PostgreSQL stands, if nobody says otherwise."""
+TRANSIT_KEY: Final = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/)+[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 SMTP_PORTS: Final = {"smtp": 587, "smtps": 465}
 STATIC: Final = Path(__file__).parents[1] / "dashboard" / "dist"
 
@@ -42,6 +46,12 @@ class Settings:
     storage_country: str = EMBEDDED_COUNTRY
     """Where both databases stand (ISO 3166-1): what every consent says of the storage."""
     kek_file: Path
+    kek_copy: Path | None = None
+    """Where a copy of the KEK's file is kept, on another disk."""
+    kek_transit: TransitAt | None = None
+    """Where the KEK is kept instead; the file is then where it was before."""
+    rekey_every: timedelta = timedelta(hours=1)
+    """The least time between two exchanges of keys after erasures."""
     host: str = "127.0.0.1"
     port: int = 8080
     ops_host: str = "127.0.0.1"
@@ -63,6 +73,10 @@ class Settings:
     roads: RouterAt | None = None
     """What is asked for the roads of a plan; None asks nobody."""
 
+    @property
+    def kek(self) -> KekAt:
+        return KekAt(file=self.kek_file, copy=self.kek_copy, transit=self.kek_transit)
+
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings.
@@ -83,6 +97,11 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         keys_database_url=keys_database_url,
         storage_country=_country(environment, is_embedded=database_url is None),
         kek_file=Path(environment.get("JOLDA_KEK_FILE") or home / "keys" / "kek").absolute(),
+        kek_copy=_place(environment, "JOLDA_KEK_COPY_FILE"),
+        kek_transit=_transit(environment),
+        rekey_every=timedelta(
+            minutes=_whole(environment, "JOLDA_REKEY_MINUTES", 60, least=1, most=1440)
+        ),
         host=environment.get("JOLDA_HOST") or "127.0.0.1",
         port=_whole(environment, "JOLDA_PORT", 8080, most=PORT_MAX),
         ops_host=environment.get("JOLDA_OPS_HOST") or "127.0.0.1",
@@ -151,6 +170,41 @@ def _secret(environment: Mapping[str, str], name: str) -> str | None:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsInvalid(f"{name} cannot be read: {why}.") from None
     return secret
+
+
+def _transit(environment: Mapping[str, str]) -> TransitAt | None:
+    url = environment.get("JOLDA_KEK_TRANSIT_URL")
+    token_file = _place(environment, "JOLDA_KEK_TRANSIT_TOKEN_FILE")
+    if not url and token_file is None:
+        return None
+    if not url or token_file is None:
+        raise SettingsInvalid(
+            "Set both JOLDA_KEK_TRANSIT_URL and JOLDA_KEK_TRANSIT_TOKEN_FILE, or neither."
+        )
+    parts, _ = _split(url)
+    if parts is None or not is_safe_url(url) or parts.query or parts.path not in ("", "/"):
+        raise SettingsInvalid(
+            "JOLDA_KEK_TRANSIT_URL must look like https://openbao.example:8200, or begin with "
+            "http:// on this machine."
+        )
+    key = environment.get("JOLDA_KEK_TRANSIT_KEY") or "transit/jolda"
+    if not TRANSIT_KEY.fullmatch(key):
+        raise SettingsInvalid(
+            "JOLDA_KEK_TRANSIT_KEY must be the engine's path and the key's name, such as "
+            "transit/jolda"
+        )
+    mount, _, name = key.rpartition("/")
+    ca_file = _place(environment, "JOLDA_KEK_TRANSIT_CA_FILE")
+    if ca_file is not None and not ca_file.is_file():
+        raise SettingsInvalid("JOLDA_KEK_TRANSIT_CA_FILE names no file.")
+    return TransitAt(
+        url=url.rstrip("/"), mount=mount, key=name, token_file=token_file, ca_file=ca_file
+    )
+
+
+def _place(environment: Mapping[str, str], name: str) -> Path | None:
+    path = environment.get(name)
+    return Path(path).absolute() if path else None
 
 
 def _smtp(environment: Mapping[str, str]) -> SmtpServer | None:

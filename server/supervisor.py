@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from server import connections, databases
+from server import connections, databases, running
 from server.connections import PoolSizes
 from server.databases import Databases, Say
 from server.kit import children
@@ -56,7 +56,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, say: Say) -> None:
     Raises
     ------
     CannotListen, LocalPostgresError, PostgresUnreachable, UnsafePostgres, SchemaOutdated,
-    KekUnusable, StorageMoved, ConnectionsShort, CannotStart
+    SchemaUnreadable, KekUnusable, Behind, StorageMoved, ConnectionsShort, CannotStart
     """
     async with AsyncExitStack() as stack:
         # Before anything slow, so that nobody waits for a database in vain.
@@ -64,7 +64,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, say: Say) -> None:
         await refuse_taken(settings.ops_host, settings.ops_port)
         dsns = await stack.enter_async_context(databases.up_to_date(settings, say=say))
         async with databases.opened(dsns, settings, now=utc_now()) as opened:
-            await databases.refuse_moved(opened, settings.storage_country)
+            await running.refuse_unfit(opened, dsns, settings)
         crew = Crew(await _posts(settings, dsns, address.port), say=say)
         ops_address = await stack.enter_async_context(
             listening(

@@ -14,11 +14,12 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from server.kek.key_file import load
 from server.kit import localpg
 from server.kit.db import ROLE_APP, ROLE_COMMITTER, ROLE_KEYS, Pool, pool
 from server.kit.migrate import migrate
-from server.vault.kek import load
-from server.vault.service import Vault, open_vault
+from server.vault.opening import open_vault
+from server.vault.service import Vault
 from tests.clauses.plugin import (  # noqa: F401 - pytest finds its hooks here
     pytest_addoption,
     pytest_collection_finish,

@@ -8,6 +8,8 @@ from aiohttp import ClientSession, web
 
 from server.credentials.access import VAULT, authorize
 from server.gate.handover import writing_down
+from server.journal.service import Journal
+from server.journal.web import JOURNAL
 from server.kit import api
 from server.kit import web as kit_web
 from server.kit.api import Endpoint
@@ -46,6 +48,7 @@ async def serve(
     app = web.Application(middlewares=[problems])
     app[POOL] = world.pool
     app[VAULT] = world.vault
+    app[JOURNAL] = Journal(world.pool, world.keys_pool)
     frozen: kit_web.Clock = clock or Clock()
     app[CLOCK] = frozen
     app[WAYS_OUT] = frozenset({Channel.EMAIL})

@@ -11,11 +11,12 @@ from typing import TypeVar
 
 import asyncpg
 
+from server.kek.key_file import load
 from server.kit import localpg
 from server.kit.db import ROLE_APP, ROLE_KEYS, Pool, pool
 from server.kit.migrate import migrate
-from server.vault.kek import load
-from server.vault.service import Vault, open_vault
+from server.vault.opening import open_vault
+from server.vault.service import Vault
 from tests.world import NOW
 
 POOL_MAX = 20

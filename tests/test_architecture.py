@@ -55,7 +55,9 @@ OUTLIVES: Final = re.compile(
     r"[\"']SET (?!LOCAL |TRANSACTION )|pg_(try_)?advisory_lock|[\"']LISTEN |CREATE TEMP"
     r"|add_listener|set_config\(|WITH HOLD"
 )
-OUTLIVING: Final = frozenset({"server/deposits/store.py", "server/live/hub.py"})
+OUTLIVING: Final = frozenset(
+    {"server/deposits/store.py", "server/live/hub.py", "server/rekeying/store.py"}
+)
 
 
 def name_of(path: Path) -> str:

@@ -63,8 +63,17 @@ def test_a_service_has_only_known_keys_and_names_what_exists(name: str) -> None:
     assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"])
     assert set(service.get("depends_on", ())) <= set(SERVICES)
     assert {config["source"] for config in service.get("configs", ())} <= set(COMPOSE["configs"])
-    volumes = {volume.partition(":")[0] for volume in service.get("volumes", ())}
-    assert volumes <= set(COMPOSE["volumes"])
+    named = {volume.partition(":")[0] for volume in _volumes(name, str)}
+    assert named <= set(COMPOSE["volumes"])
+    for folder in _volumes(name, dict):
+        assert set(folder) == {"type", "source", "target", "bind"}
+        # Neither made by the engine, and then root's, nor read-only.
+        assert (folder["type"], folder["bind"]) == ("bind", {"create_host_path": False})
+
+
+def _volumes(name: str, kind: type) -> list[Any]:
+    """Return the named volumes of a service (``str``), or the machine's folders (``dict``)."""
+    return [one for one in SERVICES[name].get("volumes", ()) if isinstance(one, kind)]
 
 
 def test_nothing_is_declared_that_no_service_uses() -> None:
@@ -73,6 +82,7 @@ def test_nothing_is_declared_that_no_service_uses() -> None:
             entry["source"] if isinstance(entry, dict) else entry.partition(":")[0]
             for service in SERVICES.values()
             for entry in service.get(section, ())
+            if section != "volumes" or isinstance(entry, str)
         }
         assert used == set(COMPOSE[section]), section
 
@@ -138,8 +148,21 @@ def test_no_secret_is_in_the_environment(name: str) -> None:
         if re.search("PASSWORD|SECRET|TOKEN|KEK", variable):
             assert variable.endswith("_FILE")
             folder, _, secret = value.rpartition("/")
+            if variable == "JOLDA_KEK_FILE":
+                continue
             assert folder == "/run/secrets"
             assert secret in SERVICES[name]["secrets"]
+
+
+def test_the_kek_lies_in_a_folder_that_can_be_written_for_it_is_exchanged() -> None:
+    folder = SERVICES["server"]["environment"]["JOLDA_KEK_FILE"].rpartition("/")[0]
+    ignored = (TOP / ".gitignore").read_text().splitlines()
+
+    found = {name: _volumes(name, dict) for name in SERVICES if _volumes(name, dict)}
+
+    assert [one["target"] for one in found.pop("server")] == [folder]
+    assert found == {}
+    assert "/kek/" in ignored
 
 
 def test_secrets_are_files_that_neither_git_nor_the_image_sees() -> None:
@@ -163,7 +186,6 @@ def test_a_secret_is_known_to_those_who_need_it_only() -> None:
         "keys_password": {"keys", "migrate"},
         "main_server_password": {"main", "server"},
         "keys_server_password": {"keys", "server"},
-        "kek": {"server"},
     }
 
 
@@ -200,7 +222,10 @@ def test_the_secrets_that_are_told_to_be_made_are_those_that_are_read(tmp_path: 
     lines = told.splitlines()
     assert re.findall("^#   (.*)$", header, re.MULTILINE)[: len(lines)] == lines
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("secrets/*")}
-    assert modes == {name: 0o600 if name == "kek" else 0o640 for name in COMPOSE["secrets"]}
+    assert modes == dict.fromkeys(COMPOSE["secrets"], 0o640)
+    (folder,) = _volumes("server", dict)
+    assert stat.S_IMODE((tmp_path / folder["source"]).stat().st_mode) == 0o700
+    assert set(done.stdout.split()[2:]) == {*(f"secrets/{name}" for name in modes), "kek"}
     # The image's own user, and the group of both PostgreSQL servers.
     user = re.findall(r"^USER (\d+):", DOCKERFILE, re.MULTILINE)[-1]
     groups = {SERVICES[name]["user"].partition(":")[2] for name in DATABASES}

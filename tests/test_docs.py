@@ -24,7 +24,7 @@ from server.credentials.model import Scope
 from server.kit.api import Endpoint
 from server.kit.errors import DomainError
 from server.kit.problem import status_of
-from server.live import web
+from server.live import wire
 from server.vault.model import Category
 
 ROOT: Final = Path(__file__).parents[1]
@@ -327,7 +327,7 @@ def test_every_key_category_is_documented() -> None:
 def test_every_event_of_the_stream_is_documented_and_no_other() -> None:
     sent = {
         written
-        for name, call in calls(ast.parse(inspect.getsource(web)))
+        for name, call in calls(ast.parse(inspect.getsource(wire)))
         if name == "_sse" and (written := text_of(call.args[0])) is not None
     }
     documented = {plain(row[0]) for row in table_rows(REFERENCE / "live-stream.md")}

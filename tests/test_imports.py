@@ -23,6 +23,7 @@ FORBIDDEN: Final = {
     "openpyxl": "only the process that reads a workbook needs it",
     "xlsxwriter": "only a workbook that is written needs it",
     "typst": "only the process that sets a document needs it",
+    "hvac": "only a KEK in a transit engine needs it",
     "server.demo": "only jolda demo needs it",
     "pytest": "only tests need it",
 }

@@ -4,24 +4,27 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from server import background, settings
 from server.accounts import service as accounts
 from server.background import in_turns, jobs_of
 from server.databases import Opened
+from server.kek.key_file import load
 from server.kit import db
 from server.kit.db import ROLE_JOBS, Pool
 from server.kit.jobs import Tick
-from server.vault.kek import load
+from server.vault.held import Held
 from server.vault.model import Category, SealedText
-from server.vault.service import Vault, open_vault
+from server.vault.opening import open_vault
+from server.vault.service import Vault
 from tests.conftest import Databases
 from tests.http import Clock
 from tests.vault.memory import held
@@ -33,7 +36,13 @@ DAYS_AGO: Final = (0, 1, 2, 40)
 
 @pytest.fixture
 def opened(databases: Databases, world: World, keys_pool: Pool) -> Opened:
-    return Opened(dsn=databases.main, pool=world.pool, keys_pool=keys_pool, vault=world.vault)
+    return Opened(
+        dsn=databases.main,
+        keys_dsn=databases.keys,
+        pool=world.pool,
+        keys_pool=keys_pool,
+        vault=world.vault,
+    )
 
 
 def tick_of(opened: Opened, name: str) -> Tick:
@@ -196,7 +205,7 @@ async def test_control_keys_that_nobody_destroys_are_found(
 async def test_control_destroyed_keys_that_are_not_dropped_are_found_in_memory(
     left: Callable[[], Awaitable[Left]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Vault, "_drop", lambda *_place: None)
+    monkeypatch.setattr(Held, "_drop", lambda *_place: None)
 
     assert await left() == Left(stored={0, 1}, in_memory=set(DAYS_AGO), opens={0, 1})
 
@@ -279,3 +288,24 @@ async def test_whoever_comes_late_is_not_too_late(
     await in_turns(databases.main, clock, asyncio.Semaphore(1), "turns", slow)
 
     assert turns.at == {NOW}
+
+
+@pytest.mark.parametrize(
+    "job", ["forget_reports", "forget_alerts", "forget_links", "forget_stop_events"]
+)
+async def test_nothing_is_removed_by_a_clock_that_is_far_from_the_databases(
+    opened: Opened, job: str
+) -> None:
+    def a_year_ahead() -> datetime:
+        return datetime.now(UTC) + 365 * DAY
+
+    def right() -> datetime:
+        return datetime.now(UTC)
+
+    failed = {}
+    for clock in (a_year_ahead, right):
+        with capture_logs() as said:
+            await jobs_of(opened, settings.read({}), clock).every_day[job]()
+        failed[clock] = [one["error"] for one in said if one["event"] == "job_failed"]
+
+    assert failed == {a_year_ahead: ["ClocksApart"], right: []}

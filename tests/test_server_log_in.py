@@ -31,7 +31,7 @@ SCRIPT: Final = TOP / COMPOSE["configs"]["server_log_in"]["file"]
 DATABASES: Final = ("main", "keys")
 ROLES: Final = {
     "main": {db.ROLE_APP, db.ROLE_COMMITTER, db.ROLE_JOBS},
-    "keys": {db.ROLE_KEYS},
+    "keys": {db.ROLE_KEYS, db.ROLE_REKEYING},
 }
 # All that a shell, psql, SQL and an address could take for something else.
 AWKWARD: Final = """it's a "quoted" \\ $(id) `id` :'x' :x %20 @/#? Ж"""
@@ -52,9 +52,9 @@ class Run:
         """What compose gives to a service, with our places in it."""
         given = COMPOSE["services"][service]["environment"]
         return {
-            key: re.sub(r"@(\w+):5432/(\w+)$", self._at, value).replace(
-                "/run/secrets", str(self.folder / "secrets")
-            )
+            key: re.sub(r"@(\w+):5432/(\w+)$", self._at, value)
+            .replace("/run/secrets", str(self.folder / "secrets"))
+            .replace("/var/lib/jolda", str(self.folder / "jolda"))
             for key, value in given.items()
             if "${" not in value
         }

@@ -129,3 +129,29 @@ async def test_a_company_that_is_there_goes_on_keeping_tracks_as_its_drivers_wer
     finally:
         await conn.close()
     assert dict(map(tuple, rows)) == {"older": None, "newer": 60}
+
+
+async def test_a_company_that_is_there_has_no_alerts_before_it_chooses_some(
+    older: tuple[str, str],
+) -> None:
+    as_owner, as_superuser = older
+    add = """
+        INSERT INTO company (company_id, name, time_zone, buffer_max_s, shift_max_s,
+                             erasure_grace_s, created_at)
+        VALUES ($1, 'older', 'Asia/Almaty', 259200, 50400, 604800, $2)
+        """
+    await upgrade(as_owner, "0030")
+    conn = await asyncpg.connect(as_superuser)
+    try:
+        await conn.execute(add, COMPANY, AT)
+
+        await upgrade(as_owner, "head")
+        await conn.execute(add, uuid7(), AT)
+
+        rows = await conn.fetch(
+            "SELECT company_id, late_min, off_route_m, no_signal_min, long_stop_min"
+            "  FROM alert_limit"
+        )
+    finally:
+        await conn.close()
+    assert list(map(tuple, rows)) == [(COMPANY, None, None, None, None)]

@@ -52,6 +52,11 @@ class World:
         driver = await add_driver(vault, pool, company_id)
         return cls(vault=vault, pool=pool, owner=owner, company_id=company_id, driver=driver)
 
+    @property
+    def keys_pool(self) -> Pool:
+        """Sessions of the application's role on ``keys``: the vault's own."""
+        return self.vault._pool  # noqa: SLF001 - so that no test has to hand it on beside the vault
+
     async def session(self, role: str) -> str:
         """Add a member with this role who is logged in; return the bearer token."""
         member_id = await add_member(self.vault, self.pool, self.company_id, role=role)

@@ -11,11 +11,11 @@ from bench.geo.findings import Cell, Finding, generator, mean
 from bench.geo.phone import START_S, Seen, see
 from bench.geo.roads import city
 from geo.plan_fact import PlanFact, plan_versus_fact
-from geo.types import Floats
+from geo.types import Floats, Indices
 from geo.values import Plan, Track
 
-ERROR: Final = "ETA on generated days, mean error"
-INSIDE: Final = "ETA on generated days, arrivals between p10 and p90"
+DAYS: Final = "ETA on generated days"
+ERROR: Final = f"{DAYS}, mean error"
 CELLS: Final = (Cell(15.0, 10.0),)
 STOPS: Final = 20
 BLOCKS: Final = 120
@@ -28,11 +28,19 @@ SERVICE_SPREAD: Final = 0.35
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """Errors of one look, seconds late; and how many arrivals fell between p10 and p90."""
+    """What one look said of the ``k`` stops that were still ahead, unix seconds.
 
-    errors_s: Floats
+    Attributes
+    ----------
+    truth_s, simple_s
+        Shape ``(k,)``: when they were reached, and what the baseline said.
+    told_s
+        Shape ``(k, 3)``: p10, p50 and p90; NaN = no forecast.
+    """
+
+    truth_s: Floats
     simple_s: Floats
-    inside: int
+    told_s: Floats
 
 
 def draw(rng: np.random.Generator, cell: Cell) -> tuple[Plan, Seen, Drive]:
@@ -68,14 +76,11 @@ def until(track: Track, plan: Plan, now_s: float) -> PlanFact:
     return plan_versus_fact(seen, plan, shared_s=shared_s, until_s=now_s)
 
 
-def guessed(found: PlanFact) -> dict[int, tuple[float, float, float]]:
-    """Return p10, p50 and p90 by stop; nothing if the report does not tell them."""
-    return {one.planned_sequence: (one.p10_s, one.p50_s, one.p90_s) for one in found.progress.eta}
-
-
-def untold(stops: int) -> dict[int, tuple[float, float, float]]:
-    """Return guesses that are none: the baseline is told all the same."""
-    return dict.fromkeys(range(stops), (np.nan, np.nan, np.nan))
+def told_s(found: PlanFact, stops: Indices) -> Floats:
+    """Return p10, p50 and p90 of some stops, ``(k, 3)``; NaN of those without a forecast."""
+    told = {one.planned_sequence: (one.p10_s, one.p50_s, one.p90_s) for one in found.progress.eta}
+    nothing = (np.nan, np.nan, np.nan)
+    return np.array([told.get(stop, nothing) for stop in stops.tolist()]).reshape(-1, 3)
 
 
 def simple_s(plan: Plan, departed_s: Floats, now_s: float) -> Floats:
@@ -90,14 +95,11 @@ def simple_s(plan: Plan, departed_s: Floats, now_s: float) -> Floats:
 
 def look(plan: Plan, seen: Seen, driven: Drive, now_s: float) -> Guess:
     arrived_s, departed_s = START_S + driven.arrived_s, START_S + driven.departed_s
-    told = guessed(until(seen.track, plan, now_s)) or untold(len(arrived_s))
-    ahead = [stop for stop in np.flatnonzero(arrived_s > now_s).tolist() if stop in told]
-    truth_s = arrived_s[ahead]
-    p10_s, p50_s, p90_s = np.array([told[stop] for stop in ahead]).reshape(-1, 3).T
+    ahead = np.flatnonzero(arrived_s > now_s)
     return Guess(
-        errors_s=p50_s - truth_s,
-        simple_s=simple_s(plan, departed_s, now_s)[ahead] - truth_s,
-        inside=int(np.count_nonzero((p10_s <= truth_s) & (truth_s <= p90_s))),
+        truth_s=arrived_s[ahead],
+        simple_s=simple_s(plan, departed_s, now_s)[ahead],
+        told_s=told_s(until(seen.track, plan, now_s), ahead),
     )
 
 
@@ -107,30 +109,40 @@ def measure(cell: Cell, days: int, seed: int) -> list[Finding]:
     for number in range(days):
         wanted, seen, driven = draw(generator(seed, "eta", cell, number), cell)
         guesses += [look(wanted, seen, driven, START_S + share * driven.end_s) for share in LOOKS]
-    return told(ERROR, INSIDE, guesses, cell=cell, note=f"{days} days")
+    return scored(DAYS, guesses, cell=cell, note=f"{days} days")
 
 
-def told(
-    error: str, inside: str, guesses: list[Guess], *, cell: Cell | None, note: str
-) -> list[Finding]:
-    errors_s = np.concatenate([one.errors_s for one in guesses])
-    simple = np.concatenate([one.simple_s for one in guesses])
-    held = sum(one.inside for one in guesses)
-    known = int(np.count_nonzero(np.isfinite(errors_s)))
+def scored(of: str, guesses: list[Guess], *, cell: Cell | None, note: str) -> list[Finding]:
+    """Compare with the truth: both methods by the same stops, those that have a forecast."""
+    truth_s = np.concatenate([one.truth_s for one in guesses])
+    p10_s, p50_s, p90_s = np.concatenate([one.told_s for one in guesses]).T
+    late_s = p50_s - truth_s
+    simple_late_s = np.concatenate([one.simple_s for one in guesses]) - truth_s
+    known = np.isfinite(late_s)
+    forecast = int(np.count_nonzero(known))
+    held = int(np.count_nonzero((p10_s <= truth_s) & (truth_s <= p90_s)))
     return [
         Finding(
-            name=error,
+            name=f"{of}, mean error",
             cell=cell,
-            value=mean(np.abs(errors_s)),
+            value=mean(np.abs(late_s)),
             unit="s",
-            baseline=mean(np.abs(simple)),
-            note=f"{note}, {len(errors_s)} guesses, on average {mean(errors_s):+.0f} s",
+            baseline=mean(np.abs(simple_late_s[known])),
+            note=f"{note}, {forecast} guesses, on average {mean(late_s):+.0f} s, the baseline's"
+            f" {mean(simple_late_s[known]):+.0f} s",
         ),
         Finding(
-            name=inside,
+            name=f"{of}, arrivals between p10 and p90",
             cell=cell,
-            value=100.0 * held / known if known else float("nan"),
+            value=100.0 * held / forecast if forecast else float("nan"),
             unit="%",
             note="80 % would be honest",
+        ),
+        Finding(
+            name=f"{of}, stops ahead without a forecast",
+            cell=cell,
+            value=100.0 * float(np.mean(~known)) if len(known) else float("nan"),
+            unit="%",
+            note=f"{len(known) - forecast} of {len(known)}; neither method's error counts them",
         ),
     ]

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import shapely
 
-from bench.geo.arrivals import Guess, guessed, told, until, untold
+from bench.geo.arrivals import Guess, scored, told_s, until
 from bench.geo.findings import Cell, Finding
 from bench.geo.roads import Road
 from geo.plane import Plane
@@ -16,8 +16,8 @@ from geo.types import Floats
 from geo.values import Plan, Track
 from tests.geo.tracks import FOLDER
 
-ERROR: Final = "ETA of Liverpool buses, mean error"
-INSIDE: Final = "ETA of Liverpool buses, arrivals between p10 and p90"
+BUSES: Final = "ETA of Liverpool buses"
+ERROR: Final = f"{BUSES}, mean error"
 REFERENCE: Final = ("4841", "1101")
 STOP_EVERY_M: Final = 1000.0
 LOOK_EVERY_M: Final = 500.0
@@ -91,7 +91,7 @@ def measure(_cell: Cell, days: int, _seed: int) -> list[Finding]:
         legs_s = np.nanmedian(others, axis=0)
         pace_s = np.append(0.0, np.cumsum(np.where(np.isnan(legs_s), np.nanmean(legs_s), legs_s)))
         guesses += _looks(tracks[key], plane, line, grid_m, passed[key], pace_s)
-    return told(ERROR, INSIDE, guesses, cell=None, note=f"{len(whole[:days])} runs")
+    return scored(BUSES, guesses, cell=None, note=f"{len(whole[:days])} runs")
 
 
 def _looks(
@@ -113,16 +113,13 @@ def _looks(
     guesses = []
     for place in seen[1:].tolist():
         now_s = float(passed_s[place])
-        known = guessed(until(track, plan, now_s)) or untold(len(stops))
         far = (grid_m[stops] >= grid_m[place] + AHEAD_MIN_M) & np.isfinite(passed_s[stops])
-        ahead = [stop for stop in np.flatnonzero(far).tolist() if stop in known]
-        truth_s = passed_s[stops[ahead]]
-        p10_s, p50_s, p90_s = np.array([known[stop] for stop in ahead]).reshape(-1, 3).T
+        ahead = np.flatnonzero(far)
         guesses.append(
             Guess(
-                errors_s=p50_s - truth_s,
-                simple_s=planned_s[stops[ahead]] + now_s - planned_s[place] - truth_s,
-                inside=int(np.count_nonzero((p10_s <= truth_s) & (truth_s <= p90_s))),
+                truth_s=passed_s[stops[ahead]],
+                simple_s=planned_s[stops[ahead]] + now_s - planned_s[place],
+                told_s=told_s(until(track, plan, now_s), ahead),
             )
         )
     return guesses

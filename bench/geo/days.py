@@ -50,6 +50,9 @@ class Recipe:
         Share of the stops that change places in the plan; None = up to two of them.
     phone_off
         Share of the halts at which the phone is off from arrival to departure.
+    service_step_s
+        Services are planned as the next multiple of it, so nearly all with slack; None = they are
+        planned as they turn out, 30 % more or less.
     """
 
     kinds: Mapping[Kind, float] = field(default_factory=lambda: KINDS)
@@ -57,6 +60,7 @@ class Recipe:
     depot: bool = False
     shuffled: float | None = None
     phone_off: float = 0.0
+    service_step_s: float | None = None
 
 
 USUAL: Final = Recipe()
@@ -68,6 +72,9 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     ),
     "depot first and last": Recipe(depot=True),
     "phone off at a third of the halts": Recipe(phone_off=1.0 / 3.0),
+    "phone off at a third of the halts, planned by five minutes": Recipe(
+        phone_off=1.0 / 3.0, service_step_s=300.0
+    ),
 }
 
 
@@ -221,7 +228,10 @@ def _planned(
     delay_s = rng.normal(0.0, 400.0) + np.cumsum(rng.normal(0.0, 150.0, count))
     planned_s = np.sort(np.where(served, arrived_s, passed_s) - delay_s)
     service_s = np.array([one.service_s for one in customers])
-    service_s *= np.exp(rng.normal(0.0, 0.3, count))
+    if recipe.service_step_s is None:
+        service_s *= np.exp(rng.normal(0.0, 0.3, count))
+    else:
+        service_s = recipe.service_step_s * np.ceil(service_s / recipe.service_step_s)
     order = _order(rng, count, recipe.shuffled)
     xy = np.array([one.xy for one in customers])[order]
     return Day(

@@ -20,6 +20,7 @@ SPREAD: Final = "odometer, mean error without a planned line"
 SPREAD_ON_LINE: Final = "odometer, mean error with the planned line"
 PARKED: Final = "parked for 1 h, most metres counted"
 PARKED_WORST: Final = "parked for 1 h, most metres counted in any cell"
+PARKED_PLAIN: Final = f"{PARKED_WORST}, plain noise"
 
 HARD: Final = ("multipath", "stuck", "overconfident", "silent", "clock")
 CELLS: Final = (
@@ -27,17 +28,16 @@ CELLS: Final = (
     *(Cell(step_s, 10.0, noise) for noise in HARD for step_s in (5.0, 30.0)),
 )
 PARKED_STEP_MAX_S: Final = 60.0
+PARKED_GRIDS: Final = {PARKED_WORST: "usual", PARKED_PLAIN: "plain"}
+"""Which noise the worst of all steps and sigmas is told of."""
 PARKED_CELLS: Final = (
     *(
-        Cell(step_s, sigma_m, "plain")
+        Cell(step_s, sigma_m, noise)
+        for noise in PARKED_GRIDS.values()
         for step_s in (1.0, 5.0, 15.0, 30.0, PARKED_STEP_MAX_S)
         for sigma_m in SIGMAS_M
     ),
-    *(
-        Cell(step_s, 10.0, noise)
-        for noise in ("usual", "multipath", "overconfident")
-        for step_s in (5.0, 30.0)
-    ),
+    *(Cell(step_s, 10.0, noise) for noise in HARD for step_s in (5.0, 30.0)),
 )
 HOUR_S: Final = 3600.0
 # A longer step is a silence: what was driven then nobody measured.
@@ -118,24 +118,27 @@ def measure_parked(cell: Cell, days: int, seed: int) -> list[Finding]:
         simple.append(naive.haversine_m(seen.track))
     note = f"{days} hours, on average {mean(ours):.1f} m"
     return [
-        Finding(name=PARKED, cell=cell, value=max(ours), unit="m", baseline=mean(simple), note=note)
+        Finding(name=PARKED, cell=cell, value=max(ours), unit="m", baseline=max(simple), note=note)
     ]
 
 
 def summary(findings: list[Finding]) -> list[Finding]:
-    """Return the worst cell of plain noise, if all were measured."""
-    plain = [
-        one for one in findings if one.name == PARKED and one.cell and one.cell.noise == "plain"
-    ]
-    if len(plain) < sum(cell.noise == "plain" for cell in PARKED_CELLS):
-        return []
-    worst = max(plain, key=lambda one: one.value)
-    return [
-        Finding(
-            name=PARKED_WORST,
-            value=worst.value,
-            unit="m",
-            baseline=worst.baseline,
-            note=f"{worst.cell}; all cells of plain noise up to {PARKED_STEP_MAX_S:g} s",
-        )
-    ]
+    """Return the worst cell of usual and of plain noise, each if all of it was measured."""
+    parked = {one.cell: one for one in findings if one.name == PARKED}
+    summed = []
+    for name, noise in PARKED_GRIDS.items():
+        cells = [cell for cell in PARKED_CELLS if cell.noise == noise]
+        if all(cell in parked for cell in cells):
+            summed.append(_worst(name, [parked[cell] for cell in cells]))
+    return summed
+
+
+def _worst(name: str, parked: list[Finding]) -> Finding:
+    worst = max(parked, key=lambda one: one.value)
+    return Finding(
+        name=name,
+        value=worst.value,
+        unit="m",
+        baseline=worst.baseline,
+        note=f"{worst.cell}, {worst.note}; of {len(parked)} cells up to {PARKED_STEP_MAX_S:g} s",
+    )

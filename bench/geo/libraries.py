@@ -1,9 +1,11 @@
 """The same work by trackintel and movingpandas, where they are installed.
 
 They are no dependency of this project, not even for development:
-``.venv/bin/pip install trackintel movingpandas`` adds their rows to the scoreboard.
+``make bench-geo COMPARED=1`` installs them as requirements-compared.lock says, and adds their rows
+to the scoreboard.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from importlib import import_module
@@ -68,6 +70,17 @@ def _rows(from_times: Any, to_times: Any, places: Any) -> Floats:
     return np.column_stack([from_s, to_s, PLANE.to_xy(lon_lat)])
 
 
+def _quiet(stays_of: Callable[[Any], Floats]) -> Callable[[Any], Floats]:
+    """Let a library warn of its own parts: of what it lacks, and of how it calls pandas."""
+
+    def stays(fixes: Any) -> Floats:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return stays_of(fixes)
+
+    return stays
+
+
 def _visits(stays_of: Callable[[Any], Floats]) -> Callable[[Plan, Floats, Floats], Floats]:
     def visits(plan: Plan, time_s: Floats, xy: Floats) -> Floats:
         return naive.nearest_stop(plan, stays_of(frame(time_s, xy)))
@@ -76,7 +89,7 @@ def _visits(stays_of: Callable[[Any], Floats]) -> Callable[[Plan, Floats, Floats
 
 
 STAYS: Final[Mapping[str, Callable[[Any], Floats]]] = {
-    name: stays_of
+    name: _quiet(stays_of)
     for name, stays_of in (
         (TRACKINTEL, trackintel_stays),
         (MOVINGPANDAS, movingpandas_stays),

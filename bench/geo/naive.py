@@ -27,6 +27,26 @@ def tidy(track: Track) -> tuple[Floats, Floats]:
     return time_s, PLANE.to_xy(track.lon_lat[first])
 
 
+def believed(time_s: Floats, xy: Floats) -> list[int]:
+    """Return the fixes that Traccar's filter of speeds keeps: compared with the last one kept."""
+    kept = [0]
+    places = xy.tolist()
+    times = time_s.tolist()
+    for i in range(1, len(times)):
+        (x, y), (last_x, last_y) = places[i], places[kept[-1]]
+        away_m = ((x - last_x) ** 2 + (y - last_y) ** 2) ** 0.5
+        if away_m <= TRACCAR_MAX_MPS * (times[i] - times[kept[-1]]):
+            kept.append(i)
+    return kept
+
+
+def filtered(track: Track) -> tuple[Floats, Floats]:
+    """Return times and metres as `tidy` does, of the fixes that are `believed`."""
+    time_s, xy = tidy(track)
+    kept = believed(time_s, xy)
+    return time_s[kept], xy[kept]
+
+
 def _runs(inside: Flags) -> list[tuple[int, int]]:
     """Return the first and last fix of each unbroken stretch inside."""
     edge = np.diff(inside.astype(np.int8), prepend=0, append=0)
@@ -113,23 +133,9 @@ VISITS: Final[Methods] = {
 }
 
 
-def believed(time_s: Floats, xy: Floats) -> list[int]:
-    """Return the fixes that Traccar's filter of speeds keeps: compared with the last one kept."""
-    kept = [0]
-    places = xy.tolist()
-    times = time_s.tolist()
-    for i in range(1, len(times)):
-        (x, y), (last_x, last_y) = places[i], places[kept[-1]]
-        away_m = ((x - last_x) ** 2 + (y - last_y) ** 2) ** 0.5
-        if away_m <= TRACCAR_MAX_MPS * (times[i] - times[kept[-1]]):
-            kept.append(i)
-    return kept
-
-
 def haversine_m(track: Track) -> float:
     """Return the sum of all steps on a sphere: what a simple odometer says."""
-    time_s, xy = tidy(track)
-    longitude, latitude = np.radians(PLANE.to_lon_lat(xy[believed(time_s, xy)])).T
+    longitude, latitude = np.radians(PLANE.to_lon_lat(filtered(track)[1])).T
     half = np.sin(np.diff(latitude) / 2.0) ** 2
     half += np.cos(latitude[1:]) * np.cos(latitude[:-1]) * np.sin(np.diff(longitude) / 2.0) ** 2
     return float((2.0 * EARTH_RADIUS_M * np.arcsin(np.sqrt(half))).sum())
@@ -137,10 +143,10 @@ def haversine_m(track: Track) -> float:
 
 def traccar_m(track: Track) -> float:
     """Return the sum of steps with Traccar's filter: nearer than 10 m to the last is no step."""
-    time_s, xy = tidy(track)
+    _, xy = filtered(track)
     metres = 0.0
     last_x, last_y = xy[0].tolist()
-    for x, y in xy[believed(time_s, xy)].tolist():
+    for x, y in xy.tolist():
         step_m = ((x - last_x) ** 2 + (y - last_y) ** 2) ** 0.5
         if step_m > TRACCAR_MIN_M:
             metres += step_m

@@ -19,10 +19,19 @@ from geo.values import DEFAULT, Plan
 AFTER_S: Final = 4.0 * 3600.0
 
 
-def report(plan: Plan, seen: Seen) -> PlanFact:
-    """Return the whole report, long after the shift: nothing is still to come."""
-    until_s = seen.until_s + AFTER_S
-    return plan_versus_fact(seen.track, plan, shared_s=seen.shared_s, until_s=until_s)
+def report(plan: Plan, seen: Seen, *, ended_by_driver: bool = True) -> PlanFact:
+    """Return the whole report, long after the shift: nothing is still to come.
+
+    The recording ends as the driver ends the shift, after the last stop; or else for a reason that
+    a report does not know.
+    """
+    return plan_versus_fact(
+        seen.track,
+        plan,
+        shared_s=seen.shared_s,
+        until_s=seen.until_s + AFTER_S,
+        work_done_s=seen.until_s if ended_by_driver else None,
+    )
 
 
 def cleaned(seen: Seen, plane: Plane = PLANE) -> Cleaned:

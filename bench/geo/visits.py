@@ -19,6 +19,7 @@ ARRIVAL_P90: Final = "arrival, error p90"
 DEPARTURE_P90: Final = "departure, error p90"
 MISSED_PRECISION: Final = "missed stops, precision"
 MISSED_RECALL: Final = "missed stops, recall"
+MISSED_OTHERWISE: Final = "missed stops, recall, where others end the shift"
 ORDER_PRECISION: Final = "out of order, precision"
 ORDER_RECALL: Final = "out of order, recall"
 MEAN: Final = "visits, F1, mean of 24 cells"
@@ -30,6 +31,7 @@ CELLS: Final = (
     *GRID,
     *(Cell(step_s, 10.0, noise) for noise in HARD for step_s in (5.0, 15.0, 60.0)),
 )
+OTHERWISE_CELL: Final = Cell(15.0, 10.0)
 HARD_CELLS: Final = (Cell(5.0, 10.0), Cell(15.0, 10.0), Cell(60.0, 10.0))
 # An arrival further off than this belongs to another visit.
 TOLERANCE_S: Final = 120.0
@@ -75,11 +77,11 @@ class Tallies:
         stops = stages.report(day.plan, day.seen).stops
         self.ours.add(day, visits_of(stops), cell.step_s)
         gone = np.isnan(day.arrived_s)
-        self.missed.add(_hits(np.array([stop.status == "missed" for stop in stops]), gone))
+        self.missed.add(_missed(day, stops))
         undecided = np.array([stop.status in ("unknown", "pending") for stop in stops])
         self.undecided += int(np.count_nonzero(undecided & gone))
         self.out_of_order.add(_hits(_displaced(_sequence(stops)), _displaced(day.arrived_s)))
-        time_s, xy = naive.tidy(day.seen.track)
+        time_s, xy = naive.filtered(day.seen.track)
         for name, method in others.items():
             found = method(day.plan, time_s, xy)
             self.others.setdefault(name, Tally()).add(day, found, cell.step_s)
@@ -94,6 +96,11 @@ def visits_of(stops: Iterable[StopFact]) -> Floats:
         visited = stop.status == "visited"
         rows.append((arrived_s, departed_s) if visited else (np.nan, np.nan))
     return np.array(rows)
+
+
+def _missed(day: Day, stops: Iterable[StopFact]) -> Hits:
+    said = np.array([stop.status == "missed" for stop in stops])
+    return _hits(said, np.isnan(day.arrived_s))
 
 
 def _hits(said: Flags, true: Flags) -> Hits:
@@ -133,12 +140,49 @@ def _displaced(key: Floats) -> Flags:
 
 def measure(cell: Cell, days: int, seed: int) -> list[Finding]:
     """Draw days and compare every method with the truth."""
+    tallies = _tallied(cell, days, seed, naive.VISITS)
+    beside = _beside_libraries(days, seed) if cell == libraries.CELL else []
+    otherwise = [_ended_otherwise(days, seed)] if cell == OTHERWISE_CELL else []
+    return [*_findings(cell, days, tallies), *otherwise, *beside]
+
+
+def _tallied(cell: Cell, days: int, seed: int, others: naive.Methods) -> Tallies:
     tallies = Tallies()
     for number in range(days):
-        day = delivery_day(generator(seed, "visits", cell, number), cell.phone)
-        slow = cell == libraries.CELL and number < libraries.DAYS
-        tallies.add(day, cell, {**naive.VISITS, **libraries.VISITS} if slow else naive.VISITS)
-    return _findings(cell, days, tallies)
+        rng = generator(seed, "visits", cell, number)
+        tallies.add(delivery_day(rng, cell.phone), cell, others)
+    return tallies
+
+
+def _ended_otherwise(days: int, seed: int) -> Finding:
+    """Look at the same days as if the recording had not ended because the driver said so."""
+    hits = Hits()
+    for number in range(days):
+        rng = generator(seed, "visits", OTHERWISE_CELL, number)
+        day = delivery_day(rng, OTHERWISE_CELL.phone)
+        hits.add(_missed(day, stages.report(day.plan, day.seen, ended_by_driver=False).stops))
+    return Finding(
+        name=MISSED_OTHERWISE,
+        cell=OTHERWISE_CELL,
+        value=hits.recall,
+        note=f"of {hits.right + hits.overlooked}; precision {hits.precision:.3f}",
+    )
+
+
+def _beside_libraries(days: int, seed: int) -> list[Finding]:
+    """Compare with the libraries on the first days, all methods on the same ones."""
+    days = min(days, libraries.DAYS)
+    tallies = _tallied(libraries.CELL, days, seed, libraries.VISITS)
+    return [
+        Finding(
+            name=f"{F1}, beside {name}",
+            cell=libraries.CELL,
+            value=tallies.ours.visits.f1 if name in tallies.others else float("nan"),
+            baseline=tallies.others[name].visits.f1 if name in tallies.others else None,
+            note=f"the first {days} days" if name in tallies.others else "not installed",
+        )
+        for name in (libraries.TRACKINTEL, libraries.MOVINGPANDAS)
+    ]
 
 
 def measure_hard(cell: Cell, days: int, seed: int) -> list[Finding]:
@@ -161,7 +205,7 @@ def _findings(cell: Cell, days: int, tallies: Tallies) -> list[Finding]:
     ours, missed, order = tallies.ours, tallies.missed, tallies.out_of_order
     naive_times = tallies.others[NAIVE_FOR_TIMES]
     others = {name: tally.visits.f1 for name, tally in tallies.others.items()}
-    told = "; ".join(f"{name} {value:.2f}{_fewer(name)}" for name, value in others.items())
+    told = "; ".join(f"{name} {value:.2f}" for name, value in others.items())
     hits = ours.visits
     stops = hits.right + hits.overlooked
     note = (
@@ -169,8 +213,9 @@ def _findings(cell: Cell, days: int, tallies: Tallies) -> list[Finding]:
         f" recall {hits.recall:.3f}; {told}"
     )
     rows = (
-        (F1, hits.f1, "", max(others[name] for name in naive.VISITS), note),
-        (ARRIVAL, percentile(ours.arrival_s, 50), "s", percentile(naive_times.arrival_s, 50), ""),
+        (F1, hits.f1, "", max(others.values()), note),
+        (ARRIVAL, percentile(ours.arrival_s, 50), "s", percentile(naive_times.arrival_s, 50),
+         f"of {len(ours.arrival_s)} visits found; of the baseline {len(naive_times.arrival_s)}"),
         (ARRIVAL_P90, percentile(ours.arrival_s, 90), "s", percentile(naive_times.arrival_s, 90),
          ""),
         (DEPARTURE_P90, percentile(ours.departure_s, 90), "s",
@@ -185,10 +230,6 @@ def _findings(cell: Cell, days: int, tallies: Tallies) -> list[Finding]:
         Finding(name=name, cell=cell, value=value, unit=unit, baseline=baseline, note=note)
         for name, value, unit, baseline, note in rows
     ]
-
-
-def _fewer(name: str) -> str:
-    return f" (first {libraries.DAYS} days)" if name in libraries.VISITS else ""
 
 
 def summary(findings: list[Finding]) -> list[Finding]:

@@ -1,19 +1,36 @@
 """A member's texts: canonical, sealed and indexed on the way in, opened on the way out."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final, TypeAlias
 from uuid import UUID
 
+import structlog
+from cryptography.exceptions import InvalidTag
+
+from server.accounts import store
 from server.accounts.logins import canonical_email, canonical_phone
 from server.accounts.model import DriverProfile, Member, NewMember, Profile
-from server.credentials.model import MemberState
-from server.vault.model import Category, SealedText
+from server.credentials.model import MemberState, Role
+from server.kek.model import KeyDamaged
+from server.kit import db
+from server.kit.db import Connection, Pool
+from server.vault.model import Category, SealedText, SubjectErased
 from server.vault.service import Vault
+
+log = structlog.get_logger(__name__)
 
 NAME_SCHEMA = "member.name"
 PHONE_SCHEMA = "member.phone"
 EMAIL_SCHEMA = "member.email"
+REINDEXED: Final = 500
+"""Members in one transaction."""
+_FIRST: Final = UUID(int=0)
+
+Hashes: TypeAlias = tuple[bytes | None, bytes | None]
+"""Of the phone and of the e-mail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +41,8 @@ class Logins:
     email: str | None = field(repr=False)
     phone_hash: bytes | None = field(repr=False)
     email_hash: bytes | None = field(repr=False)
-
-    @property
-    def hashes(self) -> tuple[bytes, ...]:
-        return tuple(one for one in (self.phone_hash, self.email_hash) if one is not None)
+    every_hash: tuple[tuple[bytes, ...], ...] = field(repr=False)
+    """Of each login, under every pepper there is."""
 
 
 def logins_of(vault: Vault, new: NewMember) -> Logins:
@@ -39,11 +54,24 @@ def logins_of(vault: Vault, new: NewMember) -> Logins:
     """
     phone = None if new.phone is None else canonical_phone(new.phone)
     email = None if new.email is None else canonical_email(new.email)
+    phone_hash, email_hash = _hashes(vault, phone, email)
     return Logins(
         phone=phone,
         email=email,
-        phone_hash=None if phone is None else vault.blind_index("phone", phone),
-        email_hash=None if email is None else vault.blind_index("email", email),
+        phone_hash=phone_hash,
+        email_hash=email_hash,
+        every_hash=tuple(
+            vault.blind_indexes(kind, text)
+            for kind, text in (("phone", phone), ("email", email))
+            if text is not None
+        ),
+    )
+
+
+def _hashes(vault: Vault, phone: str | None, email: str | None) -> Hashes:
+    return (
+        None if phone is None else vault.blind_index("phone", phone),
+        None if email is None else vault.blind_index("email", email),
     )
 
 
@@ -99,6 +127,87 @@ async def profiles(vault: Vault, company_id: UUID, found: Sequence[Member]) -> l
         )
         for one in found
     ]
+
+
+async def reindex(pool: Pool, vault: Vault, company_id: UUID) -> int:
+    """Index every login of the company under the newest pepper; return of how many members.
+
+    Opens its own transactions. Whose keys are gone is being erased, and left out; so is, with a
+    line in the log, whoever was damaged: everybody else's erasure would wait for them.
+
+    Raises
+    ------
+    KekUnusable
+        Nobody can be read just now.
+    """
+    count, damaged, after = 0, 0, _FIRST
+    while True:
+        async with db.tenant(pool, company_id) as conn:
+            found = await store.members(
+                conn, company_id, roles=tuple(Role), state=None, after=after, limit=REINDEXED
+            )
+            readable = await _logins(vault, company_id, found)
+            count += await _reindex(conn, company_id, readable)
+        damaged += len(found) - len(readable)
+        if len(found) < REINDEXED:
+            break
+        after = found[-1].member_id
+    if damaged:
+        log.error("members_damaged", company=str(company_id), members=damaged)
+    return count
+
+
+async def _logins(
+    vault: Vault, company_id: UUID, found: Sequence[Member]
+) -> list[tuple[Member, Hashes]]:
+    """Return the members whose log-ins can be read, with what these are found by from now on."""
+    try:
+        # No names: a damaged one takes nobody's log-in.
+        texts = [text for one in found for text in _texts(one)[1:]]
+        opened = iter(await vault.open_texts(company_id, texts))
+        return [(one, _hashes(vault, next(opened), next(opened))) for one in found]
+    except SubjectErased:
+        return []  # the company has no key
+    except (InvalidTag, KeyDamaged, ValueError):
+        # A text or its key was changed, or is none: each by itself, it is one of many.
+        if len(found) == 1:
+            return []
+        return [pair for one in found for pair in await _logins(vault, company_id, [one])]
+
+
+async def _reindex(
+    conn: Connection, company_id: UUID, readable: Sequence[tuple[Member, Hashes]]
+) -> int:
+    outdated: dict[UUID, Member] = {}
+    anew = []
+    for member, hashes in readable:
+        if any(hashes) and hashes != (member.phone_hash, member.email_hash):
+            outdated[member.member_id] = member
+            anew.append((member.member_id, *hashes))
+    if not anew:
+        return 0
+    written = await _set_hashes(conn, company_id, anew)
+    old = [one for member_id in written for one in outdated[member_id].login_hashes]
+    await store.delete_log_ins(conn, company_id, old)
+    new = [one for member_id, *hashes in anew if member_id in written for one in hashes if one]
+    await store.insert_logins(conn, company_id, new)
+    return len(written)
+
+
+async def _set_hashes(
+    conn: Connection, company_id: UUID, anew: Sequence[tuple[UUID, bytes | None, bytes | None]]
+) -> list[UUID]:
+    with suppress(db.UniqueViolation):
+        async with conn.transaction():
+            return await store.set_hashes(conn, company_id, anew)
+    # Two who joined in the same instant, each under another pepper, have one login: the first
+    # keeps it, and the others are not held up.
+    written = []
+    for one in anew:
+        with suppress(db.UniqueViolation):
+            async with conn.transaction():
+                written += await store.set_hashes(conn, company_id, [one])
+    return written
 
 
 def _texts(one: Member) -> list[SealedText | None]:

@@ -1,6 +1,6 @@
 """Companies and their members: inviting, reading, blocking, erasing."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -108,17 +108,17 @@ async def add_member(
     PhoneUnreadable, EmailUnreadable, LoginTaken
     """
     member_id = uuid7()
+    await vault.renew()  # a login under a pepper that is exchanged just now would be found nowhere
     logins = logins_of(vault, new)
-    for login_hash in logins.hashes:
-        # Asked before keys are made; the table's constraint is what decides a race.
-        if await store.member_of_login(conn, company_id, login_hash) is not None:
+    # Asked before keys are made; the table's constraint is what decides a race.
+    for hashes in logins.every_hash:
+        if await store.member_of_login(conn, company_id, hashes) is not None:
             raise LoginTaken
     await vault.create_subject(company_id, member_id)
     member = await sealed(vault, company_id, member_id, new, logins, now=now)
     await store.insert_member(conn, member)
     await ledger.enrol(conn, vault, company_id, member_id, now)
-    for login_hash in member.login_hashes:
-        await store.insert_login(conn, company_id, login_hash)
+    await store.insert_logins(conn, company_id, member.login_hashes)
     if new.role is Role.DRIVER:
         await gate.create(conn, company_id, member_id)
     invitation = await _invite(conn, company_id, member_id, now)
@@ -177,16 +177,14 @@ async def accept(conn: Connection, code: Token, *, password_hash: str, now: date
     return member
 
 
+member_of_login = store.member_of_login
+
+
 async def companies_of_login(
-    conn: Connection, login_hash: bytes, *, wanted: UUID | None, limit: int
+    conn: Connection, login_hashes: Sequence[bytes], *, wanted: UUID | None, limit: int
 ) -> list[UUID]:
     """Return the companies that know this login; ``conn`` is not inside any company."""
-    return await store.companies_of_login(conn, login_hash, wanted=wanted, limit=limit)
-
-
-async def member_of_login(conn: Connection, company_id: UUID, login_hash: bytes) -> Member | None:
-    """Return the company's member with this login."""
-    return await store.member_of_login(conn, company_id, login_hash)
+    return await store.companies_of_login(conn, login_hashes, wanted=wanted, limit=limit)
 
 
 async def profile(conn: Connection, vault: Vault, company_id: UUID, member_id: UUID) -> Profile:
@@ -338,6 +336,9 @@ async def unblock(conn: Connection, company_id: UUID, driver_id: UUID, *, now: d
     await gate.set_account_active(conn, company_id, driver_id, active=True)
     await gate.moment(conn, company_id, driver_id, now)
     await _move(conn, company_id, driver_id, MemberState.BLOCKED, MemberState.ACTIVE)
+
+
+end_every_invitation = store.delete_every_invitation
 
 
 async def login_hashes(conn: Connection, company_id: UUID, member_id: UUID) -> tuple[bytes, ...]:

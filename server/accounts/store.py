@@ -75,16 +75,8 @@ async def insert_member(conn: Connection, member: Member) -> None:
         raise LoginTaken from None
 
 
-async def insert_login(conn: Connection, company_id: UUID, login_hash: bytes) -> None:
-    await conn.execute(
-        "INSERT INTO login_directory (login_hash, company_id) VALUES ($1, $2)",
-        login_hash,
-        company_id,
-    )
-
-
 async def companies_of_login(
-    conn: Connection, login_hash: bytes, *, wanted: UUID | None, limit: int
+    conn: Connection, login_hashes: Sequence[bytes], *, wanted: UUID | None, limit: int
 ) -> list[UUID]:
     """Return the companies that know the login: the one statement that no company bounds.
 
@@ -92,12 +84,12 @@ async def companies_of_login(
     """
     rows = await conn.fetch(
         """
-        SELECT company_id
+        SELECT DISTINCT company_id
           FROM login_directory
-         WHERE login_hash = $1 AND ($2::uuid IS NULL OR company_id = $2)
+         WHERE login_hash = ANY($1::bytea[]) AND ($2::uuid IS NULL OR company_id = $2)
          ORDER BY company_id LIMIT $3
         """,
-        login_hash,
+        login_hashes,
         wanted,
         limit,
     )
@@ -118,16 +110,20 @@ async def member(conn: Connection, company_id: UUID, member_id: UUID) -> Member 
     return None if row is None else _member(row)
 
 
-async def member_of_login(conn: Connection, company_id: UUID, login_hash: bytes) -> Member | None:
+async def member_of_login(
+    conn: Connection, company_id: UUID, login_hashes: Sequence[bytes]
+) -> Member | None:
+    """Return who has this login; the hashes are of one, under each pepper."""
     row = await conn.fetchrow(
         """
         SELECT company_id, member_id, role, state, locale, name_sealed, phone_sealed, email_sealed,
                phone_hash, email_hash, password_hash, created_at
           FROM member
-         WHERE company_id = $1 AND (phone_hash = $2 OR email_hash = $2)
+         WHERE company_id = $1
+           AND (phone_hash = ANY($2::bytea[]) OR email_hash = ANY($2::bytea[]))
         """,
         company_id,
-        login_hash,
+        login_hashes,
     )
     return None if row is None else _member(row)
 
@@ -264,6 +260,12 @@ async def invited_member(
     return member_id
 
 
+async def delete_every_invitation(conn: Connection, company_id: UUID) -> int:
+    """Let no code of the company's invitations work any more; return how many there were."""
+    rows = await conn.fetch("DELETE FROM invitation WHERE company_id = $1 RETURNING 1", company_id)
+    return len(rows)
+
+
 async def delete_invitation(conn: Connection, company_id: UUID, code_hash: bytes) -> bool:
     """Use the invitation up; tell whether it was still there."""
     found = await conn.fetchval(
@@ -278,6 +280,40 @@ async def every_company(conn: Connection) -> list[UUID]:
     """Return the companies there are; only the job runner's role sees more than one."""
     rows = await conn.fetch("SELECT company_id FROM company ORDER BY company_id")
     return [row["company_id"] for row in rows]
+
+
+async def set_hashes(
+    conn: Connection,
+    company_id: UUID,
+    members: Sequence[tuple[UUID, bytes | None, bytes | None]],
+) -> list[UUID]:
+    """Write the hashes of members' phones and e-mails; return whose: who is gone gets none."""
+    member_ids, phones, emails = zip(*members, strict=True)
+    rows = await conn.fetch(
+        """
+        UPDATE member m SET phone_hash = n.phone_hash, email_hash = n.email_hash
+          FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS n (member_id, phone_hash, email_hash)
+         WHERE m.company_id = $1 AND m.member_id = n.member_id
+        RETURNING m.member_id
+        """,
+        company_id,
+        member_ids,
+        phones,
+        emails,
+    )
+    return [row["member_id"] for row in rows]
+
+
+async def insert_logins(conn: Connection, company_id: UUID, login_hashes: Sequence[bytes]) -> None:
+    await conn.execute(
+        """
+        INSERT INTO login_directory (login_hash, company_id)
+        SELECT login_hash, $1 FROM unnest($2::bytea[]) AS n (login_hash)
+        ON CONFLICT (login_hash, company_id) DO NOTHING
+        """,
+        company_id,
+        login_hashes,
+    )
 
 
 async def log_ins_of(conn: Connection, company_id: UUID, member_id: UUID) -> list[bytes]:

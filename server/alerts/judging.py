@@ -53,6 +53,11 @@ class Refreshed(Protocol):
         ...
 
     @property
+    def since(self) -> datetime:
+        """No earlier position is read for it: it is of another route, or not shared."""
+        ...
+
+    @property
     def summary(self) -> Summary: ...
     @property
     def stop_ids(self) -> Sequence[UUID]: ...
@@ -144,8 +149,8 @@ def _no_signal(
         return Finding(kind=kind, level=Level.VOID)
     if seen.next_stop is None and seen.visits:  # the work is done
         return Finding(kind=kind, level=Level.CALM)
-    # Before the window opened nothing could come.
-    since = recorded_since
+    # Before the window opened nothing could come, and what came before is read for another route.
+    since = max(recorded_since, one.since)
     if seen.last_fix_s is not None:
         since = max(since, _instant(seen.last_fix_s))
     silent_s = (now - since).total_seconds()

@@ -63,7 +63,7 @@ class AlertHead:
     cleared_at: datetime | None = None
     acknowledged_at: datetime | None = None
     acknowledged_by: UUID | None = None
-    """None also once whoever it was is no member any more."""
+    """Stays once whoever it was is no member any more; then nobody knows the name."""
 
     @property
     def is_open(self) -> bool:

@@ -4,29 +4,29 @@ They come of positions that were read for plan versus fact: nothing is raised of
 not share that now.
 """
 
+import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
+
+import structlog
 
 from server.accounts import service as accounts
 from server.alerts import choices, judging, store
 from server.alerts.judging import CALM_FOR, Finding, Level, Refreshed, Step, findings
-from server.alerts.model import (
-    ALERT_SCHEMA,
-    AlertHead,
-    SealedAlert,
-    Wishes,
-    to_bytes,
-)
+from server.alerts.model import ALERT_SCHEMA, AlertHead, SealedAlert, to_bytes
 from server.alerts.reading import is_shown, sharing_since
 from server.gate import service as gate
 from server.gate.model import Gate, GateMissing, Purpose, Windows
 from server.kit import db
+from server.kit.batches import delete_all
 from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
+from server.kit.problem import where
 from server.kit.wire import rfc3339
 from server.notices import service as notices
 from server.notices.kinds import NoticeKind
@@ -36,10 +36,10 @@ from server.shifts.model import Shift, ShiftState, shift_state
 from server.vault.model import Category, SubjectErased
 from server.vault.service import Vault
 
-RAISED_AT_ONCE_MAX: Final = 10
-"""In one transaction: the gates of these drivers are held until it ends, and uploads wait."""
-FORGOTTEN_AT_ONCE_MAX: Final = 20_000
-"""What is left of a company waits for the next day."""
+log = structlog.get_logger(__name__)
+
+RAISING_S_MAX: Final = 10.0
+"""Of a company in one round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,39 +57,43 @@ class _Wanted:
     void: list[UUID] = field(default_factory=list)
 
 
+class _NotRaised(Exception):
+    """It is not to be raised any more, and so nobody is told."""
+
+
 async def judge_all(
     pool: Pool, vault: Vault, company_id: UUID, refreshed: Sequence[Refreshed], *, now: datetime
-) -> Judged:
-    """Judge until all is raised, in transactions of its own. Due each half minute."""
-    raised = cleared = 0
-    while True:
-        async with db.tenant(pool, company_id) as conn:
-            some = await judge(conn, vault, company_id, refreshed, now=now)
-        raised, cleared = raised + some.raised, cleared + some.cleared
-        if some.raised < RAISED_AT_ONCE_MAX:
-            return Judged(raised=raised, cleared=cleared)
-
-
-async def judge(
-    conn: Connection,
-    vault: Vault,
-    company_id: UUID,
-    refreshed: Sequence[Refreshed],
-    *,
-    now: datetime,
-    raised_max: int = RAISED_AT_ONCE_MAX,
 ) -> Judged:
     """Raise what has come to be since the last time, once, and clear what is over, once.
 
     ``refreshed`` are the routes that were computed anew; of those under way that could not be,
-    alerts stay as they are. At most ``raised_max`` are raised, the others the next time. However
-    many processes judge at once, and whichever of them comes late with what it read before, each
-    alert is raised once, and told once.
+    alerts stay as they are. However many processes judge at once, and whichever of them comes late
+    with what it read before, each alert is raised once, and told once. Opens its own transactions,
+    one for each alert that is raised. Due each half minute.
     """
+    async with db.tenant(pool, company_id) as conn:
+        wanted = await _wanted(conn, company_id, refreshed, now)
+        cleared = await _carry_out(conn, company_id, wanted, now)
+    raised, over_at = 0, time.monotonic() + RAISING_S_MAX
+    for one, found in wanted.raising:
+        if time.monotonic() >= over_at:
+            break  # by now it may be otherwise: the next half minute judges anew
+        try:
+            async with db.tenant(pool, company_id) as conn:
+                raised += await raise_one(conn, vault, company_id, one, found, now=now)
+        except Exception as error:  # noqa: BLE001 - one that fails must not hold up the others
+            log.warning("alert_not_raised", company=str(company_id), **where(error))
+    return Judged(raised=raised, cleared=cleared)
+
+
+async def _wanted(
+    conn: Connection, company_id: UUID, refreshed: Sequence[Refreshed], now: datetime
+) -> _Wanted:
+    wanted = _Wanted()
     limits = await choices.limits(conn, company_id)
     standing = await store.open_alerts(conn, company_id)
     if not refreshed and not standing:
-        return Judged(raised=0, cleared=0)
+        return wanted
     drivers = {one.driver_id for one in standing}
     drivers |= {one.head.driver_id for one in refreshed if one.head.driver_id is not None}
     gates = {one.driver_id: one for one in await gate.read_some(conn, company_id, list(drivers))}
@@ -99,7 +103,6 @@ async def judge(
     under_way = {
         head.route_id: head.driver_id for head in await routes.active(conn, company_id, now=now)
     }
-    wanted = _Wanted()
     opened = {}
     for head in standing:
         if is_shown(head, shared) and under_way.get(head.route_id) == head.driver_id:
@@ -117,9 +120,7 @@ async def judge(
         )
         for found in findings(limits, one, recorded_since=recorded_since, now=now):
             _want(wanted, one, found, opened.get((one.head.route_id, found.kind)), now)
-    raised = await _raise(conn, vault, company_id, wanted.raising[:raised_max], now)
-    cleared = await _carry_out(conn, company_id, wanted, now)
-    return Judged(raised=raised, cleared=cleared)
+    return wanted
 
 
 def _want(
@@ -149,36 +150,52 @@ async def _carry_out(conn: Connection, company_id: UUID, wanted: _Wanted, now: d
     return cleared
 
 
-async def _raise(
+async def raise_one(
     conn: Connection,
     vault: Vault,
     company_id: UUID,
-    raising: Sequence[tuple[Refreshed, Finding]],
+    one: Refreshed,
+    found: Finding,
+    *,
     now: datetime,
-) -> int:
-    """Raise these and tell of them; return how many nobody else had raised."""
-    new = [
-        sealed
-        for one, found in raising
-        if (sealed := await _sealed(vault, company_id, one, found, now)) is not None
-    ]
-    if not new:
-        return 0
-    # Locked, in one order, until this commits: whoever withdraws waits for it, and after their
-    # answer nothing is raised. An act that is under way already comes first.
-    believed = {one.gate.driver_id: one.gate for one, _ in raising}
-    still = {
-        driver_id
-        for driver_id in sorted({one.head.driver_id for one in new})
-        if await _lock_sharing(conn, believed[driver_id], now)
-    }
-    wishing = await choices.wishing(conn, company_id)
-    raised = 0
-    for one in new:
-        if one.head.driver_id in still and await store.insert(conn, company_id, one):
-            raised += 1
-            await _tell(conn, company_id, one.head, wishing)
-    return raised
+) -> bool:
+    """Raise an alert and tell of it; False, and nobody is told, if it is not to be any more.
+
+    Those who want to be told are told first. Only then the driver's gate is locked, until this
+    commits: no upload waits for as long as it takes to tell all of them. Whoever withdraws waits
+    for it, and after their answer nothing is raised. An act that is under way already comes first.
+    """
+    new = await _sealed(vault, company_id, one, found, now)
+    if new is None:
+        return False
+    try:
+        async with conn.transaction():
+            await _tell(conn, company_id, new.head)
+            await _insert(conn, company_id, new, one.gate, now)
+    except _NotRaised:
+        return False
+    return True
+
+
+async def _insert(
+    conn: Connection, company_id: UUID, new: SealedAlert, believed: Gate, now: datetime
+) -> None:
+    """Store an alert about who shares what was read, and let it stay so.
+
+    Raises
+    ------
+    _NotRaised
+    """
+    try:
+        found = await gate.lock(conn, company_id, believed.driver_id)
+    except GateMissing:
+        raise _NotRaised from None
+    shares = found.since(Purpose.PLAN_FACT, now) is not None
+    changed = (found.epoch, found.rev) != (believed.epoch, believed.rev)
+    if not shares or found.closing or changed:
+        raise _NotRaised  # a pause or the end of the shift: what was seen may mean nothing
+    if not await store.insert(conn, company_id, new):
+        raise _NotRaised
 
 
 async def _sealed(
@@ -208,26 +225,14 @@ async def _sealed(
     )
 
 
-async def _lock_sharing(conn: Connection, believed: Gate, now: datetime) -> bool:
-    """Tell whether the driver still shares what was read, and let it stay so."""
-    try:
-        found = await gate.lock(conn, believed.company_id, believed.driver_id)
-    except GateMissing:
-        return False
-    shares = found.since(Purpose.PLAN_FACT, now) is not None
-    return shares and not found.closing and found.epoch == believed.epoch
-
-
-async def _tell(
-    conn: Connection, company_id: UUID, raised: AlertHead, wishing: Mapping[UUID, Wishes]
-) -> None:
+async def _tell(conn: Connection, company_id: UUID, raised: AlertHead) -> None:
     """Put notices for whoever wants them into the outbox, without any place."""
     told = {
         "alert": raised.kind.value,
         "driver": str(raised.driver_id),
         "raised_at": rfc3339(raised.raised_at),
     }
-    for member_id, wishes in wishing.items():
+    for member_id, wishes in (await choices.wishing(conn, company_id)).items():
         if wishes[raised.kind]:
             await notices.queue(
                 conn,
@@ -240,15 +245,24 @@ async def _tell(
             )
 
 
-async def forget_old(conn: Connection, company_id: UUID, now: datetime) -> int:
-    """Delete alerts that are older than the company keeps tracks; return how many. Due each day.
+async def old(conn: Connection, company_id: UUID, now: datetime) -> tuple[int, datetime | None]:
+    """Return how many alerts were kept long enough, and when the first of them was raised."""
+    kept_since = await _kept_since(conn, company_id, now)
+    if kept_since is None:
+        return 0, None
+    return await store.count_before(conn, company_id, kept_since)
 
-    They come of them, and drivers agreed to no longer time for what does.
+
+async def forget_old(pool: Pool, company_id: UUID, now: datetime) -> int:
+    """Delete alerts that were kept long enough; return how many. Due each day.
+
+    Opens its own transactions.
     """
-    kept_since = (await accounts.company(conn, company_id)).tracks_kept_since(now)
+    async with db.tenant(pool, company_id, readonly=True) as conn:
+        kept_since = await _kept_since(conn, company_id, now)
     if kept_since is None:
         return 0
-    return await store.delete_before(conn, company_id, kept_since, limit=FORGOTTEN_AT_ONCE_MAX)
+    return await delete_all(pool, company_id, partial(store.delete_before, before=kept_since))
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
@@ -263,3 +277,8 @@ def _recorded_since(windows: Windows, shift: Shift | None, *, now: datetime) -> 
         return None
     opened = (window.opened_at for window in windows if window.contains(now))
     return max((max(at, shift.started_at) for at in opened), default=None)
+
+
+async def _kept_since(conn: Connection, company_id: UUID, now: datetime) -> datetime | None:
+    """Return since when alerts are kept: as long as the tracks they come of; None: always."""
+    return (await accounts.company(conn, company_id)).tracks_kept_since(now)

@@ -275,6 +275,21 @@ async def delete_wishes(conn: Connection, company_id: UUID, member_id: UUID) -> 
     return len(rows)
 
 
+async def count_before(
+    conn: Connection, company_id: UUID, before: datetime
+) -> tuple[int, datetime | None]:
+    """Return how many alerts were raised before, and when the first of them was."""
+    row = await conn.fetchrow(
+        """
+        SELECT count(*) AS alerts, min(raised_at) AS oldest_at FROM alert
+         WHERE company_id = $1 AND raised_at < $2
+        """,
+        company_id,
+        before,
+    )
+    return (0, None) if row is None else (row["alerts"], row["oldest_at"])
+
+
 async def delete_before(conn: Connection, company_id: UUID, before: datetime, *, limit: int) -> int:
     rows = await conn.fetch(
         """

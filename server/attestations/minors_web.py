@@ -21,6 +21,7 @@ from server.guardians.model import (
     BirthYearImplausible,
     GuardianConsentMissing,
 )
+from server.journal.model import StopUnconfirmed
 from server.kit.api import Endpoint, endpoint
 from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Wire
@@ -51,7 +52,7 @@ class GuardianConsentRevoked(Wire):
     "/v1/drivers/{driver_id}/birth-year",
     access=STAFF,
     status=HTTPStatus.OK,
-    raises=(GateMissing, BirthYearImplausible),
+    raises=(GateMissing, BirthYearImplausible, StopUnconfirmed),
 )
 async def state_birth_year(
     request: web.Request, *, driver_id: UUID, body: NewBirthYear
@@ -85,7 +86,7 @@ async def state_birth_year(
     "/v1/drivers/{driver_id}/guardian-consent",
     access=STAFF,
     status=HTTPStatus.OK,
-    raises=(GateMissing, GuardianConsentMissing),
+    raises=(GateMissing, GuardianConsentMissing, StopUnconfirmed),
 )
 async def revoke_guardian_consent(
     request: web.Request, *, driver_id: UUID

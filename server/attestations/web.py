@@ -32,6 +32,7 @@ from server.gate.web import stopping
 from server.guardians import service as guardians
 from server.guardians.model import BirthYearImplausible, BirthYearMissing
 from server.invitations import service as invitations
+from server.journal.model import StopUnconfirmed
 from server.kit.api import Endpoint, endpoint
 from server.kit.db import Connection
 from server.kit.web import COMPANY, POOL, now, transaction
@@ -138,7 +139,7 @@ async def read_attestation(request: web.Request) -> AttestationView:
     "POST",
     "/v1/me/attestation/dispute",
     access=DRIVER,
-    raises=(AttestationMissing, BirthYearMissing, GateMissing),
+    raises=(AttestationMissing, BirthYearMissing, GateMissing, StopUnconfirmed),
 )
 async def dispute_attestation(request: web.Request, *, query: DisputeQuery) -> DisputeView:
     """Say that it is not true: the caller was not told so, or their birth year is another.

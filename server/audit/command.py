@@ -6,8 +6,10 @@ from typing import Final
 from uuid import UUID
 
 from server.audit.consents import ConsentRecords
+from server.journal import service as journal
 from server.kit import db
 from server.kit.db import Pool
+from server.ledger.model import facts_text
 from server.ledger.verify import WORDS, Counterpart, Verdict, verify
 from server.reads.closed import ClosedReads
 from server.reads.retention import reads_kept_since
@@ -19,6 +21,7 @@ BROKEN: Final = 1
 
 async def verify_all(
     pool: Pool,
+    keys_pool: Pool,
     vault: Vault,
     companies: Sequence[UUID],
     *,
@@ -29,6 +32,7 @@ async def verify_all(
     status = SOUND
     for company_id in companies:
         witness = await vault.witness(company_id)
+        restored = await journal.restorations(keys_pool, company_id)
         async with db.tenant(pool, company_id, readonly=True) as conn:
             # What an erasure removes and what it writes down are seen together, or neither.
             await db.one_snapshot(conn)
@@ -38,6 +42,7 @@ async def verify_all(
                 public_keys=vault.public_keys(),
                 witness=witness,
                 counterparts=counterparts(now),
+                resumed={one.resumes_at: facts_text(one.facts) for one in restored},
             )
         say(sentence(company_id, verdict))
         if not verdict.sound:

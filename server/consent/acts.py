@@ -52,6 +52,8 @@ TAKEN: Final = frozenset(
         ConsentState.INVALIDATED,
     }
 )
+COMPARED: Final = frozenset({ConsentItem.LOCATION, ConsentItem.PLAN_FACT})
+"""What the comparison of plan and fact rests on."""
 _LEDGERED: Final[Mapping[ConsentState, Act]] = {
     ConsentState.REQUESTED: Act.CONSENT_REQUESTED,
     ConsentState.GIVEN: Act.CONSENT_GIVEN,
@@ -164,6 +166,9 @@ async def enact(
     await _move_window(conn, company_id, change, at)
     if change.item is ConsentItem.MARKETING:
         await _move_marketing(conn, company_id, change, at)
+    if change.item in COMPARED and change.held is None and TAKEN.intersection(change.states):
+        # They name when the driver was late, or silent: what that rests on is hidden from now on.
+        await notices.take_back(conn, company_id, change.driver_id, now=at)
     if change.states[-1] is ConsentState.WITHDRAWN and change.who.actor is ConsentActor.DRIVER:
         told = {"items": change.item.value, "withdrawn_at": rfc3339(at)}
         kind = NoticeKind.CONSENT_WITHDRAWN_CONFIRMATION

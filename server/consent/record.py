@@ -75,7 +75,7 @@ PROCESSING: Final[Mapping[ConsentItem, Processing]] = {
         kind="use",
         data=("track", "stays at stops", "times of arrival and departure"),
         collected=_APP,
-        processed="compared with the planned route{reports_kept}",
+        processed="compared with the planned route, with alerts{reports_kept}",
         kept_for=AS_TRACKS,
     ),
     ConsentItem.CUSTOMER_LINK: Processing(

@@ -23,6 +23,7 @@ from server.credentials.model import MemberMissing, MemberState, MemberStateRefu
 from server.credentials.viewers import viewer
 from server.gate.model import GateMissing
 from server.gate.web import stopping
+from server.journal.model import StopUnconfirmed
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
 from server.kit.web import COMPANY, now, transaction
@@ -134,7 +135,7 @@ async def read_driver(request: web.Request, *, driver_id: UUID) -> DriverView:
     "POST",
     "/v1/drivers/{driver_id}/block",
     access=staff(Scope.DRIVERS_WRITE),
-    raises=(GateMissing, MemberStateRefused),
+    raises=(GateMissing, MemberStateRefused, StopUnconfirmed),
 )
 async def block_driver(request: web.Request, *, driver_id: UUID, body: Blocking) -> AccountView:
     """Stop all recording of a driver. They can still log in, withdraw and ask for erasure."""

@@ -38,6 +38,7 @@ from server.gate.model import GateMissing, Source
 from server.gate.web import stopping
 from server.guardians import service as guardians
 from server.guardians.model import AgeStatedMeanwhile, GuardianConsentNeeded
+from server.journal.model import StopUnconfirmed
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
 from server.kit.web import COMPANY, POOL, now, transaction
@@ -174,6 +175,7 @@ async def list_consents(request: web.Request) -> ConsentsView:
         SignatureMisplaced,
         GuardianConsentNeeded,
         AgeStatedMeanwhile,
+        StopUnconfirmed,
     ),
 )
 async def decide_consent(request: web.Request, *, body: ConsentChange) -> ConsentView:
@@ -201,7 +203,7 @@ async def decide_consent(request: web.Request, *, body: ConsentChange) -> Consen
     "POST",
     "/v1/me/consents/{item}/withdraw",
     access=DRIVER,
-    raises=(GateMissing, ConsentActionRefused, ConsentChangedMeanwhile),
+    raises=(GateMissing, ConsentActionRefused, ConsentChangedMeanwhile, StopUnconfirmed),
 )
 async def withdraw_consent(request: web.Request, *, item: ConsentItem) -> Withdrawn:
     """Withdraw a consent.

@@ -31,6 +31,8 @@ from server.kit.db import Connection
 from server.kit.errors import there
 from server.kit.ids import uuid7
 from server.kit.tokens import Token
+from server.ledger import service as ledger
+from server.ledger.model import Act, Actor
 from server.vault.model import Category, SealedText
 from server.vault.service import Vault
 
@@ -184,13 +186,21 @@ async def device(
     return await store.device(conn, company_id, member_id, device_id)
 
 
-async def device_of_token(conn: Connection, company_id: UUID, digest: bytes) -> Device | None:
-    """Return the device that has this token, also a revoked one."""
-    return await store.device_of_token(conn, company_id, digest)
+async def devices_of_tokens(
+    conn: Connection, company_id: UUID, digests: Sequence[bytes]
+) -> dict[bytes, Device]:
+    """Return by the token's digest which device has it, also a revoked one."""
+    return await store.devices_of_tokens(conn, company_id, digests)
 
 
 async def revoke_device(
-    conn: Connection, company_id: UUID, member_id: UUID, device_id: UUID, *, now: datetime
+    conn: Connection,
+    company_id: UUID,
+    member_id: UUID,
+    device_id: UUID,
+    *,
+    by: Actor,
+    now: datetime,
 ) -> None:
     """Make the device's token stop working everywhere. Again is the same as once.
 
@@ -200,8 +210,17 @@ async def revoke_device(
     """
     # The gate before the device, as in every act on a driver: two orders would deadlock.
     await gate.bump_credentials(conn, company_id, member_id)
-    if not await store.revoke_device(conn, company_id, member_id, device_id, now):
-        raise DeviceMissing
+    there(await store.device(conn, company_id, member_id, device_id), DeviceMissing)
+    if await store.revoke_device(conn, company_id, member_id, device_id, now):
+        await ledger.append(
+            conn,
+            company_id,
+            Act.DEVICE_REVOKED,
+            actor=by,
+            subject_id=member_id,
+            facts={"device_id": str(device_id)},
+            now=now,
+        )
 
 
 async def add_api_token(
@@ -255,7 +274,7 @@ async def api_token_names(
 
 
 async def revoke_api_token(
-    conn: Connection, company_id: UUID, api_token_id: UUID, *, now: datetime
+    conn: Connection, company_id: UUID, api_token_id: UUID, *, by: Actor, now: datetime
 ) -> None:
     """Make the token stop working. Again is the same as once.
 
@@ -263,5 +282,18 @@ async def revoke_api_token(
     ------
     ApiTokenMissing
     """
-    if not await store.revoke_api_token(conn, company_id, api_token_id, now):
+    if not await store.api_token_names(conn, company_id, [api_token_id]):
         raise ApiTokenMissing
+    if await store.revoke_api_token(conn, company_id, api_token_id, now):
+        await ledger.append(
+            conn,
+            company_id,
+            Act.API_TOKEN_REVOKED,
+            actor=by,
+            subject_id=None,
+            facts={"api_token_id": str(api_token_id)},
+            now=now,
+        )
+
+
+end_every_session = store.delete_every_session

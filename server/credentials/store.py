@@ -175,6 +175,12 @@ async def delete_sessions(
     return len(rows)
 
 
+async def delete_every_session(conn: Connection, company_id: UUID) -> int:
+    """Log every member of the company out; return how many sessions ended."""
+    rows = await conn.fetch("DELETE FROM session WHERE company_id = $1 RETURNING 1", company_id)
+    return len(rows)
+
+
 async def insert_device(conn: Connection, device: Device, token_hash: bytes) -> None:
     await conn.execute(
         """
@@ -234,27 +240,42 @@ async def device(
     return None if row is None else _device(row)
 
 
-async def device_of_token(conn: Connection, company_id: UUID, token_hash: bytes) -> Device | None:
-    row = await conn.fetchrow(
+async def devices_of_tokens(
+    conn: Connection, company_id: UUID, token_hashes: Sequence[bytes]
+) -> dict[bytes, Device]:
+    """Return by the token's hash whose device it is, also a revoked one."""
+    rows = await conn.fetch(
         """
-        SELECT company_id, device_id, member_id, number, name_sealed, created_at, revoked_at
+        SELECT token_hash, company_id, device_id, member_id, number, name_sealed, created_at,
+               revoked_at
           FROM device
-         WHERE company_id = $1 AND token_hash = $2
+         WHERE company_id = $1 AND token_hash = ANY($2::bytea[])
         """,
         company_id,
-        token_hash,
+        token_hashes,
     )
-    return None if row is None else _device(row)
+    return {
+        row["token_hash"]: Device(
+            company_id=row["company_id"],
+            device_id=row["device_id"],
+            member_id=row["member_id"],
+            number=row["number"],
+            name_sealed=row["name_sealed"],
+            created_at=row["created_at"],
+            revoked_at=row["revoked_at"],
+        )
+        for row in rows
+    }
 
 
 async def revoke_device(
     conn: Connection, company_id: UUID, member_id: UUID, device_id: UUID, now: datetime
 ) -> bool:
-    """Revoke the member's device, if not done before; tell whether there is such a device."""
+    """Revoke the member's device; tell whether it was not revoked yet."""
     found = await conn.fetchval(
         """
-        UPDATE device SET revoked_at = coalesce(revoked_at, $4)
-         WHERE company_id = $1 AND member_id = $2 AND device_id = $3
+        UPDATE device SET revoked_at = $4
+         WHERE company_id = $1 AND member_id = $2 AND device_id = $3 AND revoked_at IS NULL
         RETURNING true
         """,
         company_id,
@@ -335,11 +356,11 @@ async def api_tokens(
 async def revoke_api_token(
     conn: Connection, company_id: UUID, api_token_id: UUID, now: datetime
 ) -> bool:
-    """Revoke the token, if not done before; tell whether there is such a token."""
+    """Revoke the token; tell whether it was not revoked yet."""
     found = await conn.fetchval(
         """
-        UPDATE api_token SET revoked_at = coalesce(revoked_at, $3)
-         WHERE company_id = $1 AND api_token_id = $2
+        UPDATE api_token SET revoked_at = $3
+         WHERE company_id = $1 AND api_token_id = $2 AND revoked_at IS NULL
         RETURNING true
         """,
         company_id,

@@ -9,8 +9,11 @@ from aiohttp import web
 from server.credentials import service
 from server.credentials.access import DRIVER, MAIN_USER, VAULT, me
 from server.credentials.model import ApiTokenExpiryPast, ApiTokenMissing, DeviceMissing
+from server.credentials.viewers import viewer
 from server.credentials.wire import AddedApiToken, ApiTokenView, DeviceView, NewApiToken
 from server.gate import service as gate
+from server.journal.model import StopUnconfirmed
+from server.journal.web import confirm
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
 from server.kit.web import COMPANY, POOL, now, transaction
@@ -35,13 +38,19 @@ async def list_devices(request: web.Request) -> Page[DeviceView]:
     )
 
 
-@endpoint("DELETE", "/v1/me/devices/{device_id}", access=DRIVER, raises=(DeviceMissing,))
+@endpoint(
+    "DELETE",
+    "/v1/me/devices/{device_id}",
+    access=DRIVER,
+    raises=(DeviceMissing, StopUnconfirmed),
+)
 async def revoke_device(request: web.Request, *, device_id: UUID) -> None:
     """Make a phone app's token stop working at once, everywhere."""
     async with transaction(request) as conn:
         await service.revoke_device(
-            conn, request[COMPANY], me(request), device_id, now=now(request)
+            conn, request[COMPANY], me(request), device_id, by=viewer(request), now=now(request)
         )
+    await confirm(request)
 
 
 @endpoint("GET", "/v1/api-tokens", access=MAIN_USER, raises=(CursorInvalid,))
@@ -75,13 +84,21 @@ async def add_api_token(request: web.Request, *, body: NewApiToken) -> AddedApiT
     return AddedApiToken(token=token, **ApiTokenView.model_validate(made).model_dump())
 
 
-@endpoint("DELETE", "/v1/api-tokens/{api_token_id}", access=MAIN_USER, raises=(ApiTokenMissing,))
+@endpoint(
+    "DELETE",
+    "/v1/api-tokens/{api_token_id}",
+    access=MAIN_USER,
+    raises=(ApiTokenMissing, StopUnconfirmed),
+)
 async def revoke_api_token(request: web.Request, *, api_token_id: UUID) -> None:
     """Make an API token stop working at once."""
     async with transaction(request) as conn:
-        await service.revoke_api_token(conn, request[COMPANY], api_token_id, now=now(request))
+        await service.revoke_api_token(
+            conn, request[COMPANY], api_token_id, by=viewer(request), now=now(request)
+        )
     # A frame may be on its way to a screen that this token had opened.
     await gate.drain_frames(request.app[POOL], request[COMPANY])
+    await confirm(request)
 
 
 ENDPOINTS: Final = (list_devices, revoke_device, list_api_tokens, add_api_token, revoke_api_token)

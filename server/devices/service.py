@@ -1,5 +1,6 @@
 """Adding a device, acknowledging its notice, and the phone's own switch for the location."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -116,21 +117,28 @@ async def notice_in_force(
         return None
 
 
-async def notice_standing(
-    conn: Connection, company_id: UUID, device_id: UUID, notice: DocumentStanding | None
-) -> NoticeStanding:
-    """Return whether the device's user acknowledged the edition of ``notice`` in force.
+async def notices_standing(
+    conn: Connection,
+    company_id: UUID,
+    device_ids: Sequence[UUID],
+    notice: DocumentStanding | None,
+) -> dict[UUID, NoticeStanding]:
+    """Return of each device whether its user acknowledged the edition of ``notice`` in force.
 
     Where none is in force nobody can have: nothing is taken from such a device.
     """
     if notice is None:
-        return NoticeStanding(acknowledged=False, until=None)
-    newest = await store.newest_acknowledged(conn, company_id, device_id)
+        return dict.fromkeys(device_ids, NoticeStanding(acknowledged=False, until=None))
+    newest = await store.newest_acknowledged(conn, company_id, device_ids)
     current = notice.in_force
-    return NoticeStanding(
-        acknowledged=current is not None and newest is not None and newest >= current.edition,
-        until=min((one.effective_at for one in notice.upcoming), default=None),
-    )
+    until = min((one.effective_at for one in notice.upcoming), default=None)
+    return {
+        device_id: NoticeStanding(
+            acknowledged=current is not None and newest.get(device_id, 0) >= current.edition,
+            until=until,
+        )
+        for device_id in device_ids
+    }
 
 
 async def set_permission(

@@ -1,5 +1,6 @@
 """Acknowledged device notices and permission switches in PostgreSQL. Each is one statement."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -47,14 +48,21 @@ async def acknowledgement(
     return Acknowledgement(**{**row, "language": Locale(row["language"])})
 
 
-async def newest_acknowledged(conn: Connection, company_id: UUID, device_id: UUID) -> int | None:
-    """Return the newest edition that was acknowledged on the device."""
-    edition: int | None = await conn.fetchval(
-        "SELECT max(edition) FROM device_notice WHERE company_id = $1 AND device_id = $2",
+async def newest_acknowledged(
+    conn: Connection, company_id: UUID, device_ids: Sequence[UUID]
+) -> dict[UUID, int]:
+    """Return by device the newest edition that was acknowledged on it."""
+    rows = await conn.fetch(
+        """
+        SELECT device_id, max(edition) AS edition
+          FROM device_notice
+         WHERE company_id = $1 AND device_id = ANY($2::uuid[])
+         GROUP BY device_id
+        """,
         company_id,
-        device_id,
+        device_ids,
     )
-    return edition
+    return {row["device_id"]: row["edition"] for row in rows}
 
 
 async def permission(conn: Connection, company_id: UUID, device_id: UUID) -> Permission | None:

@@ -19,6 +19,7 @@ from server.devices import service
 from server.devices.model import Permission
 from server.gate.model import GateMissing
 from server.gate.web import stopping
+from server.journal.model import StopUnconfirmed
 from server.kit.api import Endpoint, endpoint
 from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Text, Wire
@@ -101,7 +102,15 @@ async def acknowledge_device_notice(
     return AcknowledgementView.model_validate(found)
 
 
-@endpoint("POST", "/v1/device/permission", access=ITS_DEVICE, raises=(GateMissing,))
+@endpoint(
+    "POST",
+    "/v1/device/permission",
+    access=ITS_DEVICE,
+    raises=(
+        GateMissing,
+        StopUnconfirmed,
+    ),
+)
 async def set_device_permission(request: web.Request, *, body: PermissionChange) -> PermissionView:
     """Tell what the phone's own switch for the location says now.
 

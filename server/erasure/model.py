@@ -1,8 +1,9 @@
 """The erasure of a driver: who may do what when, as a table. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -54,6 +55,7 @@ class Step(StrEnum):
 
     CLOSE_GATE = "close_gate"
     END_SESSIONS = "end_sessions"
+    NOTE_PERSON = "note_person"
     ERASE_LINKS = "erase_links"
     ERASE_ALERTS = "erase_alerts"
     ERASE_STOP_EVENTS = "erase_stop_events"
@@ -72,9 +74,21 @@ class Step(StrEnum):
     ERASE_GATE = "erase_gate"
     ERASE_LEDGER = "erase_ledger"
     ERASE_ACCOUNT = "erase_account"
+    SEARCH = "search"
     DESTROY_KEYS = "destroy_keys"
     VERIFY = "verify"
 
+
+NATIONAL_DIGITS: Final = 10
+ALIKE_CHARS_MIN: Final = 4
+"""A shorter text stands in many words."""
+PLAIN_CHARS_MIN: Final = 8
+"""A shorter one may stand in a hash by chance."""
+STUCK_AFTER: Final = timedelta(hours=1)
+"""So long after it was due an erasure that is not done needs people."""
+_BETWEEN: Final = re.compile("[ ()-]")
+_LIKE: Final = re.compile(r"([\\%_])")
+_ESCAPED: Final = r"\\\1"
 
 # (None, ...) is the driver nobody has asked to erase; (..., None) is the erasing job. A triple that
 # is absent is refused. The main user overrides the dispatcher's decision both ways.
@@ -122,6 +136,62 @@ class Request:
     cancelled_by: Role | None = None
     cancelled_at: datetime | None = None
     erased_at: datetime | None = None
+    backups_unreadable_at: datetime | None = None
+    """Since when no copy of the keys opens anything of the driver; set with the certificate."""
+    after_restore: bool = False
+    """Written anew after a backup was restored: who asked, when and why is lost. ``requested_by``
+    and ``requested_at`` are then the role and the moment it goes on by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """The last look for a driver, before their keys are destroyed."""
+
+    sought_sealed: bytes | None = field(repr=False)
+    """The texts that are looked for, under the driver's own key."""
+    key_ids: tuple[UUID, ...]
+    """Every key the driver had when it was looked."""
+    ledger_entries: int | None
+    """How many entries about the driver stay, under a name that points to nobody."""
+    protocol: str | None
+    """Canonical JSON of where was looked and what was found; None before. When the keys are gone
+    ``again`` is added to it: when was looked once more, by ids alone, and what read alike then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """What is looked for: what the server wrote, and what people know the driver by."""
+
+    driver_id: UUID
+    key_ids: tuple[UUID, ...]
+    texts: tuple[str, ...] = field(repr=False)
+    """The driver's name, phone and e-mail."""
+
+    @property
+    def ids(self) -> list[UUID]:
+        return [self.driver_id, *self.key_ids]
+
+    @property
+    def spelled(self) -> list[str]:
+        """Return patterns of the ways in which a text spells the driver's id."""
+        return [f"%{self.driver_id}%", f"%{self.driver_id.hex}%"]
+
+    @property
+    def alike(self) -> list[str]:
+        """Return patterns of texts and id, as they read without blanks, brackets and dashes."""
+        read = [self.driver_id.hex, *(_joined(text) for text in self.texts)]
+        return [f"%{_LIKE.sub(_ESCAPED, text)}%" for text in read]
+
+    @property
+    def plain(self) -> list[bytes]:
+        """Return what stands in no bytes but those that somebody forgot to seal."""
+        written = [self.driver_id.bytes, str(self.driver_id).encode()]
+        return written + [text.encode() for text in self.texts if len(text) >= PLAIN_CHARS_MIN]
+
+    @property
+    def headers(self) -> list[bytes]:
+        """Return by what a sealed value names one of the keys."""
+        return [key_id.bytes for key_id in self.key_ids]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +261,19 @@ def next_state(state: State | None, act: Act, role: Role | None) -> State:
         raise ErasureActRefused(state, act, role) from None
 
 
+def waiting_for(request: Request, steps: Collection[StepDone], now: datetime) -> Step | None:
+    """Return the step at which the erasing is stuck; None while it is not, or not for long.
+
+    A search that finds something opens the steps that erase once more: it was not done itself, so
+    it is told and not those.
+    """
+    since = request.grace_until or request.decided_at or request.requested_at
+    if request.state is not State.ERASING or now - since <= STUCK_AFTER:
+        return None
+    begun = {one.step for one in steps}
+    return next((step for step in Step if step not in begun), None)
+
+
 def refuse_cancel(by: Role, requested_by: Role) -> None:
     """Let nobody but the main user call off what somebody else asked for.
 
@@ -211,3 +294,21 @@ def refuse_ground(outcome: Outcome, ground: Ground | None) -> None:
     """
     if (outcome is Outcome.REFUSE) is (ground is None):
         raise GroundMisplaced
+
+
+def sought_of(driver_id: UUID, key_ids: Collection[UUID], texts: Collection[str | None]) -> Sought:
+    """Return what to look for, of a driver's texts as far as they are known.
+
+    Of a phone its last ten digits: people write the others in several ways.
+    """
+    kept = [
+        text[-NATIONAL_DIGITS:] if text.startswith("+") else text
+        for text in texts
+        if text is not None and len(_joined(text)) >= ALIKE_CHARS_MIN
+    ]
+    known = tuple(dict.fromkeys(kept))
+    return Sought(driver_id=driver_id, key_ids=tuple(key_ids), texts=known)
+
+
+def _joined(text: str) -> str:
+    return _BETWEEN.sub("", text)

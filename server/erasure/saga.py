@@ -17,7 +17,7 @@ from server.consent import service as consent
 from server.controllers import service as controllers
 from server.credentials import service as credentials
 from server.devices import service as devices
-from server.erasure import service, store
+from server.erasure import search, service, store
 from server.erasure.model import (
     Act,
     ErasureActRefused,
@@ -45,6 +45,7 @@ from server.routes import service as routes
 from server.stop_events import service as stop_events
 from server.tracking import service as tracking
 from server.uploads import service as uploads
+from server.vault.model import KeysNotNoted
 from server.vault.service import Vault
 
 log = structlog.get_logger(__name__)
@@ -78,6 +79,9 @@ ERASERS: Final[tuple[tuple[Step, Work], ...]] = (
     (Step.ERASE_LEDGER, ledger.erase),
     (Step.ERASE_ACCOUNT, accounts.erase),
 )
+_ERASING: Final = tuple(step for step, _ in ERASERS)
+_LOOKS: Final = frozenset({Step.SEARCH, Step.VERIFY})
+"""What these steps find is not removed, but is to be removed by the others."""
 
 
 async def due(conn: Connection, company_id: UUID, now: datetime) -> list[UUID]:
@@ -155,15 +159,11 @@ async def run(
         # A gate that is gone was closed: another job is further on with the same request.
         with suppress(GateMissing):
             async with _transaction_of(step, pool, company_id, driver_id, now) as conn:
-                await _perform(conn, company_id, request_id, step, work, now=now)
+                left = await _perform(conn, company_id, request_id, step, work, now=now)
                 failpoint(f"{step}.worked")
+            if left > 0:
+                raise NotErased(left)
         failpoint(f"{step}.done")
-    async with db.tenant(pool, company_id) as conn:
-        left = await _verify(conn, company_id, request_id, now=now)
-        failpoint(f"{Step.VERIFY}.worked")
-    failpoint(f"{Step.VERIFY}.done")
-    if left > 0:
-        raise NotErased(left)
 
 
 def _steps(vault: Vault, request_id: UUID, now: datetime) -> tuple[tuple[Step, Work], ...]:
@@ -174,20 +174,41 @@ def _steps(vault: Vault, request_id: UUID, now: datetime) -> tuple[tuple[Step, W
     async def end_sessions(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
         return await credentials.end_sessions_and_devices(conn, company_id, driver_id, now=now)
 
+    async def note_person(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+        await search.note(conn, vault, company_id, driver_id, request_id, now=now)
+        return 0
+
     async def erase_ledger(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
         await _write_last_entry(conn, company_id, request_id, driver_id, now=now)
         return await ledger.erase(conn, company_id, driver_id)
 
-    async def destroy_keys(_conn: Connection, company_id: UUID, driver_id: UUID) -> int:
-        return await vault.destroy(company_id, driver_id, now)
+    async def look(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+        return await search.look(conn, vault, company_id, driver_id, request_id, now=now)
+
+    async def destroy_keys(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+        noted = await search.keys_noted(conn, company_id, request_id)
+        await vault.destroy(company_id, driver_id, now, noted=noted)
+        # A job that crashed before it wrote this down had destroyed them: they count all the same.
+        return len(noted)
+
+    async def verify(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
+        rows = [
+            await store.count_rows(conn, place, company_id, driver_id)
+            for place in await store.places(conn)
+        ]
+        again = await search.look_again(conn, company_id, driver_id, request_id, now=now)
+        return sum(rows) + again
 
     # What the ledger holds of the person stays; before it points to nobody, it says why.
     erasers = dict(ERASERS) | {Step.ERASE_LEDGER: erase_ledger}
     return (
         (Step.CLOSE_GATE, close_gate),
         (Step.END_SESSIONS, end_sessions),
+        (Step.NOTE_PERSON, note_person),
         *erasers.items(),
+        (Step.SEARCH, look),
         (Step.DESTROY_KEYS, destroy_keys),
+        (Step.VERIFY, verify),
     )
 
 
@@ -220,13 +241,28 @@ async def _transaction_of(
 
 async def _perform(
     conn: Connection, company_id: UUID, request_id: UUID, step: Step, work: Work, *, now: datetime
-) -> None:
-    """Do the step unless it is recorded as done: a second job waits here, then finds it done."""
+) -> int:
+    """Do the step unless it is recorded as done: a second job waits here, then finds it done.
+
+    Return how many rows are left of the driver where the step was to find none; the steps that
+    erase are then to be done once more.
+    """
     locked = await service.lock(conn, company_id, request_id)
     if step in await _done(conn, company_id, request_id):
-        return
-    rows = await work(conn, company_id, locked.driver_id)
+        return 0
+    try:
+        rows = await work(conn, company_id, locked.driver_id)
+    except KeysNotNoted:
+        await store.reopen_steps(conn, company_id, request_id, [Step.SEARCH])
+        return 1
+    if step in _LOOKS and rows > 0:
+        await store.reopen_steps(conn, company_id, request_id, _ERASING)
+        return rows
     await store.record_step(conn, company_id, request_id, step, rows=rows, at=now)
+    if step is Step.VERIFY:
+        after = next_state(locked.state, Act.FINISH, None)
+        await store.update(conn, company_id, replace(locked, state=after, erased_at=now))
+    return 0
 
 
 async def _write_last_entry(
@@ -236,6 +272,7 @@ async def _write_last_entry(
     found = await store.steps(conn, company_id, [request_id])
     if any(one.step is Step.ERASE_LEDGER for one in found):
         return
+    await search.count_entries(conn, company_id, driver_id, request_id)
     await ledger.append(
         conn,
         company_id,
@@ -245,26 +282,6 @@ async def _write_last_entry(
         facts={"rows": {one.step.value: one.rows for one in found}},
         now=now,
     )
-
-
-async def _verify(conn: Connection, company_id: UUID, request_id: UUID, *, now: datetime) -> int:
-    """Finish if no table names the driver any more; else let the erasers run once more."""
-    locked = await service.lock(conn, company_id, request_id)
-    if locked.state is State.ERASED:
-        return 0
-    left = sum(
-        [
-            await store.count_rows(conn, place, company_id, locked.driver_id)
-            for place in await store.places(conn)
-        ]
-    )
-    if left > 0:
-        await store.reopen_steps(conn, company_id, request_id, [step for step, _ in ERASERS])
-        return left
-    await store.record_step(conn, company_id, request_id, Step.VERIFY, rows=0, at=now)
-    after = next_state(locked.state, Act.FINISH, None)
-    await store.update(conn, company_id, replace(locked, state=after, erased_at=now))
-    return 0
 
 
 async def _done(conn: Connection, company_id: UUID, request_id: UUID) -> set[Step]:

@@ -64,12 +64,13 @@ async def ask(
     *,
     by: Actor,
     reason: Reason | None,
+    after_restore: bool = False,
     now: datetime,
 ) -> Request:
     """Ask for the erasure of a driver, inside ``gate.service.stopping``.
 
     Tracking stops with it, whatever is decided later. The staff's own request is decided at once.
-    The driver is told.
+    The driver is told. ``after_restore``: it was asked for before, and by whom is lost.
 
     Raises
     ------
@@ -86,6 +87,7 @@ async def ask(
         requested_by=role,
         reason=reason,
         requested_at=now,
+        after_restore=after_restore,
     )
     if request.state is State.GRACE:
         request = await _into_grace(conn, company_id, request, by=role, now=now)
@@ -281,6 +283,19 @@ async def lock(conn: Connection, company_id: UUID, request_id: UUID) -> Request:
     with suppress(GateMissing):
         await gate.lock(conn, company_id, found.driver_id)
     return there(await store.lock(conn, company_id, request_id), ErasureMissing)
+
+
+async def uncertified(conn: Connection, company_id: UUID) -> list[tuple[UUID, UUID]]:
+    """Return the requests whose drivers are erased and not certified yet, with the driver's id."""
+    return await store.uncertified(conn, company_id)
+
+
+async def set_certified(
+    conn: Connection, company_id: UUID, request: Request, *, backups_unreadable_at: datetime
+) -> None:
+    """Note with the certificate of a request, which is locked, since when backups are closed."""
+    certified = replace(request, backups_unreadable_at=backups_unreadable_at)
+    await store.update(conn, company_id, certified)
 
 
 async def stop_tracking(

@@ -32,8 +32,9 @@ async def insert(conn: Connection, company_id: UUID, request: Request) -> None:
             """
             INSERT INTO erasure_request
                    (company_id, request_id, driver_id, state, requested_by_role, reason_code,
-                    requested_at, decided_by_role, decided_at, grace_until, account_before)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                    requested_at, decided_by_role, decided_at, grace_until, account_before,
+                    after_restore)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
             """,
             company_id,
             request.request_id,
@@ -46,6 +47,7 @@ async def insert(conn: Connection, company_id: UUID, request: Request) -> None:
             request.decided_at,
             request.grace_until,
             request.account_before,
+            request.after_restore,
         )
     except UniqueViolation as error:
         raise ErasureUnderWay from error
@@ -65,7 +67,7 @@ async def update(conn: Connection, company_id: UUID, request: Request) -> None:
             UPDATE erasure_request
                SET state = $3, decided_by_role = $4, refusal_ground = $5, decided_at = $6,
                    grace_until = $7, account_before = $8, cancelled_by_role = $9,
-                   cancelled_at = $10, erased_at = $11
+                   cancelled_at = $10, erased_at = $11, backups_unreadable_at = $12
              WHERE company_id = $1 AND request_id = $2
             """,
             company_id,
@@ -79,6 +81,7 @@ async def update(conn: Connection, company_id: UUID, request: Request) -> None:
             request.cancelled_by,
             request.cancelled_at,
             request.erased_at,
+            request.backups_unreadable_at,
         )
     except UniqueViolation as error:
         raise ErasureUnderWay from error
@@ -114,6 +117,31 @@ async def is_under_way(conn: Connection, company_id: UUID, driver_id: UUID) -> b
         driver_id,
     )
     return found
+
+
+async def under_way(conn: Connection, company_id: UUID, driver_id: UUID) -> Request | None:
+    """Return the driver's request that has not ended, if there is one."""
+    row = await conn.fetchrow(
+        """
+        SELECT * FROM erasure_request
+         WHERE company_id = $1 AND driver_id = $2 AND state IN ('open', 'grace', 'erasing')
+        """,
+        company_id,
+        driver_id,
+    )
+    return None if row is None else _request(row)
+
+
+async def erased_drivers(conn: Connection, company_id: UUID) -> list[UUID]:
+    rows = await conn.fetch(
+        """
+        SELECT driver_id FROM erasure_request
+         WHERE company_id = $1 AND state = 'erased'
+         ORDER BY driver_id
+        """,
+        company_id,
+    )
+    return [row["driver_id"] for row in rows]
 
 
 async def requests(
@@ -158,6 +186,19 @@ async def due(conn: Connection, company_id: UUID, at: datetime) -> list[UUID]:
         at,
     )
     return [row["request_id"] for row in rows]
+
+
+async def uncertified(conn: Connection, company_id: UUID) -> list[tuple[UUID, UUID]]:
+    """Return the requests whose drivers are erased and that have no certificate, oldest first."""
+    rows = await conn.fetch(
+        """
+        SELECT request_id, driver_id FROM erasure_request
+         WHERE company_id = $1 AND state = 'erased' AND backups_unreadable_at IS NULL
+         ORDER BY request_id
+        """,
+        company_id,
+    )
+    return [(row["request_id"], row["driver_id"]) for row in rows]
 
 
 async def record_step(
@@ -261,6 +302,8 @@ def _request(row: Record) -> Request:
         cancelled_by=_role(row["cancelled_by_role"]),
         cancelled_at=row["cancelled_at"],
         erased_at=row["erased_at"],
+        backups_unreadable_at=row["backups_unreadable_at"],
+        after_restore=row["after_restore"],
     )
 
 

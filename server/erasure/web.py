@@ -1,5 +1,6 @@
 """Asking for a driver's erasure, deciding on it, and watching it happen."""
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Final
 from uuid import UUID
@@ -24,9 +25,11 @@ from server.erasure.model import (
     State,
     Step,
     StepDone,
+    waiting_for,
 )
 from server.gate.model import GateMissing
 from server.gate.web import stopping
+from server.journal.model import StopUnconfirmed
 from server.kit import jobs
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
@@ -71,7 +74,7 @@ class ErasureView(Wire):
     request_id: UUID
     driver_id: UUID
     state: State
-    requested_by_role: Role
+    requested_by_role: Role | None = None
     requested_at: Instant
     reason_code: Reason | None = None
     decided_by_role: Role | None = None
@@ -83,7 +86,14 @@ class ErasureView(Wire):
     steps: list[StepView]
     counts: dict[Step, int]
     """What each step removed."""
+    waiting_for: Step | None = None
+    """Where the erasing is stuck, an hour after it was due: at a search that still finds rows, or
+    at a step that fails. The log says more."""
     erased_at: Instant | None = None
+    backups_unreadable_at: Instant | None = None
+    """Since when what was sealed is unreadable in every backup; then there is a certificate."""
+    after_restore: bool
+    """It was asked for before a backup was restored: by whom, when and why is lost."""
 
 
 class Unblocked(Wire):
@@ -102,7 +112,7 @@ class ErasuresQuery(Wire):
     "/v1/erasure-requests",
     access=ANY_MEMBER,
     status=HTTPStatus.CREATED,
-    raises=(GateMissing, ErasureUnderWay),
+    raises=(GateMissing, ErasureUnderWay, StopUnconfirmed),
 )
 async def ask_for_erasure(request: web.Request, *, body: ErasureAsked) -> ErasureStarted:
     """Ask for a driver's account and data to be erased.
@@ -140,7 +150,9 @@ async def list_erasures(request: web.Request, *, query: ErasuresQuery) -> Page[E
             limit=query.limit,
         )
         steps = await service.steps(conn, request[COMPANY], [one.request_id for one in found])
-    return Page(items=[_view(one, steps[one.request_id]) for one in found], next_cursor=next_cursor)
+    at = now(request)
+    items = [_view(one, steps[one.request_id], at) for one in found]
+    return Page(items=items, next_cursor=next_cursor)
 
 
 @endpoint("GET", "/v1/erasure-requests/{request_id}", access=ANY_MEMBER, raises=(ErasureMissing,))
@@ -149,14 +161,14 @@ async def read_erasure(request: web.Request, *, request_id: UUID) -> ErasureView
     async with transaction(request, readonly=True) as conn:
         found = await service.request(conn, request[COMPANY], request_id, caller=request[CALLER])
         steps = await service.steps(conn, request[COMPANY], [request_id])
-    return _view(found, steps[request_id])
+    return _view(found, steps[request_id], now(request))
 
 
 @endpoint(
     "POST",
     "/v1/erasure-requests/{request_id}/decision",
     access=STAFF,
-    raises=(ErasureMissing, ErasureActRefused, ErasureUnderWay, GroundMisplaced),
+    raises=(ErasureMissing, ErasureActRefused, ErasureUnderWay, GroundMisplaced, StopUnconfirmed),
 )
 async def decide_erasure(request: web.Request, *, request_id: UUID, body: Decision) -> ErasureView:
     """Approve or refuse a driver's own request for erasure; a refusal names its ground."""
@@ -172,7 +184,7 @@ async def decide_erasure(request: web.Request, *, request_id: UUID, body: Decisi
         await _begin_at_once(conn, company_id, decided)
         steps = await service.steps(conn, company_id, [request_id])
     await notices.drain(request.app[POOL], company_id, driver_id)
-    return _view(decided, steps[request_id])
+    return _view(decided, steps[request_id], at)
 
 
 @endpoint(
@@ -188,7 +200,7 @@ async def cancel_erasure(request: web.Request, *, request_id: UUID) -> ErasureVi
         await service.request(conn, company_id, request_id, caller=request[CALLER])
         cancelled = await service.cancel(conn, company_id, request_id, by=viewer(request), now=at)
         steps = await service.steps(conn, company_id, [request_id])
-    return _view(cancelled, steps[request_id])
+    return _view(cancelled, steps[request_id], at)
 
 
 @endpoint(
@@ -216,12 +228,12 @@ async def _begin_at_once(conn: Connection, company_id: UUID, request: Request) -
         await jobs.enqueue(conn, ERASE_DUE, payload, dedupe_key=f"erase {request.request_id}")
 
 
-def _view(found: Request, steps: list[StepDone]) -> ErasureView:
+def _view(found: Request, steps: list[StepDone], at: datetime) -> ErasureView:
     return ErasureView(
         request_id=found.request_id,
         driver_id=found.driver_id,
         state=found.state,
-        requested_by_role=found.requested_by,
+        requested_by_role=None if found.after_restore else found.requested_by,
         requested_at=found.requested_at,
         reason_code=found.reason,
         decided_by_role=found.decided_by,
@@ -232,7 +244,10 @@ def _view(found: Request, steps: list[StepDone]) -> ErasureView:
         cancelled_at=found.cancelled_at,
         steps=[StepView(step=one.step, done_at=one.done_at) for one in steps],
         counts={one.step: one.rows for one in steps},
+        waiting_for=waiting_for(found, steps, at),
         erased_at=found.erased_at,
+        backups_unreadable_at=found.backups_unreadable_at,
+        after_restore=found.after_restore,
     )
 
 

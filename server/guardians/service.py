@@ -322,6 +322,26 @@ async def lapse(conn: Connection, company_id: UUID, driver_id: UUID, *, now: dat
     await _end(conn, company_id, driver_id, kind, told, by=SYSTEM, by_member=None, now=now)
 
 
+async def end_again(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> None:
+    """End the guardian's consent that a restored backup brought back, if one is in force.
+
+    Who revoked it, and that the driver was told, was lost with what came after the backup.
+    """
+    ended = await store.revoke_guardian_consent(
+        conn, company_id, driver_id, by_member=None, now=now
+    )
+    if ended is not None:
+        await ledger.append(
+            conn,
+            company_id,
+            Act.GUARDIAN_CONSENT_REVOKED,
+            actor=Actor(kind=ActorKind.OPERATOR),
+            subject_id=driver_id,
+            detail={"guardian_id": str(ended)},
+            now=now,
+        )
+
+
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     """Delete the birth year and every guardian of the driver; return the number of rows."""
     years = await store.delete_birth_year(conn, company_id, member_id)

@@ -5,6 +5,7 @@ the contract: path parameters by name, ``body`` and ``query`` as :class:`~server
 models, and what it returns. ``openapi.py`` reads the same annotations.
 """
 
+import asyncio
 import inspect
 import re
 import typing
@@ -23,6 +24,8 @@ from server.kit.errors import DomainError, NotFound
 from server.kit.problem import FieldFault, InvalidFields, faults_of, path_of
 from server.kit.web import PURPOSES
 
+LONG_BYTES: Final = 64 * 1024
+"""A body that is longer is parsed in a thread: other requests must not wait for it."""
 _PATH_NAME: Final = re.compile(r"{(\w+)}")
 
 
@@ -161,8 +164,10 @@ def _handler(
             arguments["query"] = _query(one.query, one.lists, request)
         if one.body is not None and not one.raw_body:
             body = await read_json(request, bytes_max=one.body_bytes_max)
-            refuse_doubled_keys(body)
-            arguments["body"] = validated(one.body, body)
+            if len(body) > LONG_BYTES:
+                arguments["body"] = await asyncio.to_thread(_parsed, one.body, body)
+            else:
+                arguments["body"] = _parsed(one.body, body)
         returned = await one.handler(request, **arguments)
         if isinstance(returned, web.StreamResponse):
             return returned
@@ -177,6 +182,11 @@ def _handler(
         )
 
     return handle
+
+
+def _parsed(adapter: TypeAdapter[Any], body: bytes) -> Any:
+    refuse_doubled_keys(body)
+    return validated(adapter, body)
 
 
 def validated(adapter: TypeAdapter[Any], body: bytes) -> Any:

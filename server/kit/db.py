@@ -19,6 +19,7 @@ ROLE_APP: Final = "jolda_app"
 ROLE_COMMITTER: Final = "jolda_committer"
 ROLE_JOBS: Final = "jolda_jobs"
 ROLE_KEYS: Final = "jolda_keys"
+ROLE_REKEYING: Final = "jolda_rekeying"
 
 OUTAGES: Final = (
     OSError,

@@ -55,6 +55,7 @@ class Act(StrEnum):
     ERASURE_DECIDED = "erasure_decided"
     ERASURE_CANCELLED = "erasure_cancelled"
     MEMBER_ERASED = "member_erased"
+    ERASURE_CERTIFIED = "erasure_certified"
     EDITION_PUBLISHED = "edition_published"
     EDITION_ACCEPTED = "edition_accepted"
     CONTROLLER_CHANGE_ANNOUNCED = "controller_change_announced"
@@ -74,6 +75,10 @@ class Act(StrEnum):
     TRACKS_EXPIRED = "tracks_expired"
     TRACK_DAYS_SET = "track_days_set"
     REPORT_DAYS_SET = "report_days_set"
+    PLAN_DAYS_SET = "plan_days_set"
+    DEVICE_REVOKED = "device_revoked"
+    API_TOKEN_REVOKED = "api_token_revoked"  # noqa: S105 - an act, no secret
+    RESTORED = "restored"
 
 
 class ActorKind(StrEnum):

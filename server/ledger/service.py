@@ -128,6 +128,19 @@ async def append(
     return place
 
 
+async def leave_out(conn: Connection, company_id: UUID, *, until: int) -> bool:
+    """Let the next entry stand at a later index, after a `main` of before was restored.
+
+    What stood between is lost, and no index of it is given twice. False where the chain is there
+    already.
+    """
+    head = await _locked_head(conn, company_id)
+    if head.index >= until:
+        return False
+    await store.move_head(conn, company_id, until - 1)
+    return True
+
+
 async def subjects(
     conn: Connection, company_id: UUID, member_ids: Collection[UUID]
 ) -> dict[UUID, Subject]:
@@ -221,6 +234,21 @@ async def place_of(conn: Connection, company_id: UUID, index: int) -> Inclusion 
     return Inclusion(place=place, later=digests, checkpoint=signed)
 
 
+async def entry_at(
+    conn: Connection, company_id: UUID, index: int
+) -> tuple[Entry, bytes | None, Inclusion] | None:
+    """Return an entry, the chain's hash before it, and how it leads to a checkpoint.
+
+    None where there is no such entry, or no checkpoint yet; no hash before the first entry.
+    """
+    inclusion = await place_of(conn, company_id, index)
+    if inclusion is None:
+        return None
+    found = await store.entries(conn, company_id, after=max(index - 2, 0), limit=min(index, 2))
+    before = found[0][1] if len(found) > 1 else None
+    return found[-1][0], before, inclusion
+
+
 async def entries_about(
     conn: Connection, company_id: UUID, member_id: UUID, *, after: int = 0, limit: int
 ) -> list[Entry]:
@@ -229,6 +257,30 @@ async def entries_about(
     if known is None:
         return []
     return await store.entries_about(conn, company_id, known.pseudonym, after=after, limit=limit)
+
+
+async def head(conn: Connection, company_id: UUID) -> Place | None:
+    """Return the end of the chain; None where nothing was ever written."""
+    return await store.head(conn, company_id)
+
+
+async def hash_at(conn: Connection, company_id: UUID, index: int) -> bytes | None:
+    """Return the chain's hash at an entry; None where there is no such entry."""
+    found = await store.places(conn, company_id, [index])
+    return found[0].hash if found else None
+
+
+async def entries_after(
+    conn: Connection, company_id: UUID, acts: Collection[Act], *, after: int, until: int, limit: int
+) -> list[tuple[Entry, bytes]]:
+    """Return entries of these acts between two places, in order, each with the chain's hash."""
+    return await store.entries_after(conn, company_id, acts, after=after, until=until, limit=limit)
+
+
+async def count_about(conn: Connection, company_id: UUID, member_id: UUID) -> int:
+    """Return how many entries were written about a member."""
+    known = (await store.subjects(conn, company_id, [member_id])).get(member_id)
+    return 0 if known is None else await store.count_about(conn, company_id, known.pseudonym)
 
 
 async def entries_of(

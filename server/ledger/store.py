@@ -1,11 +1,15 @@
 """The chain in PostgreSQL. Each function is one statement."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from server.kit.db import Connection
 from server.ledger.model import Checkpoint, Entry, Place, Subject
+
+_COLUMNS: Final = tuple(one.name for one in fields(Entry))
 
 
 async def subjects(
@@ -130,6 +134,10 @@ async def insert_head(conn: Connection, company_id: UUID, begin: Place) -> None:
     )
 
 
+async def move_head(conn: Connection, company_id: UUID, index: int) -> None:
+    await conn.execute("UPDATE ledger_head SET index = $2 WHERE company_id = $1", company_id, index)
+
+
 async def append(conn: Connection, entry: Entry, chain: bytes) -> None:
     """Add an entry at the end and move the head, which the caller has locked."""
     await conn.execute(
@@ -227,6 +235,27 @@ async def entries_of(
     return [tuple(row) for row in rows]
 
 
+async def entries_after(
+    conn: Connection, company_id: UUID, acts: Collection[str], *, after: int, until: int, limit: int
+) -> list[tuple[Entry, bytes]]:
+    """Return entries of these acts between two places, in order, each with the chain's hash."""
+    rows = await conn.fetch(
+        """
+        SELECT company_id, index, recorded_at, act, actor_kind, actor_id, subject_id,
+               detail_sealed, facts, hash
+          FROM ledger_entry
+         WHERE company_id = $1 AND index > $3 AND index <= $4 AND act = ANY($2::text[])
+         ORDER BY index LIMIT $5
+        """,
+        company_id,
+        list(acts),
+        after,
+        until,
+        limit,
+    )
+    return [(Entry(**{name: row[name] for name in _COLUMNS}), row["hash"]) for row in rows]
+
+
 async def hashes(conn: Connection, company_id: UUID, *, after: int, limit: int) -> list[Place]:
     """Return the places in order, without the entries."""
     rows = await conn.fetch(
@@ -276,6 +305,16 @@ async def entries_about(
         limit,
     )
     return [Entry(**row) for row in rows]
+
+
+async def count_about(conn: Connection, company_id: UUID, pseudonym: UUID) -> int:
+    """Return of how many entries this is the subject."""
+    count: int = await conn.fetchval(
+        "SELECT count(*) FROM ledger_entry WHERE company_id = $1 AND subject_id = $2",
+        company_id,
+        pseudonym,
+    )
+    return count
 
 
 async def checkpoints(conn: Connection, company_id: UUID) -> list[Checkpoint]:
@@ -328,6 +367,8 @@ async def unsigned(
         """
         SELECT due.index
           FROM generate_series($3::bigint - $3 % $2, $2, -$2::bigint) AS due (index)
+          -- A restored ledger goes on at a later index: there is nothing to sign between.
+          JOIN ledger_entry e ON e.company_id = $1 AND e.index = due.index
          WHERE due.index < $3
            AND NOT EXISTS (SELECT FROM ledger_checkpoint c
                             WHERE c.company_id = $1 AND c.index = due.index)

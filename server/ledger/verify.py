@@ -4,15 +4,17 @@ Little is held but the checkpoints and one page of entries; the chain may grow m
 features keep and an entry binds is compared by them: each brings a :class:`Counterpart`.
 """
 
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, Protocol
 from uuid import UUID
 
 from server.kit.db import Connection
 from server.ledger import store
-from server.ledger.model import Checkpoint, Entry, Place, genesis, link
+from server.ledger.model import Act, Checkpoint, Entry, Place, genesis, link
 from server.vault.model import LedgerWitness
 
 PAGE: Final = 2_000
@@ -100,6 +102,7 @@ async def verify(
     public_keys: Mapping[UUID, bytes],
     witness: LedgerWitness | None = None,
     counterparts: Sequence[Counterpart] = (),
+    resumed: Mapping[int, str] = MappingProxyType({}),
 ) -> Verdict:
     """Recompute every hash, and compare head, checkpoints, the witness and all counterparts.
 
@@ -107,11 +110,14 @@ async def verify(
     read it before this begins. Counterparts are for this one walk; where people may be acting
     meanwhile, the transaction sees one moment only. Of a whole history that was written anew, only
     the first signed place can be named: it began after ``signed_until``.
+
+    ``resumed`` are the facts of the entries, by index, with which the chain went on after a backup
+    was restored, as the key database knows them: no other entry may leave a gap before it.
     """
     # In this order, what is read first is never ahead of what is read after it.
     signed = {one.index: one for one in await store.checkpoints(conn, company_id)}
     head, last_index = await store.ends(conn, company_id)
-    check = _Check(conn, company_id, public_keys, signed, witness, counterparts)
+    check = _Check(conn, company_id, public_keys, signed, witness, counterparts, resumed)
     fault = None
     try:
         await check.chain(last_index)
@@ -120,9 +126,12 @@ async def verify(
     except _Broken as broken:
         fault = broken.fault
     return Verdict(
-        entries=last_index,
+        entries=last_index - check.skipped,
         signed_until=check.signed_until(fault),
-        remarks=tuple(one for part in counterparts if (one := part.remark()) is not None),
+        remarks=(
+            *check.remarks,
+            *(one for part in counterparts if (one := part.remark()) is not None),
+        ),
         first_bad_index=None if fault is None else fault.index,
         reason=None if fault is None else fault.reason,
     )
@@ -139,6 +148,7 @@ class _Check:
         signed: dict[int, Checkpoint],
         witness: LedgerWitness | None,
         counterparts: Sequence[Counterpart],
+        resumed: Mapping[int, str],
     ) -> None:
         self._conn = conn
         self._company_id = company_id
@@ -147,7 +157,11 @@ class _Check:
         self._witness = witness
         self._counterparts = counterparts
         self._at = Place(index=0, hash=genesis(company_id))
+        self._resumed = resumed
         self._confirmed: list[int] = []
+        self.skipped = 0
+        """How many indexes have no entry, because a backup was restored."""
+        self.remarks: list[str] = []
 
     def signed_until(self, fault: Fault | None) -> int:
         """Return the last place that was confirmed, before the fault."""
@@ -200,15 +214,31 @@ class _Check:
         """Go one entry on, if it stands where it was written."""
         index = self._at.index + 1
         if entry.index != index:
-            raise _Broken(index, Reason.GAP)
+            if not self._goes_on_at(entry):
+                raise _Broken(index, Reason.GAP)
+            self.remarks.append(f"entries from {index} on were lost to a restored backup")
+            self.skipped += entry.index - index
         digest = _digest(entry)
         if digest is None:
             raise _Broken(index, Reason.CHANGED)
         chain = link(self._at.hash, digest)
         if chain != there:
             raise await self._misplaced(entry, there)
-        self._at = Place(index=index, hash=chain)
+        self._at = Place(index=entry.index, hash=chain)
         self._confirm()
+
+    def _goes_on_at(self, entry: Entry) -> bool:
+        """Tell whether the chain goes on here after a backup was restored, and the entry says so.
+
+        A hole that somebody cut is none: the key database knows of no such entry, or of one that
+        names another place before it.
+        """
+        return (
+            entry.index > self._at.index
+            and entry.act == Act.RESTORED
+            and self._resumed.get(entry.index) == entry.facts
+            and json.loads(entry.facts)["restored_from"] == self._at.index
+        )
 
     def _confirm(self) -> None:
         """Compare the chain here with what was signed here, or with the witness."""

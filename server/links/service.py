@@ -32,6 +32,7 @@ from server.links.model import (
     expiry_of,
 )
 from server.routes import service as routes
+from server.routes.changes import RouteCancelled
 from server.routes.model import Stop
 from server.shifts import service as shifts
 from server.shifts.model import ShiftState, shift_state
@@ -61,12 +62,14 @@ async def create(
 
     Raises
     ------
-    RouteNotFound, StopMissing, RouteUnassigned, LinkExpiryInvalid
+    RouteNotFound, StopMissing, RouteCancelled, RouteUnassigned, LinkExpiryInvalid
     """
     route = await routes.find(conn, vault, company_id, route_id)
     stop = await asyncio.to_thread(_stop, route, stop_id)
     head = route.sealed.head
-    if head.driver_id is None or head.cancelled_at is not None:
+    if head.cancelled_at is not None:
+        raise RouteCancelled
+    if head.driver_id is None:
         raise RouteUnassigned
     token, digest = tokens.mint(TOKEN_KIND, company_id)
     link = CustomerLink(
@@ -224,6 +227,11 @@ def _holds(believed: Found, found: Found, now: datetime) -> bool:
         and after.terms == before.terms
         and after.since(now) is not None
     )
+
+
+async def ended(conn: Connection, company_id: UUID, now: datetime) -> tuple[int, datetime | None]:
+    """Return how many links ended thirty days ago, and when the first of them did."""
+    return await store.count_ended(conn, company_id, now - KEPT)
 
 
 async def forget_ended(conn: Connection, company_id: UUID, now: datetime) -> int:

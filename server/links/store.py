@@ -150,6 +150,22 @@ async def forget_driver(conn: Connection, company_id: UUID, driver_id: UUID) -> 
     return len(rows)
 
 
+async def count_ended(
+    conn: Connection, company_id: UUID, before: datetime
+) -> tuple[int, datetime | None]:
+    """Return how many links ended before that time, and when the first of them did."""
+    row = await conn.fetchrow(
+        """
+        SELECT count(*) AS links, min(least(expires_at, delivered_at, revoked_at)) AS oldest
+          FROM customer_link
+         WHERE company_id = $1 AND least(expires_at, delivered_at, revoked_at) < $2
+        """,
+        company_id,
+        before,
+    )
+    return (0, None) if row is None else (row["links"], row["oldest"])
+
+
 async def delete_ended(conn: Connection, company_id: UUID, before: datetime, *, limit: int) -> int:
     """Delete links that ended before that time, in whatever way; return how many.
 

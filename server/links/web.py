@@ -17,6 +17,8 @@ from server.credentials.viewers import viewer
 from server.gate import handover
 from server.gate import service as gate
 from server.gate.handover import Drawn, ReadsBusy, Viewing
+from server.journal.model import StopUnconfirmed
+from server.journal.web import confirm
 from server.kit import tokens
 from server.kit.api import endpoint
 from server.kit.client_address import client_address
@@ -43,6 +45,7 @@ from server.links.pace import Pace
 from server.links.progress import ProgressReports
 from server.links.service import Found
 from server.reads.model import ReadPurpose, Screen
+from server.routes.changes import RouteCancelled
 from server.routes.model import RouteNotFound
 from server.tracking.model import TrackTooLong
 
@@ -109,7 +112,7 @@ class TrackView(Wire):
     "/v1/routes/{route_id}/stops/{stop_id}/links",
     access=LINKS,
     status=HTTPStatus.CREATED,
-    raises=(RouteNotFound, StopMissing, RouteUnassigned, LinkExpiryInvalid),
+    raises=(RouteNotFound, StopMissing, RouteCancelled, RouteUnassigned, LinkExpiryInvalid),
 )
 async def create_link(
     request: web.Request, *, route_id: UUID, stop_id: UUID, body: NewLink
@@ -153,13 +156,14 @@ async def get_link(request: web.Request, *, link_id: UUID) -> LinkView:
     return _view(found, now(request))
 
 
-@endpoint("POST", "/v1/links/{link_id}/revoke", access=LINKS, raises=(LinkMissing,))
+@endpoint("POST", "/v1/links/{link_id}/revoke", access=LINKS, raises=(LinkMissing, StopUnconfirmed))
 async def revoke_link(request: web.Request, *, link_id: UUID) -> LinkView:
     """End a link for good. When this is answered, no answer of it shows anything any more."""
     at = now(request)
     async with transaction(request) as conn:
         link = await service.revoke(conn, request[COMPANY], link_id, by=viewer(request), now=at)
     await gate.drain_frames(request.app[POOL], request[COMPANY])
+    await confirm(request)
     return _view(link, at)
 
 

@@ -8,10 +8,10 @@ its watcher is dropped and comes back for a snapshot.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -33,6 +33,7 @@ from server.live import service
 from server.live.channel import Channel, Encoder, Frame, Seat, Watcher, Written
 from server.live.model import LiveUnavailable, Topic, WatchersFull, changes, picture_of
 from server.reads.model import bucket_of
+from server.stop_events import service as stop_events
 from server.vault.service import Vault
 
 log = structlog.get_logger(__name__)
@@ -52,6 +53,8 @@ LINGER_S: Final = 300.0
 FIRST_TICK_S_MAX: Final = 5.0
 FAILED_TICKS_MAX: Final = 5
 LISTEN_AGAIN_S: Final = 2.0
+COMMITS_WITHIN: Final = timedelta(seconds=60)
+"""What was received may be seen so much later; so far back it is asked for again."""
 
 Barrier: TypeAlias = Callable[[Pool, UUID], AbstractAsyncContextManager[Connection]]
 
@@ -123,12 +126,11 @@ class Hub:
         channel: Channel,
         watcher: Watcher,
         *,
-        seen: Viewing,
+        looks: Mapping[Topic, Viewing | None],
         last_event_id: str | None,
         digest: bytes | None = None,
-        topics: Collection[Topic] = (Topic.LIVE,),
     ) -> None:
-        """Let the screen hear the channel's topics, until :meth:`leave`.
+        """Let the screen hear of these topics, until :meth:`leave`. Each look is written down.
 
         ``digest`` is of the session or API token that the screen was let in with: when that ends,
         the screen is dropped before anything more is sent. Without one, nobody asks.
@@ -136,7 +138,7 @@ class Hub:
         channel.admit(
             watcher,
             self._encoder,
-            Seat(seen=seen, digest=digest, topics=frozenset(topics)),
+            Seat(looks=looks, digest=digest),
             last_event_id=last_event_id,
             now=self._clock(),
         )
@@ -201,41 +203,48 @@ class Hub:
         )
         channel.fixes = glimpsed.fixes
         _drop(channel, [one for one in channel.watchers if one.is_gone() or one.unsent_bytes()])
-        written_down = await _written_down(channel, glimpsed.fixes)
+        written_down = await _written_down(channel, glimpsed.shown)
         # From before the barrier is asked for, as its lease: what closes a gate comes later.
         until = monotonic() + SEND_S_MAX
         async with self.barrier(self._pool, channel.company_id) as conn:
             sights, crews = await service.judged(conn, channel.company_id, glimpsed, now=now)
-            standing = await alerts.standing(conn, channel.company_id, now=now)
+            still = await alerts.standing(conn, channel.company_id, now=now)
+            # As they were when the looks were written down, if they may still be shown.
+            standing = {one: head for one, head in glimpsed.standing.items() if one in still}
+            since = (channel.said_at or now) - COMMITS_WITHIN
+            said = await stop_events.news(conn, channel.company_id, since)
             await _drop_shut_out(conn, channel, now)
             if channel.picture is None:
-                channel.picture, channel.standing = picture_of(sights, crews), standing
+                channel.remember(picture_of(sights, crews), standing, said, now)
                 return False
             told = changes(channel.picture, sights, crews)
-            told = replace(told, events=(*told.events, *news(channel.standing, standing)))
+            new = [one for one in said if one.stop_event_id not in channel.said]
+            told = replace(told, events=(*told.events, *new, *news(channel.standing, standing)))
             if not told.events and not told.moves:
-                channel.picture, channel.standing = told.after, standing
+                channel.remember(told.after, standing, said, now)
                 return False
             if monotonic() >= until - HAND_OVER_S_MIN:
                 raise TimeoutError
             frame = channel.encode(self._encoder, told, now=now)
-            channel.picture, channel.standing = told.after, standing
+            channel.remember(told.after, standing, said, now)
             await _hand_over(channel, frame, written_down, until)
         return bool(told.moves)
 
 
-async def _written_down(channel: Channel, driver_ids: Collection[UUID]) -> frozenset[Watcher]:
-    """Write down that every screen of positions sees these drivers; return the screens.
+async def _written_down(
+    channel: Channel, shown: Mapping[Topic, frozenset[UUID]]
+) -> frozenset[Watcher]:
+    """Write down that every screen sees these drivers, by topic; return the screens.
 
     All that can be shown now, not only who moved: it is on the screen the whole time. Whose look
     cannot be written down, because they are no member any more, is dropped.
     """
-    seats = {one: seat for one, seat in channel.watchers.items() if Topic.LIVE in seat.topics}
+    seats = dict(channel.watchers)
     if channel.picture is None:  # nothing is sent in this tick
         return frozenset(seats)
-    shown = frozenset(driver_ids)
-    if shown != channel.shown:
-        channel.shown = shown
+    for topic, drivers in shown.items():
+        if drivers != channel.shown[topic]:
+            channel.shown[topic] = drivers
     looks = (_write_down(seat, channel.shown) for seat in seats.values())
     failed = {
         watcher: error
@@ -251,33 +260,33 @@ async def _written_down(channel: Channel, driver_ids: Collection[UUID]) -> froze
     return frozenset(seats.keys() - failed.keys())
 
 
-async def _write_down(seat: Seat, shown: frozenset[UUID]) -> None:
-    # Before it is written: should the minutes end meanwhile, it is written once more.
-    bucket_at = bucket_of(seat.seen.clock())
-    if seat.written is not None and seat.written.covers(bucket_at, shown):
-        return
-    await seat.seen.at(shown)
-    seat.written = Written(bucket_at, shown)
+async def _write_down(seat: Seat, shown: Mapping[Topic, frozenset[UUID]]) -> None:
+    for topic, look in seat.looks.items():
+        if look is None:
+            continue
+        # Before it is written: should the minutes end meanwhile, it is written once more.
+        bucket_at, written = bucket_of(look.clock()), seat.written.get(topic)
+        if written is None or not written.covers(bucket_at, shown[topic]):
+            await look.at(shown[topic])
+            seat.written[topic] = Written(bucket_at, shown[topic])
 
 
 async def _drop_shut_out(conn: Connection, channel: Channel, now: datetime) -> None:
-    """Drop every screen whose session, role or token has ended.
+    """Drop every screen whose session, role or token has ended, or never let it hear so much.
 
     Inside the barrier: who ends one passes it before they are answered, so nothing is sent after.
     """
-    asked: set[bytes] = set()
-    still_in: set[bytes] = set()
+    heard: dict[bytes, frozenset[Topic]] = {}
     # Again for who came while the answer was awaited: the frame would go to them as well.
-    while new := {one for _, one in _digests(channel)} - asked:
-        still_in |= await service.let_in(conn, channel.company_id, new, now=now)
-        asked |= new
-    shut_out = asked - still_in
-    _drop(channel, [watcher for watcher, digest in _digests(channel) if digest in shut_out])
-
-
-def _digests(channel: Channel) -> list[tuple[Watcher, bytes]]:
-    found = channel.watchers.items()
-    return [(watcher, seat.digest) for watcher, seat in found if seat.digest is not None]
+    while new := {one.digest for one in channel.watchers.values() if one.digest} - heard.keys():
+        let_in = await service.let_in(conn, channel.company_id, new, now=now)
+        heard |= {digest: let_in.get(digest, frozenset()) for digest in new}
+    shut_out = [
+        watcher
+        for watcher, seat in channel.watchers.items()
+        if seat.digest and not seat.looks.keys() <= heard[seat.digest]
+    ]
+    _drop(channel, shut_out)
 
 
 async def _hand_over(
@@ -285,7 +294,8 @@ async def _hand_over(
 ) -> None:
     """Give the frame to the kernel for every watcher, or drop the watcher.
 
-    Who came since the looks were written down gets no position yet: they read the snapshot now.
+    Who came since the looks were written down gets no position or alert yet: they read the
+    snapshots now.
     """
     sent_to = tuple(channel.watchers)
     try:
@@ -294,7 +304,7 @@ async def _hand_over(
             if monotonic() >= until:
                 _drop(channel, [watcher])
             # Nothing is not sent: to HTTP an empty chunk is the end of the answer.
-            elif chunk := frame.chunk(seat.topics, with_moves=watcher in written_down):
+            elif chunk := frame.chunk(seat.looks, with_looks=watcher in written_down):
                 watcher.send(chunk, until=until)
         await flushed(sent_to, until)
     finally:

@@ -7,11 +7,12 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from server.alerts.model import AlertNews
+from server.alerts.model import AlertNews, AlertWord
 from server.credentials.model import MemberState
 from server.gate.model import Gate, Purpose
 from server.kit.errors import Unavailable
 from server.routes.model import Assignment
+from server.stop_events.model import StopNews
 from server.tracking.model import LatestPosition
 
 LIVE_S_MAX: Final = 60
@@ -47,6 +48,10 @@ class Topic(StrEnum):
     """Where drivers are, and what became of them."""
     ALERTS = "alerts"
     """What is raised about routes, without any place."""
+    ROUTES = "routes"
+    """Of which stops a driver said something."""
+    TRACKS = "tracks"
+    """Of whom what they drove may not be shown any more as it was."""
 
 
 class ErasureWord(StrEnum):
@@ -105,6 +110,8 @@ class Sight:
     epoch: int
     shared: bool
     """Whether a position may be shown; ``position`` is None also when there is no fresh one."""
+    driven_since: datetime | None
+    """From when on what they drove may be compared with a plan; None if nothing of it may."""
     position: LatestPosition | None = field(repr=False)
 
 
@@ -162,6 +169,7 @@ def _sight(
         vehicle_id=None if assignment is None else assignment.vehicle_id,
         epoch=crew.epoch,
         shared=may_show(gate, crew, now),
+        driven_since=gate.since(Purpose.PLAN_FACT, now),
         position=position,
     )
 
@@ -202,6 +210,7 @@ class Told:
     route_id: UUID | None
     epoch: int
     shared: bool
+    driven_since: datetime | None
     fix_at: datetime | None
     """Of the position they show; None when they show none."""
 
@@ -215,17 +224,37 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Undriven:
+    """Forget the lines of what the driver drove, and what was counted of them. No cause."""
+
+    driver_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
     driver_id: UUID
     state: ErasureWord
 
 
-Event: TypeAlias = Gone | Sight | Erasure | AlertNews
+Event: TypeAlias = Gone | Undriven | Sight | Erasure | AlertNews | StopNews
 """A sight stands for the driver's state: its position is never part of an event."""
 
 
 def topic_of(event: Event) -> Topic:
-    return Topic.ALERTS if isinstance(event, AlertNews) else Topic.LIVE
+    match event:
+        case AlertNews():
+            return Topic.ALERTS
+        case StopNews():
+            return Topic.ROUTES
+        case Undriven():
+            return Topic.TRACKS
+        case _:
+            return Topic.LIVE
+
+
+def is_look(event: Event) -> bool:
+    """Tell whether who hears it looks at somebody: it says how they drive now."""
+    return isinstance(event, AlertNews) and event.state is not AlertWord.CLEARED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,12 +283,17 @@ def picture_of(sights: Sights, crews: Mapping[UUID, Crew]) -> Picture:
 
 
 def changes(before: Picture, sights: Sights, crews: Mapping[UUID, Crew]) -> Changes:
-    """Compare what is with what was told: erasures, then who is gone, states, and moves."""
+    """Compare what is with what was told: erasures, whose positions and lines go, states, moves."""
     now = picture_of(sights, crews)
     gone = [
         Gone(driver_id=driver_id, epoch=told.epoch)
         for driver_id, told in before.told.items()
         if told.fix_at is not None and _lost_sight(told, now.told.get(driver_id))
+    ]
+    undriven = [
+        Undriven(driver_id=driver_id)
+        for driver_id, told in before.told.items()
+        if told.driven_since is not None and _lost_lines(told, now.told.get(driver_id))
     ]
     states = [
         sight for sight in sights.values() if _differs(before.told.get(sight.driver_id), sight)
@@ -268,7 +302,7 @@ def changes(before: Picture, sights: Sights, crews: Mapping[UUID, Crew]) -> Chan
     moved.sort(key=lambda sight: _told_fix(before.told.get(sight.driver_id)))
     later = moved[MOVES_PER_FRAME_MAX:]
     return Changes(
-        events=(*_erasures(before.states, now.states), *gone, *states),
+        events=(*_erasures(before.states, now.states), *gone, *undriven, *states),
         moves=tuple(moved[:MOVES_PER_FRAME_MAX]),
         after=replace(now, told={**now.told, **_untold(before, later)}),
     )
@@ -277,6 +311,11 @@ def changes(before: Picture, sights: Sights, crews: Mapping[UUID, Crew]) -> Chan
 def _lost_sight(told: Told, now: Told | None) -> bool:
     # Not for a position that only grew old: the next one comes under the same epoch.
     return now is None or not now.shared or now.epoch != told.epoch
+
+
+def _lost_lines(told: Told, now: Told | None) -> bool:
+    # Also where they agreed anew in the same act: what was driven before stays hidden.
+    return now is None or now.driven_since != told.driven_since
 
 
 def _differs(told: Told | None, sight: Sight) -> bool:
@@ -318,6 +357,7 @@ def _told(sight: Sight) -> Told:
         route_id=sight.route_id,
         epoch=sight.epoch,
         shared=sight.shared,
+        driven_since=sight.driven_since,
         fix_at=None if sight.position is None else sight.position.recorded_at,
     )
 

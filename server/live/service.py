@@ -11,14 +11,16 @@ from typing import Final
 from uuid import UUID
 
 from server.accounts import service as accounts
+from server.alerts import reading as alerts
+from server.alerts.model import Standing
 from server.credentials import service as credentials
 from server.credentials.access import staff
-from server.credentials.model import Scope
+from server.credentials.model import Caller, Scope
 from server.gate import service as gate
 from server.gate.model import Gate
 from server.kit import db
 from server.kit.db import Connection, Pool
-from server.live.model import Crew, Fix, Fixes, Sight, may_show, sights_of, still_known
+from server.live.model import Crew, Fix, Fixes, Sight, Topic, may_show, sights_of, still_known
 from server.routes import service as routes
 from server.routes.model import Assignment
 from server.shifts import service as shifts
@@ -30,6 +32,13 @@ from server.vehicles.model import Vehicle
 
 LIVE: Final = staff(Scope.LIVE_READ)
 """Who may look."""
+HEARD: Final = {
+    Topic.LIVE: LIVE,
+    Topic.ALERTS: staff(Scope.TRACKS_READ),  # they come of tracks
+    Topic.ROUTES: staff(Scope.ROUTES_READ),
+    Topic.TRACKS: staff(Scope.TRACKS_READ),
+}
+"""Who of them may hear of what."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +47,15 @@ class Glimpse:
 
     fixes: Fixes = field(repr=False)
     assigned: Mapping[UUID, Assignment]
+    standing: Standing
+
+    @property
+    def shown(self) -> dict[Topic, frozenset[UUID]]:
+        """Whom there is something to tell of."""
+        return {
+            Topic.LIVE: frozenset(self.fixes),
+            Topic.ALERTS: frozenset(one.driver_id for one in self.standing.values()),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +85,14 @@ async def glimpse(
         ]
         found = await _newest(conn, vault, company_id, watched, crews, before or {}, now=now)
         assigned = await routes.assigned(conn, company_id, now=now)
+        standing = await alerts.standing(conn, company_id, now=now)
     return Glimpse(
         fixes={
             driver_id: Fix(position=position, epoch=crews[driver_id].epoch)
             for driver_id, position in found.items()
         },
         assigned=assigned,
+        standing=standing,
     )
 
 
@@ -113,10 +133,17 @@ async def judged(
 
 async def let_in(
     conn: Connection, company_id: UUID, digests: Collection[bytes], *, now: datetime
-) -> frozenset[bytes]:
-    """Return which of these sessions and API tokens may look at this moment."""
+) -> dict[bytes, frozenset[Topic]]:
+    """Return what these sessions and API tokens may hear of at this moment."""
     callers = await credentials.callers_of_screens(conn, company_id, digests, now=now)
-    return frozenset(digest for digest, caller in callers.items() if LIVE.permits(caller))
+    return {digest: topics_of(caller) for digest, caller in callers.items()}
+
+
+def topics_of(caller: Caller) -> frozenset[Topic]:
+    """Return what the caller may hear of."""
+    if not LIVE.permits(caller):
+        return frozenset()
+    return frozenset(topic for topic, access in HEARD.items() if access.permits(caller))
 
 
 async def names(conn: Connection, vault: Vault, company_id: UUID) -> Names:

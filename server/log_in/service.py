@@ -3,6 +3,7 @@
 What an unknown login costs and answers is what a known one with a wrong password does.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -55,13 +56,14 @@ async def log_in(
     ------
     PhoneUnreadable, EmailUnreadable, LogInBusy, TooManyAttempts, LoginFailed, CompanyNeeded
     """
-    login_hash = vault.blind_index(*canonical_login(attempt.login))
+    login_hashes = vault.blind_indexes(*canonical_login(attempt.login))
+    login_hash = login_hashes[0]
     async with passwords.turn():
         await attempts.take(attempt.company_id, login_hash, attempt.address)
         found = [
             member
-            for company_id in await _companies(pool, login_hash, attempt.company_id)
-            if (member := await _proved(pool, passwords, company_id, login_hash, attempt.password))
+            for company_id in await _companies(pool, login_hashes, attempt.company_id)
+            if (member := await _proved(pool, passwords, company_id, login_hashes, attempt))
         ]
     if not found:
         raise LoginFailed
@@ -101,20 +103,26 @@ async def accept_invitation(
         return await accounts.accept(conn, token, password_hash=password_hash, now=now)
 
 
-async def _companies(pool: Pool, login_hash: bytes, wanted: UUID | None) -> list[UUID]:
+async def _companies(pool: Pool, login_hashes: Sequence[bytes], wanted: UUID | None) -> list[UUID]:
     async with pool.acquire() as conn:
         chosen = await accounts.companies_of_login(
-            conn, login_hash, wanted=wanted, limit=COMPANIES_MAX
+            conn, login_hashes, wanted=wanted, limit=COMPANIES_MAX
         )
     return chosen + [_NOBODY] * (VERIFICATIONS_MIN - len(chosen))
 
 
 async def _proved(
-    pool: Pool, passwords: Passwords, company_id: UUID, login_hash: bytes, password: str
+    pool: Pool,
+    passwords: Passwords,
+    company_id: UUID,
+    login_hashes: Sequence[bytes],
+    attempt: Attempt,
 ) -> Member | None:
     async with db.tenant(pool, company_id, readonly=True) as conn:
-        member = await accounts.member_of_login(conn, company_id, login_hash)
-    right = await passwords.verify(password, None if member is None else member.password_hash)
+        member = await accounts.member_of_login(conn, company_id, login_hashes)
+    right = await passwords.verify(
+        attempt.password, None if member is None else member.password_hash
+    )
     return member if member is not None and right and may_call(member.role, member.state) else None
 
 

@@ -225,6 +225,9 @@ KINDS: Final[Mapping[NoticeKind, Kind]] = MappingProxyType(
     }
 )
 
+OF_TRACKS: Final = frozenset({NoticeKind.ROUTE_ALERT})
+"""Those that tell how somebody drove: they go with the consent which that rests on."""
+
 # The closed lists behind WORD and WORDS; every language has a word for each.
 WORDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {

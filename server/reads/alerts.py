@@ -14,7 +14,13 @@ from server.reads import store
 from server.reads.model import BUCKET, ReadPurpose, Screen, bucket_of
 
 BULK_SCREENS: Final = frozenset(
-    {Screen.TRACK, Screen.ROUTE_REPORT, Screen.EXPORT, Screen.AREA_SEARCH}
+    {
+        Screen.TRACK,
+        Screen.ROUTE_REPORT,
+        Screen.REPORT_SUMMARY,
+        Screen.EXPORT,
+        Screen.AREA_SEARCH,
+    }
 )
 """Where a driver's past is looked at. The map shows everybody as they are, a link only one."""
 WITHIN: Final = timedelta(hours=1)

@@ -6,17 +6,19 @@ that entry to a signed checkpoint: whoever holds it can show what was agreed to,
 company erased the person, and that the ledger was not rewritten.
 """
 
-from typing import Any, Final
+from typing import Final, TypeAlias
 
-import rfc8785
+from server.ledger.documents import Document, Kind
 
-Receipt = dict[str, Any]
+Receipt: TypeAlias = Document
 
-KIND: Final = "ConsentReceipt"
-VERSION: Final = "1"
-KEYS_PATH: Final = "/v1/signing-keys"
-"""Where every installation shows its public keys."""
-_STATEMENT: Final = b"jolda consent receipt v1\0"
+KIND: Final = Kind(
+    type="ConsentReceipt",
+    version="1",
+    word="receipt",
+    of="a consent",
+    prefix=b"jolda consent receipt v1\0",
+)
 _DPV: Final = "https://w3id.org/dpv#"
 # Written out: a receipt means the same in twenty years, with no address to ask.
 CONTEXT: Final = {
@@ -40,8 +42,3 @@ CONTEXT: Final = {
     "expired": "dpv:ConsentExpired",
     "invalidated": "dpv:ConsentInvalidated",
 }
-
-
-def statement(unsigned: Receipt) -> bytes:
-    """Return what is signed: everything in the receipt but the signature itself."""
-    return _STATEMENT + rfc8785.dumps(unsigned)

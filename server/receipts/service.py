@@ -9,9 +9,10 @@ from server.consent import service as consent
 from server.consent.model import Consent, ConsentRecordMissing
 from server.kit.db import Connection
 from server.kit.wire import rfc3339
+from server.ledger import documents
 from server.ledger import service as ledger
 from server.ledger.model import Entry, Inclusion, genesis
-from server.receipts.model import CONTEXT, KEYS_PATH, KIND, VERSION, Receipt, statement
+from server.receipts.model import CONTEXT, KIND, Receipt
 from server.vault.service import Vault
 
 
@@ -68,39 +69,15 @@ def issue(
     """Return the signed receipt of a record. ``before`` is the chain's hash before the entry."""
     if consent.record is None or consent.nonce is None or consent.record_sha256 is None:
         raise ValueError("there is nothing to sign in what is older than records")
-    checkpoint = inclusion.checkpoint
     made = {
         "@context": CONTEXT,
-        "type": KIND,
-        "receipt_version": VERSION,
+        "type": KIND.type,
+        KIND.version_name: KIND.version,
         "issued_at": rfc3339(now),
         "subject": {"id": str(consent.driver_id), "name": subject_name},
         "record": json.loads(consent.record),
         "record_sha256": consent.record_sha256.hex(),
         "nonce": consent.nonce.hex(),
-        "ledger": {
-            "index": inclusion.place.index,
-            "hash": inclusion.place.hash.hex(),
-            "before": before.hex(),
-            "entry": json.loads(entry.canonical()),
-            "later": [one.hex() for one in inclusion.later],
-            "checkpoint": {
-                "index": checkpoint.index,
-                "hash": checkpoint.hash.hex(),
-                "made_at": checkpoint.made_at.isoformat(),
-                "key_id": str(checkpoint.key_id),
-                "public_key": vault.public_keys()[checkpoint.key_id].hex(),
-                "signature": checkpoint.signature.hex(),
-            },
-        },
-        "proof": {
-            "type": "Ed25519",
-            "canonical_form": "RFC 8785",
-            "key_id": str(vault.signing_key_id),
-            "public_key": vault.public_keys()[vault.signing_key_id].hex(),
-            # No host: whoever forges a receipt would name their own.
-            "compare_with": f"GET {KEYS_PATH}",
-        },
+        "ledger": documents.shown(vault, entry, before, inclusion),
     }
-    proof = {**made["proof"], "signature": vault.sign(statement(made)).hex()}
-    return {**made, "proof": proof}
+    return documents.signed(vault, KIND, made)

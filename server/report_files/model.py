@@ -1,9 +1,9 @@
 """A report as a file: which kinds there are, what one is made of, what it is called. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal
@@ -114,12 +114,34 @@ def counts(report: PlanFactView) -> Mapping[str, int]:
     return {**found, "on_time": judged.count("on_time"), "judged": len(judged)}
 
 
+def halts(report: PlanFactView) -> Iterator[tuple[datetime, datetime]]:
+    """Give when the vehicle was seen at a stop: never longer than it was recorded.
+
+    Who was there when a line began or ended came or left at a time that is not known.
+    """
+    for stop in report.stops:
+        seen = stop.arrived_at or stop.departed_at
+        if seen is None:
+            continue
+        recorded = [one for one in report.fact.segments if one.from_at <= seen <= one.to_at]
+        first, last = (recorded[0].from_at, recorded[0].to_at) if recorded else (seen, seen)
+        begin = stop.arrived_at or first
+        yield begin, max(stop.departed_at or last, begin)
+
+
 def is_poor(report: PlanFactView) -> bool:
-    """Tell whether its times are to be taken with care."""
-    quality = report.quality
-    return (quality.coverage is not None and quality.coverage < COVERAGE_POOR) or (
-        quality.sigma_m is not None and quality.sigma_m > SIGMA_POOR_M
-    )
+    """Tell whether its times are to be taken with care.
+
+    Of the time from the first position to the last only: a phone that was silent before the drive
+    or after it makes no time of the drive uncertain, and ``quality.coverage`` counts that as well.
+    """
+    segments, sigma_m = report.fact.segments, report.quality.sigma_m
+    if sigma_m is not None and sigma_m > SIGMA_POOR_M:
+        return True
+    if not segments:
+        return False
+    recorded = sum((one.to_at - one.from_at for one in segments), timedelta())
+    return recorded < COVERAGE_POOR * (segments[-1].to_at - segments[0].from_at)
 
 
 class PdfNotInstalled(Unavailable):

@@ -17,6 +17,8 @@ PAPER_FOLDER: Final = Path(__file__).parent / "paper"
 SOURCE: Final = (PAPER_FOLDER / "report.typ").read_text("utf-8")
 HEAD: Final = ("zone", "plan_version", "computed_at", "state", "availability")
 LOOKS_MAX: Final = 14
+BESIDE_NAME_MAX: Final = 60
+"""So much of a name stands beside the map and in the footer; all of it in title and table."""
 SIGN: Final = (20.0, 9.0)
 LEGEND_MAP: Final = (
     "fact",
@@ -31,7 +33,7 @@ LEGEND_TIME: Final = ("driven", "stop", "off", "unplanned", "gap", "window")
 STOP_COLUMNS: Final[Mapping[str, int]] = {
     "number": 5,
     "actual_number": 8,
-    "stop": 33,
+    "stop": 31,
     "status": 14,
     "window": 14,
     "planned_arrival": 11,
@@ -39,11 +41,11 @@ STOP_COLUMNS: Final[Mapping[str, int]] = {
     "uncertainty": 6,
     "expected_at": 12,
     "difference": 17,
-    "service_planned": 16,
-    "service": 16,
+    "service_planned": 15,
+    "service": 15,
     "wait": 12,
     "distance": 12,
-    "evidence": 15,
+    "evidence": 21,
     "confidence": 13,
 }
 """By name their widths. Of the sheet's; the window is one column, the difference is said with its
@@ -90,6 +92,7 @@ def content(subject: Subject) -> Mapping[str, Any]:
         "title": words["head.title"],
         "company": subject.company,
         "route": subject.route.name,
+        "footer_route": _shortened(subject.route.name),
         "date": f"{subject.route.head.date:%d.%m.%Y}",
         "head": [{"label": label, "value": head[label]} for label in labels],
         "figures": _figures(subject, words),
@@ -147,13 +150,17 @@ def _looks(subject: Subject, words: Words) -> list[dict[str, str]]:
         else:
             continue
         number = str(stop.planned_sequence + 1)
-        found.append({"number": number, "name": stop.name, "words": told, "tone": tone})
+        found.append({"number": number, "name": _shortened(stop.name), "words": told, "tone": tone})
     if not found:
         return [{"number": "", "name": words["look.nothing"], "words": "", "tone": ""}]
     if len(found) > LOOKS_MAX:
         more = words["look.more"].format(n=len(found) - LOOKS_MAX + 1)
         return [*found[: LOOKS_MAX - 1], {"number": "", "name": more, "words": "", "tone": ""}]
     return found
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= BESIDE_NAME_MAX else f"{name[: BESIDE_NAME_MAX - 1]}…"
 
 
 def _stops(subject: Subject, words: Words) -> dict[str, Any]:
@@ -214,18 +221,19 @@ def _legend(subject: Subject, words: Words) -> list[dict[str, str]]:
 
 
 def _signs(names: Sequence[str], table: str, words: Words) -> list[dict[str, str]]:
-    return [{"sign": sign(name), "label": words[f"{table}.{name}"]} for name in names]
+    return [{"sign": sign(table, name), "label": words[f"{table}.{name}"]} for name in names]
 
 
-def sign(name: str) -> str:
-    """Draw one entry of a legend, as it stands in the picture."""
+def sign(table: str, name: str) -> str:
+    """Draw one entry of a legend, as it stands in that picture."""
     drawing = Drawing(*SIGN, font=picture.FONT)
     width, height = SIGN
     middle = (width / 2, height / 2)
     if name in ("visited", "missed", "unknown", "pending"):
         picture.mark(drawing, middle, 3.6, name, "")
     else:
-        _LINES[name](drawing, [(1.0, middle[1]), (width - 1.0, middle[1])])
+        draw = _LINES.get(f"{table}.{name}") or _LINES[name]
+        draw(drawing, [(1.0, middle[1]), (width - 1.0, middle[1])])
     return drawing.svg()
 
 
@@ -249,6 +257,8 @@ _LINES: Final[Mapping[str, Callable[[Drawing, list[XY]], None]]] = {
     "fact": lambda drawing, ends: drawing.line(ends, picture.BLUE, 1.9),
     "off": lambda drawing, ends: drawing.line(ends, picture.ORANGE, 2.0, stroke_dasharray="5 3"),
     "unplanned": lambda drawing, ends: picture.square(drawing, (10.0, ends[0][1])),
+    "timeline.off": lambda drawing, ends: drawing.line(ends, picture.ORANGE, 4.0),
+    "timeline.unplanned": _bar(PAPER, picture.ORANGE),
     "driven": _bar("#BBD6EE", "#BBD6EE"),
     "stop": _bar(picture.INK, picture.INK),
     "gap": lambda drawing, ends: picture.hatch(drawing, ends[0][0], ends[1][0], 1.0, 7.0),

@@ -16,7 +16,7 @@ import shapely
 from geo.types import Floats
 from server.kit.svg import PAPER, XY, Drawing
 from server.report_files.lines import planned_line
-from server.report_files.model import Subject, assess
+from server.report_files.model import Subject, assess, halts
 from server.report_files.words import Words
 from server.reports.model import Availability
 
@@ -286,8 +286,8 @@ def timeline(subject: Subject, words: Words) -> str:
         drawing.text(
             (0, y + 11), words[f"timeline.{name}"], INK, text_anchor="start", font_size=8.0
         )
-    zone = words.offsets([axis.begin])
-    drawing.text((0.5, AXIS_Y + 9), zone, GREY, text_anchor="start")
+    for line, offset in enumerate(words.offsets([axis.begin, axis.end]), start=1):
+        drawing.text((0.5, AXIS_Y + 9 * line), offset, GREY, text_anchor="start")
     _fact_bar(drawing, subject, axis)
     _plan_bar(drawing, subject, axis)
     _joins(drawing, subject, axis)
@@ -360,10 +360,8 @@ def _fact_bar(drawing: Drawing, subject: Subject, axis: _Axis) -> None:
     for stay in report.unplanned:
         _block(drawing, axis, stay.from_at, stay.to_at, y=FACT_Y, fill=PAPER, stroke=ORANGE,
                stroke_width=0.9)  # fmt: skip
-    for stop in report.stops:
-        if stop.arrived_at is not None:
-            left = stop.departed_at or until
-            _block(drawing, axis, stop.arrived_at, max(left, stop.arrived_at), y=FACT_Y, fill=INK)
+    for begin, end in halts(report):
+        _block(drawing, axis, begin, end, y=FACT_Y, fill=INK)
 
 
 def hatch(drawing: Drawing, left: float, right: float, y: float, height: float) -> None:

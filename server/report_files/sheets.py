@@ -5,14 +5,16 @@ What people wrote stays text: nothing in a file may become a formula or a link, 
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from server.report_files import tables
 from server.report_files.model import Subject, writable
-from server.report_files.tables import KMH_MPS, Column, Kind, Line, Table, Value
+from server.report_files.tables import Column, Kind, Line, Table, Value
 from server.report_files.words import KM_M, NONE, Words
+from server.reports.model import KMH_PER_MPS
 
 if TYPE_CHECKING:
     from xlsxwriter.format import Format  # type: ignore[import-untyped]  # it has no types
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # as above
 
 # Excel, LibreOffice and Sheets take a text for a formula by its first character; full-width forms
-# as well, where the system's language has them.
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001
+# as well, where the system's language has them. Who opens a file by other separators than it has
+# sees another cell behind each comma, semicolon, tab and line's end of a text, quoted or not.
+_FORMULA: Final = re.compile(r'(^|[,;\t\r\n])(?=[\s"]*[=+\-@＝＋－＠])')  # noqa: RUF001
 DAY_S: Final = 86_400
 SHEET_OPTIONS: Final = {
     "in_memory": True,
@@ -31,6 +34,8 @@ SHEET_OPTIONS: Final = {
     "nan_inf_to_errors": False,
 }
 MOMENT_FORM: Final = "dd.mm.yyyy hh:mm"
+BESIDE_WIDTH: Final = 10
+"""Of the longest offset there is."""
 FORMS: Final[Mapping[Kind, str]] = {
     Kind.TEXT: "@",
     Kind.COUNT: "#,##0",
@@ -98,7 +103,7 @@ class _Forms:
 
     def __init__(self, book: "Workbook") -> None:
         self._book = book
-        self._made: dict[tuple[Kind, str | None, bool], Format] = {}
+        self._made: dict[tuple[Kind, str | None, bool, str], Format] = {}
         self.title = book.add_format({"bold": True, "font_size": 14})
         self.note = book.add_format({"italic": True, "font_color": "#595959"})
         self.label = book.add_format({"font_color": "#404040", "valign": "top", **RULE})
@@ -115,12 +120,17 @@ class _Forms:
             }
         )
 
-    def of(self, kind: Kind, tone: str | None = None, *, left: bool = False) -> "Format":
-        key = (kind, tone, left)
+    def of(
+        self, kind: Kind, tone: str | None = None, *, left: bool = False, beside: str = ""
+    ) -> "Format":
+        """Return a format; ``beside`` is what it shows after the figure."""
+        key = (kind, tone, left, beside)
         if key not in self._made:
-            look: dict[str, object] = {"num_format": FORMS[kind], "valign": "top"}
+            form = f'{FORMS[kind]}"{beside}"' if beside else FORMS[kind]
+            look: dict[str, object] = {"num_format": form, "valign": "top"}
             if kind is Kind.TEXT:
-                look |= {"text_wrap": True, "indent": 0 if left else 1}
+                # Without its alignment LibreOffice knows no indent, and glues it to a figure.
+                look |= {"text_wrap": True, "align": "left", "indent": 0 if left else 1}
             else:
                 look["align"] = "left" if left else "right"
             if left:
@@ -159,9 +169,13 @@ def _write_table(
     book: "Workbook", table: Table, subject: Subject, words: Words, forms: _Forms
 ) -> None:
     sheet = _sheet(book, words[f"sheet.{table.sheet}"], subject, words)
-    zone = words.offsets([subject.route.head.starts_at])
+    zone = tables.offsets(subject, words)
     for place, column in enumerate(table.columns):
-        sheet.set_column(place, place, column.width)
+        besides = (
+            words.beside(at) for row in table.rows if isinstance(at := row.values[place], datetime)
+        )
+        # A time that is wider than its column is shown as hashes.
+        sheet.set_column(place, place, column.width + (BESIDE_WIDTH if any(besides) else 0))
         sheet.write_string(0, place, _heading(column, words, zone), forms.head)
     frozen = _frozen(table.columns)
     sheet.set_landscape()
@@ -174,14 +188,15 @@ def _write_table(
         sheet.autofilter(0, 0, len(table.rows), len(table.columns) - 1)
     for number, row in enumerate(table.rows, start=1):
         for place, (column, value) in enumerate(zip(table.columns, row.values, strict=True)):
-            form = forms.of(column.kind, row.tone)
+            beside = words.beside(value) if isinstance(value, datetime) else ""
+            form = forms.of(column.kind, row.tone, beside=beside)
             _write(sheet, number, place, column.kind, value, words, form)
 
 
-def _heading(column: Column, words: Words, zone: str) -> str:
+def _heading(column: Column, words: Words, zone: Sequence[str]) -> str:
     """Return a heading; one of times names the zone they are in."""
     name = words[f"column.{column.name}"]
-    return f"{name}\n{zone}" if column.kind is Kind.MOMENT else name
+    return f"{name}\n{' / '.join(zone)}" if column.kind is Kind.MOMENT else name
 
 
 def _frozen(columns: Sequence[Column]) -> int:
@@ -213,7 +228,7 @@ def _cell(kind: Kind, value: float) -> float:
         case Kind.DURATION:
             return value / DAY_S
         case Kind.SPEED:
-            return value * KMH_MPS
+            return value * KMH_PER_MPS
     return value
 
 
@@ -221,30 +236,35 @@ def csv_of_stops(subject: Subject) -> bytes:
     """Return the stops as CSV (RFC 4180), UTF-8 with the mark that Excel knows it by.
 
     What is not known is empty. Russian and Kazakh readers get what their Excel expects: a
-    semicolon between cells and a comma in numbers; English ones a comma and a point.
+    semicolon between cells and a comma in numbers; English ones a comma and a point. Where the
+    clock is changed each time says its own offset; else it does not, for then no Excel knows it.
     """
     words = Words(subject.language, subject.zone)
     table = tables.stops(subject, words)
-    zone = words.offsets([subject.route.head.starts_at])
+    zone = tables.offsets(subject, words)
     file = io.StringIO(newline="")
     writer = csv.writer(file, delimiter=words["format.list"], lineterminator="\r\n")
     writer.writerow(_heading(column, words, zone).replace("\n", ", ") for column in table.columns)
     for row in table.rows:
         writer.writerow(
-            _text(column.kind, value, words)
+            _text(column.kind, value, words, zone)
             for column, value in zip(table.columns, row.values, strict=True)
         )
     return file.getvalue().encode("utf-8-sig")
 
 
-def _text(kind: Kind, value: Value, words: Words) -> str:  # noqa: PLR0911 - one line a kind
+def _text(  # noqa: PLR0911 - one line a kind
+    kind: Kind, value: Value, words: Words, zone: Sequence[str]
+) -> str:
     match value:
         case None:
             return ""
         case str():
             return "" if value == NONE else harmless(value)
         case datetime():
-            return f"{words.local(value):%Y-%m-%d %H:%M:%S}"
+            local = words.local(value)
+            shown = local if len(zone) > 1 else local.replace(tzinfo=None)
+            return shown.isoformat(" ", "seconds")
     decimal = words["format.decimal"]
     match kind:
         case Kind.DURATION:
@@ -260,4 +280,4 @@ def _text(kind: Kind, value: Value, words: Words) -> str:  # noqa: PLR0911 - one
 
 def harmless(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula: an apostrophe goes before one."""
-    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
+    return _FORMULA.sub(r"\1'", text)

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from server.report_files.model import MINUTE_S, Assessment, Subject, assess, counts, is_poor
 from server.report_files.words import KM_M, NONE, Words
-from server.reports.model import Availability
+from server.reports.model import KMH_PER_MPS, Availability
 from server.reports.wire import (
     DeviationView,
     EtaView,
@@ -23,7 +23,6 @@ from server.reports.wire import (
 from server.routes.model import Stop
 
 Value: TypeAlias = str | int | float | datetime | None
-KMH_MPS: Final = 3.6
 
 
 class Kind(Enum):
@@ -86,7 +85,7 @@ ON_PAPER: Final[Mapping[Kind, tuple[float, int, str]]] = {
     Kind.RATIO: (100.0, 0, " %"),
     Kind.SCORE: (1.0, 2, ""),
     Kind.DEGREES: (1.0, 5, ""),
-    Kind.SPEED: (KMH_MPS, 0, ""),
+    Kind.SPEED: (KMH_PER_MPS, 0, ""),
     Kind.NUMBER: (1.0, 1, ""),
 }
 """What a figure is multiplied by, its decimals, and what stands after it."""
@@ -111,6 +110,7 @@ STOP_COLUMNS: Final = (
     Column("wait", Kind.DURATION, 12),
     Column("distance", Kind.METRES, 13),
     Column("evidence", Kind.TEXT, 18),
+    Column("unknown_reason", Kind.TEXT, 34),
     Column("confidence", Kind.SCORE, 14),
     Column("tapped_at", Kind.MOMENT, 16),
     Column("expected_at", Kind.MOMENT, 16),
@@ -176,7 +176,7 @@ def _stop_row(fact: StopFactView, stop: Stop, eta: EtaView | None, words: Words)
         _minutes_exact(fact.arrival_uncertainty_s),
         found.minutes,
         words.named("assessment", found.kind),
-        words.named("window", fact.window_status),
+        _against_window(fact, words),
         fact.departed_at,
         stop.service_s or None,  # 0 is none planned
         fact.service_s,
@@ -184,6 +184,7 @@ def _stop_row(fact: StopFactView, stop: Stop, eta: EtaView | None, words: Words)
         fact.wait_s,
         fact.distance_m,
         words.named("evidence", fact.evidence),
+        words.named("unknown_reason", fact.unknown_reason),
         fact.confidence,
         fact.tapped_at,
         *((None,) * 3 if eta is None else (eta.p50_at, eta.p10_at, eta.p90_at)),
@@ -191,6 +192,14 @@ def _stop_row(fact: StopFactView, stop: Stop, eta: EtaView | None, words: Words)
         stop.lon,
     )
     return Row(values, tone=fact.status if fact.status in ("missed", "unknown") else tone)
+
+
+def _against_window(fact: StopFactView, words: Words) -> str:
+    """Return what an arrival was to its window; without an arrival that is not known."""
+    has_window = fact.window_start is not None or fact.window_end is not None
+    if has_window and fact.window_status == "none":
+        return NONE
+    return words.named("window", fact.window_status)
 
 
 def legs(subject: Subject, words: Words) -> Table:
@@ -273,13 +282,15 @@ def head(subject: Subject, words: Words) -> list[Line]:
 
 def zone_of(subject: Subject, words: Words) -> str:
     """Return the zone's name and how far it is from UTC at the times of the report."""
-    return f"{subject.report.display_time_zone} ({words.offsets(_moments(subject))})"
+    return f"{subject.report.display_time_zone} ({' / '.join(offsets(subject, words))})"
 
 
-def _moments(subject: Subject) -> list[datetime]:
+def offsets(subject: Subject, words: Words) -> tuple[str, ...]:
+    """Return how far the zone is from UTC: two where its clock is changed meanwhile."""
     route = subject.route.head
-    arrivals = [stop.arrived_at for stop in subject.report.stops if stop.arrived_at is not None]
-    return [route.starts_at, max(route.starts_at, route.ends_at - timedelta(seconds=1)), *arrivals]
+    last = max(route.starts_at, route.ends_at - timedelta(seconds=1))
+    told = [value for table in every(subject, words) for row in table.rows for value in row.values]
+    return words.offsets([route.starts_at, last, *(at for at in told if isinstance(at, datetime))])
 
 
 def figures(subject: Subject, words: Words) -> list[Line]:
@@ -356,7 +367,7 @@ def shown(kind: Kind, value: Value, words: Words) -> str:
             return words.moment(value)
     match kind:
         case Kind.DURATION:
-            return words.duration(value)
+            return "<0:01" if 0 < value < MINUTE_S else words.duration(value)
         case Kind.MINUTES:
             return words.signed(int(value))
     scale, decimals, unit = ON_PAPER.get(kind, (1.0, 0, ""))

@@ -30,13 +30,13 @@ from server.report_files.model import (
 )
 from server.reports import drawing
 from server.reports import service as reports
+from server.reports.model import PLAN_VERSION_MAX
 from server.reports.service import Gathered
 from server.reports.wire import PlanFactView
 from server.routes import service as routes
 from server.routes.model import PlanVersionNotFound, RouteNotFound
 from server.tracking.model import TrackTooLong
 
-PLAN_VERSION_MAX: Final = 2**31 - 1
 # Setting a PDF keeps a core busy for about a second: nobody's map waits behind one.
 _setting: Final = Turns(1, waiting_max=8, company_max=4)
 

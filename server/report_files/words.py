@@ -80,15 +80,25 @@ class Words:
         if at is None:
             return NONE
         local = self.local(at)
-        return f"{local:%H:%M}" if day in (None, local.date()) else f"{local:%d.%m. %H:%M}"
+        shown = f"{local:%H:%M}" if day in (None, local.date()) else f"{local:%d.%m. %H:%M}"
+        return shown + self.beside(at)
 
     def moment(self, at: datetime) -> str:
-        return f"{self.local(at):%d.%m.%Y %H:%M}"
+        return f"{self.local(at):%d.%m.%Y %H:%M}{self.beside(at)}"
 
-    def offsets(self, moments: Iterable[datetime]) -> str:
+    def beside(self, at: datetime) -> str:
+        """Return what stands beside a time that the clock shows twice, being set back: `` UTC+1``.
+
+        Beside any other it is nothing.
+        """
+        local = self.local(at)
+        is_shown_twice = local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
+        return f" {self.offsets([at])[0]}" if is_shown_twice else ""
+
+    def offsets(self, moments: Iterable[datetime]) -> tuple[str, ...]:
         """Return what the clock of the zone differs by at these times: ``UTC+5``.
 
         On a day when it is changed these are two.
         """
         found = {offset_text(self.local(at).utcoffset()): None for at in sorted(moments)}
-        return " / ".join(found).replace("-", MINUS)
+        return tuple(one.replace("-", MINUS) for one in found)

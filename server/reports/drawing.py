@@ -1,9 +1,10 @@
-"""From what was gathered to the report: comparing, opening what is stored, sealing what is final.
+"""From what was gathered to the report: comparing, opening what is stored, sealing, adding up.
 
 Numbers only, and many: all of it belongs in a thread.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -19,14 +20,20 @@ from server.gate.model import Windows
 from server.kit.errors import there
 from server.reports.model import (
     Availability,
+    Contribution,
+    Group,
+    GroupBy,
     PlanFactReport,
     SealedReport,
+    State,
     Sums,
+    grouped,
 )
-from server.reports.service import REPORT_SCHEMA, SUMS_SCHEMA, Gathered
+from server.reports.service import REPORT_SCHEMA, SUMS_SCHEMA, Gathered, SealedSummary
+from server.reports.store import SealedSums
 from server.reports.wire import PlanFactView, rendered
 from server.routes import service as routes
-from server.routes.model import Plan, RouteNotFound
+from server.routes.model import Plan, RouteNotFound, fact_span
 from server.stop_events.model import StopTaps
 from server.tracking import service as tracking
 from server.tracking.model import Track as Recorded
@@ -43,8 +50,14 @@ def compared(found: Gathered) -> PlanFactReport:
     if found.track is not None:
         fixes = tracking.opened(found.track)
         availability = Availability(fixes.availability.value)
-        track, shared_s = as_geo(fixes), spans_of(fixes.windows)
+        track, shared_s = as_geo(fixes), spans_of(within(fixes.windows, found.track.since))
     plan, until_s = routes.geo_plan(route.plan), found.until.timestamp()
+    is_over, over_s = found.state is State.FINAL, until_s
+    if is_over:
+        # The driver may be recorded further, on the next route: of this one nothing more can come.
+        shared_s = np.minimum(shared_s, until_s)
+        # What is still served of it meanwhile nobody saw; the driver may say it.
+        over_s = fact_span(route.head, previous=None, following=None)[1].timestamp()
     return PlanFactReport(
         route=route,
         state=found.state,
@@ -57,8 +70,10 @@ def compared(found: Gathered) -> PlanFactReport:
             track,
             plan,
             shared_s=shared_s,
-            until_s=until_s,
-            taps=_said(found, route.plan),
+            until_s=over_s,
+            over=is_over,
+            work_done_s=None if found.work_done is None else found.work_done.timestamp(),
+            taps=_said(found, route.plan, availability),
             parameters=found.settings.parameters,
         ),
         driven=tuple(
@@ -85,7 +100,7 @@ def view(found: Gathered) -> PlanFactView:
 def opened(found: Gathered) -> bytes:
     """Open the stored report: the JSON that was final when it was sealed."""
     stored = found.stored
-    if stored is None or stored.sealed is None:
+    if stored is None:
         raise ValueError("there is no stored report")
     key = found.keys[key_id_of(stored.sealed)]
     packed = key.open(stored.sealed, row_id=stored.route_id.bytes, schema=REPORT_SCHEMA)
@@ -111,8 +126,42 @@ def sealed(found: Gathered, report: PlanFactReport, key: DataKey) -> SealedRepor
     )
 
 
+def added(found: SealedSummary, by: GroupBy) -> list[Group]:
+    """Open the sums and add them up. Many take their time: it belongs in a thread."""
+    return grouped(
+        Contribution(
+            driver_id=row.driver_id,
+            group=_group_of(row, by),
+            sums=Sums.from_bytes(
+                key.open(row.sums_sealed, row_id=row.route_id.bytes, schema=SUMS_SCHEMA)
+            ),
+        )
+        for row in found.rows
+        if (key := found.keys.get(key_id_of(row.sums_sealed))) is not None
+    )
+
+
+def _group_of(row: SealedSums, by: GroupBy) -> str | None:
+    match by:
+        case GroupBy.DRIVER:
+            return str(row.driver_id)
+        case GroupBy.VEHICLE:
+            return None if row.vehicle_id is None else str(row.vehicle_id)
+        case GroupBy.DAY:
+            return row.date.isoformat()
+
+
 def as_geo(fixes: Recorded) -> Track:
     return Track(time_s=fixes.time_s, lon_lat=fixes.lon_lat, accuracy_m=fixes.accuracy_m)
+
+
+def within(windows: Windows, since: datetime) -> Windows:
+    """Return what of the windows lies after that time."""
+    return tuple(
+        replace(window, opened_at=max(window.opened_at, since))
+        for window in windows
+        if window.end > since
+    )
 
 
 def spans_of(windows: Windows) -> Floats:
@@ -123,11 +172,10 @@ def spans_of(windows: Windows) -> Floats:
     ).reshape(-1, 2)
 
 
-def _said(found: Gathered, plan: Plan) -> Taps:
-    """Return what the driver said of each stop; what they share is in it, and nothing else."""
-    shared = found.availability is Availability.FULL
-    said = [found.taps.get(stop.stop_id, StopTaps()) for stop in plan.stops]
-    said = said if shared else [StopTaps()] * len(said)
+def _said(found: Gathered, plan: Plan, availability: Availability) -> Taps:
+    """Return what the driver said of each stop, beside a track: alone it makes no fact."""
+    taps = found.taps if availability is Availability.FULL else {}
+    said = [taps.get(stop.stop_id, StopTaps()) for stop in plan.stops]
     return Taps(
         arrived_s=_seconds(one.arrived_at for one in said),
         done_s=_seconds(one.done_at for one in said),

@@ -1,5 +1,7 @@
 """The final report: made by a job once a route is over, and made anew when it is asked for."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -8,7 +10,7 @@ import structlog
 
 from geo.plan_fact import ALGORITHM_VERSION
 from server.accounts import service as accounts
-from server.gate.drawing import in_thread
+from server.gate.drawing import ReadsBusy, in_thread
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.problem import where
@@ -25,8 +27,8 @@ from server.reports.model import (
     TrackGone,
 )
 from server.reports.service import Gathered
-from server.routes import service as routes
-from server.routes.model import LEAD, TAIL
+from server.reports.store import Due
+from server.routes.model import LEAD
 from server.tracking.model import TrackTooLong
 from server.vault.model import Category, SubjectErased
 from server.vault.service import Vault
@@ -35,6 +37,10 @@ log = structlog.get_logger(__name__)
 
 TURN_REPORTS: Final = 10
 """Of one company, before another has its turn: some seconds of work."""
+LOOK_BACK: Final = timedelta(days=1)
+"""How long each minute looks for a report that is late; what is later still waits for a day."""
+MISSED_REPORTS: Final = 500
+"""Of one company and one day."""
 
 
 def the_server_of(company_id: UUID) -> Actor:
@@ -47,49 +53,103 @@ async def finish_due(
 ) -> int:
     """Make a few final reports that are due; return how many were made. Due each minute.
 
-    Opens its own transactions. One that fails is told of in the log and stays due.
+    Opens its own transactions. One that fails is told of in the log, and left to
+    :func:`finish_missed`: each minute it would stand in the way of others. Where a database is
+    away, or the work is broken off, the turn ends there: the next minute goes on.
     """
     async with db.tenant(pool, company_id, readonly=True) as conn:
-        waiting = await _due(conn, company_id, now)
+        waiting = await _due(conn, company_id, now=now)
+    return await _finish_each(pool, vault, reads, company_id, waiting, now=now)
+
+
+async def finish_missed(
+    pool: Pool, vault: Vault, reads: Reads, company_id: UUID, now: datetime
+) -> int:
+    """Make final reports that failed, and those nobody made in time; return how many. Due daily.
+
+    Opens its own transactions.
+    """
+    async with db.tenant(pool, company_id, readonly=True) as conn:
+        waiting = await _due(conn, company_id, missed=True, now=now)
+    return await _finish_each(pool, vault, reads, company_id, waiting, now=now)
+
+
+async def _due(
+    conn: Connection, company_id: UUID, *, missed: bool = False, now: datetime
+) -> list[Due]:
+    """Return routes whose final report is to be made; none where the company keeps none."""
+    chosen = await service.settings(conn, company_id)
+    ended_after = chosen.kept_since(now)
+    if ended_after is None:
+        return []
+    if not missed:
+        ended_after = max(ended_after, now - chosen.settles_after - LOOK_BACK)
+    tracks_since = (await accounts.company(conn, company_id)).tracks_kept_since(now)
+    return await store.due(
+        conn,
+        company_id,
+        ended_after=ended_after,
+        begun_after=None if tracks_since is None else tracks_since + LEAD,
+        settles_after=chosen.settles_after,
+        settles_within=chosen.settles_within,
+        also_failed=missed,
+        limit=MISSED_REPORTS if missed else TURN_REPORTS,
+        now=now,
+    )
+
+
+async def _finish_each(
+    pool: Pool,
+    vault: Vault,
+    reads: Reads,
+    company_id: UUID,
+    waiting: Sequence[Due],
+    *,
+    now: datetime,
+) -> int:
     finished = 0
-    for route_id in waiting:
+    for one in waiting:
         try:
-            await _finish_once(pool, vault, reads, company_id, route_id, now=now)
+            # Before it is tried: one that kills the process must not do so again each minute.
+            await _note_tried(pool, company_id, one, failed=True, now=now)
+            await _finish_once(pool, vault, reads, company_id, one, now=now)
+        except asyncio.CancelledError:
+            await _take_back(pool, company_id, one, now=now)
+            raise
         except Exception as error:  # noqa: BLE001 - one that fails must not hold up the others
             log.warning("report_unfinished", company=str(company_id), **where(error))
+            if isinstance(error, ReadsBusy) or db.is_outage(error):
+                # It is not the report's own fault: the others would fail as well.
+                await _take_back(pool, company_id, one, now=now)
+                break
         else:
             finished += 1
     return finished
 
 
-async def _due(conn: Connection, company_id: UUID, now: datetime) -> list[UUID]:
-    """Return routes whose final report is to be made; none where the company keeps none."""
-    chosen = await service.settings(conn, company_id)
-    reports_since = chosen.kept_since(now)
-    if reports_since is None:
-        return []
-    tracks_since = (await accounts.company(conn, company_id)).tracks_kept_since(now)
-    return await store.due(
-        conn,
-        company_id,
-        ended_before=now - TAIL,
-        ended_after=reports_since,
-        begun_after=None if tracks_since is None else tracks_since + LEAD,
-        settles_after=TAIL + timedelta(seconds=chosen.buffer_max_s),
-        limit=TURN_REPORTS,
-        now=now,
-    )
-
-
 async def _finish_once(
-    pool: Pool, vault: Vault, reads: Reads, company_id: UUID, route_id: UUID, *, now: datetime
+    pool: Pool, vault: Vault, reads: Reads, company_id: UUID, of: Due, *, now: datetime
 ) -> None:
     try:
-        await finish(pool, vault, reads, company_id, route_id, now=now)
+        await finish(pool, vault, reads, company_id, of.route_id, now=now)
     except TrackTooLong:  # it stays so
+        await _note_tried(pool, company_id, of, failed=False, now=now)
+
+
+async def _note_tried(
+    pool: Pool, company_id: UUID, of: Due, *, failed: bool, now: datetime
+) -> None:
+    async with db.tenant(pool, company_id) as conn:
+        await store.note_tried(conn, company_id, of, failed=failed, now=now)
+
+
+async def _take_back(pool: Pool, company_id: UUID, of: Due, *, now: datetime) -> None:
+    """Let it be tried again the next minute; where even that cannot be noted, the next day."""
+    try:
         async with db.tenant(pool, company_id) as conn:
-            route = await routes.find(conn, vault, company_id, route_id)
-            await service.note_nothing(conn, company_id, route.sealed.head, now=now)
+            await store.take_back_try(conn, company_id, of, tried_at=now)
+    except Exception as error:  # noqa: BLE001 - what it was for goes before
+        log.warning("report_left", company=str(company_id), **where(error))
 
 
 async def finish(
@@ -146,8 +206,9 @@ async def _keep(
     """Store the report, unless there is no fact in it or the driver's consents changed."""
     head, gate = report.route.head, found.fence(report.availability)
     if gate is None:
-        async with db.tenant(pool, company_id) as conn:
-            await service.note_nothing(conn, company_id, head, now=now)
+        if head.driver_id is not None:
+            of = Due(head.route_id, head.driver_id, head.plan_version)
+            await _note_tried(pool, company_id, of, failed=False, now=now)
         return False
     try:
         key = await vault.key(company_id, gate.driver_id, Category.REPORT, at=now)

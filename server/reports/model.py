@@ -1,7 +1,7 @@
 """The report of a route: what was found of its plan, and how long that is kept. Pure."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,7 +11,8 @@ from uuid import UUID
 from geo.lines import DrivenLine
 from geo.plan_fact import DEFAULT, Parameters, PlanFact
 from server.kit.errors import Conflict, Invalid
-from server.routes.model import TAIL, Plan, Route, RouteHead
+from server.routes.model import LEAD, TAIL, Plan, Route, RouteHead
+from server.stop_events.model import LATE_MAX
 
 CONTRIBUTORS_MIN: Final = 10
 """A figure that leaves the company is made of at least so many drivers."""
@@ -20,6 +21,10 @@ REPORT_DAYS_MAX: Final = 365
 SPEED_LIMIT_KMH_MIN: Final = 10
 SPEED_LIMIT_KMH_MAX: Final = 200
 KMH_PER_MPS: Final = 3.6
+PLAN_VERSION_MAX: Final = 2**31 - 1
+"""More than any plan has versions."""
+BEFORE_TRACK_GOES: Final = timedelta(hours=1)
+"""So long before a part of its track is too old a report is made for the last time."""
 SUMMARY_REPORTS_MAX: Final = 100_000
 
 
@@ -56,7 +61,7 @@ class PlanFactReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedReport:
-    """A final report as it is stored; without ``sealed`` there was nothing to report."""
+    """A final report as it is stored."""
 
     route_id: UUID
     driver_id: UUID
@@ -67,8 +72,8 @@ class SealedReport:
     """When the plan ends: it is kept for so many days from then on."""
     since: datetime
     """Nothing that was recorded earlier is in it."""
-    sealed: bytes | None = field(repr=False)
-    sums_sealed: bytes | None = field(repr=False)
+    sealed: bytes = field(repr=False)
+    sums_sealed: bytes = field(repr=False)
     apart: datetime | None = None
     """What was recorded before that is shown to nobody of the company any more."""
 
@@ -96,7 +101,9 @@ class Settings:
     speed_limit_kmh: int | None
     """None: speeds are not judged."""
     buffer_max_s: int
-    """How long phones may hold positions back: then nothing can be added to a track any more."""
+    """How long phones may hold positions back."""
+    track_days: int | None
+    """How long tracks are kept. None: until something else removes them."""
 
     @property
     def parameters(self) -> Parameters:
@@ -108,10 +115,27 @@ class Settings:
         """Return when the plan of the oldest report that is still shown ended; None: none is."""
         return None if self.report_days is None else now - timedelta(days=self.report_days)
 
-    def is_settled(self, report: SealedReport) -> bool:
-        """Tell whether it was computed when nothing could be added to the track any more."""
-        held_back = timedelta(seconds=self.buffer_max_s)
-        return report.computed_at >= report.ends_at + TAIL + held_back
+    @property
+    def settles_after(self) -> timedelta:
+        """Return how long after the end of a plan nothing can come any more, nor be said."""
+        return TAIL + max(timedelta(seconds=self.buffer_max_s), LATE_MAX)
+
+    @property
+    def settles_within(self) -> timedelta | None:
+        """Return how long after the start of a plan its track is still surely whole."""
+        if self.track_days is None:
+            return None
+        return timedelta(days=self.track_days) - LEAD - BEFORE_TRACK_GOES
+
+    def is_settled(self, report: SealedReport, *, starts_at: datetime) -> bool:
+        """Tell whether it was made for the last time: nothing can come any more, or be read.
+
+        ``starts_at`` is of the plan. `store.due` goes by the same rule.
+        """
+        settles_at, within = report.ends_at + self.settles_after, self.settles_within
+        if within is not None:
+            settles_at = min(settles_at, starts_at + within)
+        return report.computed_at >= max(settles_at, report.ends_at + TAIL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +237,23 @@ class Contribution:
     sums: Sums
 
 
+_PART_OF: Final[Mapping[str, str]] = {
+    "stops_due": "stops_due",
+    "stops_visited": "stops_due",
+    "completion": "stops_due",
+    "stops_windowed": "stops_windowed",
+    "stops_on_time": "stops_windowed",
+    "on_time_rate": "stops_windowed",
+    "planned_m": "planned_m",
+    "actual_m": "actual_m",
+    "gap_m": "gap_m",
+    "planned_s": "planned_s",
+    "timed_actual_s": "planned_s",
+    "actual_s": "actual_s",
+}
+"""Of what somebody needs a part, to have one in the figure: who had no window was never on time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Routes that are added up."""
@@ -223,6 +264,14 @@ class Group:
     contributors: int
     """How many drivers drove them."""
     sums: Sums
+    timed: Sums
+    """Of those whose plan has times: only their hours can be compared with the planned ones."""
+    few: frozenset[str]
+    """The figures that must not leave the company: fewer drivers have a part in them."""
+
+    @property
+    def timed_actual_s(self) -> float | None:
+        return None if self.timed.planned_s is None else self.timed.actual_s
 
     @property
     def tells_of_few(self) -> bool:
@@ -245,7 +294,25 @@ def _group(key: str | None, of: list[Contribution]) -> Group:
         routes=len(of),
         contributors=len({one.driver_id for one in of}),
         sums=Sums.together(one.sums for one in of),
+        timed=Sums.together(one.sums for one in of if one.sums.planned_s is not None),
+        few=_figures_of_few(of),
     )
+
+
+def _figures_of_few(of: Iterable[Contribution]) -> frozenset[str]:
+    """Return the figures in which fewer drivers have a part than may be told of."""
+    drivers: dict[str, set[UUID]] = {part: set() for part in _PART_OF.values()}
+    untimed = set()
+    for one in of:
+        for part, having in drivers.items():
+            if getattr(one.sums, part):
+                having.add(one.driver_id)
+        if one.sums.planned_s is None:
+            untimed.add(one.driver_id)
+    few = {figure for figure, part in _PART_OF.items() if 0 < len(drivers[part]) < CONTRIBUTORS_MIN}
+    if 0 < len(untimed) < CONTRIBUTORS_MIN:
+        few.add("timed_actual_s")  # what is missing of actual_s would be theirs
+    return frozenset(few)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

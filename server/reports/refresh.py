@@ -17,19 +17,19 @@ from geo import live
 from geo.live import LiveState, LiveSummary
 from server.gate import service as gates
 from server.gate.drawing import in_thread
-from server.gate.model import Gate, GateMissing, Purpose, Window, Windows
+from server.gate.model import Gate, Purpose, Windows
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.problem import where
 from server.reads.model import ReadPurpose, Screen
 from server.reads.service import Reads
 from server.reports import store
-from server.reports.drawing import as_geo, spans_of
+from server.reports.drawing import as_geo, spans_of, within
 from server.reports.final import the_server_of
 from server.routes import service as routes
-from server.routes.model import RouteHead, RouteNotFound
+from server.routes.model import RouteHead
 from server.tracking import service as tracking
-from server.tracking.model import Availability, SealedChunk, TrackPurpose, TrackTooLong
+from server.tracking.model import Availability, SealedChunk, TrackPurpose
 from server.tracking.service import SealedTrack
 from server.vault.model import DataKey
 from server.vault.service import Vault
@@ -53,6 +53,8 @@ class Refreshed:
     head: RouteHead
     gate: Gate
     """The driver's, as it was read; whoever tells of the route asks it again."""
+    since: datetime
+    """No position of it is older: what came before is of another route, or not shared."""
     summary: LiveSummary
     stop_ids: tuple[UUID, ...]
 
@@ -150,7 +152,7 @@ class LiveRoutes:
         self, company_id: UUID, shared: Sequence[tuple[RouteHead, Gate]], now: datetime
     ) -> None:
         """Read the whole tracks of routes that are not followed yet, as long as there is time."""
-        over_at = monotonic() + BEGINNING_S_MAX
+        over_at, left_out = monotonic() + BEGINNING_S_MAX, 0
         # Who is not followed at all comes before who would be followed better.
         for head, gate in sorted(
             shared, key=lambda one: (company_id, one[0].route_id) in self._held
@@ -160,15 +162,17 @@ class LiveRoutes:
             if held is not None and not held.state.rebuild_due:
                 continue
             if held is None and len(self._held) >= ROUTES_HELD_MAX:
-                log.warning("routes_not_followed", company=str(company_id))
-                break
+                left_out += 1
+                continue
             if monotonic() >= over_at:
                 break
             try:
                 self._held[key] = await self._begun(company_id, head, gate, now)
-            except (RouteNotFound, GateMissing, TrackTooLong, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - one that fails must not hold up the others
                 self._held.pop(key, None)
                 log.warning("route_not_followed", company=str(company_id), **where(error))
+        if left_out:
+            log.warning("routes_not_followed", company=str(company_id), count=left_out)
 
     async def _begun(self, company_id: UUID, head: RouteHead, gate: Gate, now: datetime) -> _Held:
         async with db.tenant(self._pool, company_id, readonly=True) as conn:
@@ -189,16 +193,26 @@ class LiveRoutes:
     def _summaries(
         self, company_id: UUID, shared: Sequence[tuple[RouteHead, Gate]], now: datetime
     ) -> list[Refreshed]:
-        return [
-            Refreshed(
-                head=head,
-                gate=gate,
-                summary=live.summary(held.state, now_s=now.timestamp()),
-                stop_ids=held.stop_ids,
+        found = []
+        for head, gate in shared:
+            held = self._held.get((company_id, head.route_id))
+            if held is None:
+                continue
+            try:
+                summary = live.summary(held.state, now_s=now.timestamp())
+            except Exception as error:  # noqa: BLE001 - one that fails must not hold up the others
+                log.warning("route_not_told", company=str(company_id), **where(error))
+                continue
+            found.append(
+                Refreshed(
+                    head=head,
+                    gate=gate,
+                    since=held.since,
+                    summary=summary,
+                    stop_ids=held.stop_ids,
+                )
             )
-            for head, gate in shared
-            if (held := self._held.get((company_id, head.route_id))) is not None
-        ]
+        return found
 
 
 async def _shared(
@@ -242,19 +256,11 @@ async def _more(
     return [
         _More(
             held=replace(held, since=begin),
-            windows=_within(windows.get(held.gate.driver_id, ()), begin),
+            windows=within(windows.get(held.gate.driver_id, ()), begin),
             chunks=found.get(held.gate.driver_id, ()),
         )
         for held, begin in zip(known, since, strict=True)
     ]
-
-
-def _within(windows: Windows, since: datetime) -> Windows:
-    return tuple(
-        Window(opened_at=max(window.opened_at, since), end=window.end)
-        for window in windows
-        if window.end > since
-    )
 
 
 def _advanced(
@@ -307,7 +313,7 @@ def _from_the_start(
     state = live.advance(
         live.begin(routes.geo_plan(route.plan)),
         as_geo(fixes),
-        shared_s=spans_of(fixes.windows),
+        shared_s=spans_of(within(fixes.windows, track.since)),
         until_s=now.timestamp(),
     )
     return _Held(

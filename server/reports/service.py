@@ -28,21 +28,18 @@ from server.reports.model import (
     SUMMARY_DAYS_MAX,
     SUMMARY_REPORTS_MAX,
     Availability,
-    Contribution,
-    Group,
-    GroupBy,
     ReportDaysPromised,
     SealedReport,
     Settings,
     State,
     SummarySpanInvalid,
-    Sums,
-    grouped,
 )
 from server.reports.store import SealedSums
+from server.routes import editing
 from server.routes import service as routes
-from server.routes.model import RouteHead
+from server.routes.model import fact_span
 from server.routes.service import FoundRoute
+from server.shifts import service as shifts
 from server.stop_events import service as stop_events
 from server.stop_events.model import StopTaps
 from server.tracking import service as tracking
@@ -80,7 +77,9 @@ class Gathered:
     keys: Mapping[UUID, DataKey] = field(default_factory=dict, repr=False)
     """What opens the stored one."""
     taps: Mapping[UUID, StopTaps] = field(default_factory=dict)
-    """By stop, what the driver said of it."""
+    """By stop, what that driver said of it since the track begins."""
+    work_done: datetime | None = None
+    """When the driver ended the last shift, if nothing came after it and the route before."""
 
     def fence(self, found: Availability) -> Gate | None:
         """Return the gate that an answer leaves under; None: there is no fact in it."""
@@ -165,9 +164,47 @@ async def _with_track(
         purpose=TrackPurpose.PLAN_FACT,
         now=now,
     )
-    availability = Availability(track.availability.value)
-    taps = await stop_events.taps(conn, vault, company_id, found.route.sealed.head.route_id)
-    return replace(found, gate=track.gate, track=track, availability=availability, taps=taps)
+    taps = await stop_events.taps(
+        conn,
+        vault,
+        company_id,
+        found.route.sealed.head.route_id,
+        driver_id=driver_id,
+        since=track.since,
+    )
+    return replace(
+        found,
+        gate=track.gate,
+        track=track,
+        availability=Availability(track.availability.value),
+        taps=taps,
+        work_done=await _work_done(conn, company_id, found, driver_id, now=now),
+    )
+
+
+async def _work_done(
+    conn: Connection, company_id: UUID, found: Gathered, driver_id: UUID, *, now: datetime
+) -> datetime | None:
+    """Return when the driver ended the work, if it had begun by then and was planned as it is.
+
+    Nobody is done with what was planned later; which stops those are a seal hides, so no stop of a
+    plan that was changed later counts. When the route was given to the driver is not stored: `geo`
+    takes their word only if they did something of it.
+    """
+    head = found.route.sealed.head
+    planned_at = next(
+        one.planned_at
+        for one in await editing.versions(conn, company_id, head.route_id)
+        if one.plan_version == head.plan_version
+    )
+    _, over = fact_span(head, previous=None, following=None)
+    return await shifts.work_done(
+        conn,
+        company_id,
+        driver_id,
+        since=max(head.starts_at, planned_at),
+        until=min(over, now),
+    )
 
 
 async def _stored(
@@ -180,7 +217,9 @@ async def _stored(
     stored = await store.get(conn, company_id, head.route_id)
     if stored is None or not stored.is_of(head):
         return None
-    return stored if found.settings.is_settled(stored) or not found.is_whole else None
+    if not found.is_whole or found.settings.is_settled(stored, starts_at=head.starts_at):
+        return stored
+    return None
 
 
 async def _as_stored(
@@ -196,7 +235,7 @@ async def _as_stored(
     given = gate.since(Purpose.PLAN_FACT, now)
     if given is None:
         return replace(found, gate=gate, availability=Availability.NOT_SHARED)
-    if stored.sealed is None or not stored.is_covered(given):
+    if not stored.is_covered(given):
         return replace(found, gate=gate)
     keys = await vault.keys(company_id, [key_id_of(stored.sealed)])
     if not keys:  # destroyed just now
@@ -254,24 +293,11 @@ async def set_settings(
 async def keep(
     conn: Connection, company_id: UUID, report: SealedReport, *, gate: Gate, now: datetime
 ) -> bool:
-    """Store a final report; False if the driver's consents are not those it was made under."""
-    return await store.put(conn, company_id, report, epoch=gate.epoch, now=now)
+    """Store a final report; False if the driver's consents are not those it was made under.
 
-
-async def note_nothing(
-    conn: Connection, company_id: UUID, head: RouteHead, *, now: datetime
-) -> None:
-    """Remember that there was nothing to report, so that it is not tried every minute.
-
-    A report that is stored of this driver stays: it is shown only while they share it.
+    False also if the route was given to another driver meanwhile.
     """
-    driver_id = head.driver_id
-    if driver_id is None:
-        return
-    await store.delete_of_others(conn, company_id, head.route_id, driver_id)
-    await store.note_nothing(
-        conn, company_id, head.route_id, driver_id, plan_version=head.plan_version, now=now
-    )
+    return await store.put(conn, company_id, report, epoch=gate.epoch, now=now)
 
 
 async def old(conn: Connection, company_id: UUID, now: datetime) -> tuple[int, date | None]:
@@ -350,31 +376,6 @@ async def summary(
         keys=await vault.keys(company_id, {key_id_of(row.sums_sealed) for row in shown}),
         routes=count,
     )
-
-
-def added(found: SealedSummary, by: GroupBy) -> list[Group]:
-    """Open the sums and add them up. Many take their time: it belongs in a thread."""
-    return grouped(
-        Contribution(
-            driver_id=row.driver_id,
-            group=_group_of(row, by),
-            sums=Sums.from_bytes(
-                key.open(row.sums_sealed, row_id=row.route_id.bytes, schema=SUMS_SCHEMA)
-            ),
-        )
-        for row in found.rows
-        if (key := found.keys.get(key_id_of(row.sums_sealed))) is not None
-    )
-
-
-def _group_of(row: SealedSums, by: GroupBy) -> str | None:
-    match by:
-        case GroupBy.DRIVER:
-            return str(row.driver_id)
-        case GroupBy.VEHICLE:
-            return None if row.vehicle_id is None else str(row.vehicle_id)
-        case GroupBy.DAY:
-            return row.date.isoformat()
 
 
 async def still_shared(

@@ -9,14 +9,16 @@ from typing import NamedTuple
 from uuid import UUID
 
 from server.kit.db import Connection
-from server.reports.model import SealedReport, Settings
+from server.reports.model import PLAN_VERSION_MAX, SealedReport, Settings
+from server.routes.model import TAIL
 from server.tracking.model import SealedChunk, end_of_month
 
 
 async def settings(conn: Connection, company_id: UUID) -> Settings | None:
     row = await conn.fetchrow(
         """
-        SELECT report_days, speed_limit_kmh, buffer_max_s FROM company WHERE company_id = $1
+        SELECT report_days, speed_limit_kmh, buffer_max_s, track_days
+          FROM company WHERE company_id = $1
         """,
         company_id,
     )
@@ -62,23 +64,25 @@ async def get(conn: Connection, company_id: UUID, route_id: UUID) -> SealedRepor
 async def put(
     conn: Connection, company_id: UUID, report: SealedReport, *, epoch: int, now: datetime
 ) -> bool:
-    """Store a report in place of the one before; False if the gate is not what it was made under.
+    """Store a report in place of the one before; False if it may not be.
 
-    The gate is held as by whoever stores positions: a withdrawal waits for this, or is seen here.
+    That is where the gate is not what it was made under, or the route is another driver's now. The
+    gate is held as by whoever stores positions: a withdrawal waits for this, or is seen here.
     """
     found = await conn.fetchval(
         """
         INSERT INTO plan_fact_report (company_id, route_id, driver_id, tried_at, tried_version,
-                                      computed_at, plan_version, algorithm_version, since, sealed,
-                                      sums_sealed)
-        SELECT $1, $2, g.driver_id, $5, $7, $6, $7, $8, $9, $10, $11
+                                      failed, computed_at, plan_version, algorithm_version, since,
+                                      sealed, sums_sealed)
+        SELECT $1, $2, g.driver_id, $5, $7, false, $6, $7, $8, $9, $10, $11
           FROM gate g
+          JOIN route r ON r.company_id = $1 AND r.route_id = $2 AND r.driver_id = g.driver_id
          WHERE g.company_id = $1 AND g.driver_id = $3 AND g.epoch = $4
            FOR SHARE OF g
             ON CONFLICT (company_id, route_id) DO UPDATE
            SET driver_id = excluded.driver_id, tried_at = excluded.tried_at,
-               tried_version = excluded.tried_version, computed_at = excluded.computed_at,
-               plan_version = excluded.plan_version,
+               tried_version = excluded.tried_version, failed = excluded.failed,
+               computed_at = excluded.computed_at, plan_version = excluded.plan_version,
                algorithm_version = excluded.algorithm_version, since = excluded.since,
                sealed = excluded.sealed, sums_sealed = excluded.sums_sealed
         RETURNING true
@@ -98,47 +102,62 @@ async def put(
     return bool(found)
 
 
-async def note_nothing(
-    conn: Connection,
-    company_id: UUID,
-    route_id: UUID,
-    driver_id: UUID,
-    *,
-    plan_version: int,
-    now: datetime,
+class Due(NamedTuple):
+    """A route whose report is to be made, as it is when that is found."""
+
+    route_id: UUID
+    driver_id: UUID
+    plan_version: int
+
+
+async def note_tried(
+    conn: Connection, company_id: UUID, of: Due, *, failed: bool, now: datetime
 ) -> None:
-    """Remember that there was nothing to report; a report of the same driver stays as it is."""
+    """Remember that it is tried, or that nothing came of it: so it is not tried every minute.
+
+    A report that is stored of the same driver stays: it is shown only while they share it. One of
+    another goes. Nothing is remembered where the route is not that driver's any more.
+    """
     await conn.execute(
         """
-        INSERT INTO plan_fact_report (company_id, route_id, driver_id, tried_at, tried_version)
-        SELECT $1, $2, g.driver_id, $4, $5
+        INSERT INTO plan_fact_report AS p (company_id, route_id, driver_id, tried_at,
+                                           tried_version, failed)
+        SELECT $1, $2, g.driver_id, $4, $5, $6
           FROM gate g
+          JOIN route r ON r.company_id = $1 AND r.route_id = $2 AND r.driver_id = g.driver_id
          WHERE g.company_id = $1 AND g.driver_id = $3
            FOR SHARE OF g
             ON CONFLICT (company_id, route_id) DO UPDATE
            SET driver_id = excluded.driver_id, tried_at = excluded.tried_at,
-               tried_version = excluded.tried_version
+               tried_version = excluded.tried_version, failed = excluded.failed,
+               (computed_at, plan_version, algorithm_version, since, sealed, sums_sealed) =
+               (SELECT p.computed_at, p.plan_version, p.algorithm_version, p.since, p.sealed,
+                       p.sums_sealed
+                 WHERE p.driver_id = excluded.driver_id)
         """,
         company_id,
-        route_id,
-        driver_id,
+        of.route_id,
+        of.driver_id,
         now,
-        plan_version,
+        of.plan_version,
+        failed,
     )
 
 
-async def delete_of_others(
-    conn: Connection, company_id: UUID, route_id: UUID, driver_id: UUID
-) -> None:
-    """Delete the route's report if it is of another driver: the route was given to this one."""
+async def take_back_try(conn: Connection, company_id: UUID, of: Due, *, tried_at: datetime) -> None:
+    """Let what was noted as failed at that time be due again, after all that was tried before.
+
+    It names a version that no plan has, so that the present one counts as not tried.
+    """
     await conn.execute(
         """
-        DELETE FROM plan_fact_report
-         WHERE company_id = $1 AND route_id = $2 AND driver_id <> $3
+        UPDATE plan_fact_report SET failed = false, tried_version = $4
+         WHERE company_id = $1 AND route_id = $2 AND tried_at = $3 AND failed
         """,
         company_id,
-        route_id,
-        driver_id,
+        of.route_id,
+        tried_at,
+        PLAN_VERSION_MAX,
     )
 
 
@@ -146,43 +165,59 @@ async def due(
     conn: Connection,
     company_id: UUID,
     *,
-    ended_before: datetime,
-    settles_after: timedelta,
-    begun_after: datetime | None,
     ended_after: datetime,
+    begun_after: datetime | None,
+    settles_after: timedelta,
+    settles_within: timedelta | None,
+    also_failed: bool,
     limit: int,
     now: datetime,
-) -> list[UUID]:
+) -> list[Due]:
     """Return routes that are over and whose report is to be made: the first time, or anew.
 
     Anew where the plan or the driver changed since, and once more when nothing can come any more,
-    ``settles_after`` the end of the plan. None whose track is kept only from a time after
-    ``begun_after``, or whose own report would not be kept.
+    ``settles_after`` the end of the plan, or ``settles_within`` its start, while the track is still
+    whole. None whose track is kept only from a time after ``begun_after``. Those whose report
+    failed only if they are asked for. Never tried come first, then those that were tried longest
+    ago.
     """
     rows = await conn.fetch(
         """
-        SELECT r.route_id
+        SELECT r.route_id, r.driver_id, r.plan_version
           FROM route r
-          LEFT JOIN plan_fact_report p ON p.company_id = $1 AND p.route_id = r.route_id
+          LEFT JOIN LATERAL (
+                SELECT * FROM plan_fact_report
+                 WHERE company_id = $1 AND route_id = r.route_id
+                 LIMIT 1) AS p ON true  -- one by one, not all of a year
+         CROSS JOIN LATERAL (
+                SELECT GREATEST(
+                    r.ends_at + $9::interval,
+                    LEAST(r.ends_at + $5::interval, r.starts_at + $10::interval)) AS at) AS settles
          WHERE r.company_id = $1 AND r.driver_id IS NOT NULL
-           AND r.ends_at < $2 AND r.ends_at >= $3
+           AND r.ends_at >= $2 AND r.ends_at < $3
            AND ($4::timestamptz IS NULL OR r.starts_at >= $4)
-           AND (p.route_id IS NULL
-                OR p.tried_version <> r.plan_version
-                OR p.driver_id <> r.driver_id
-                OR (r.ends_at + $5::interval <= $6 AND p.tried_at < r.ends_at + $5::interval))
-         ORDER BY r.ends_at, r.route_id
-         LIMIT $7
+           AND CASE
+               WHEN p.route_id IS NULL THEN true
+               WHEN p.failed THEN $7
+               ELSE p.tried_version <> r.plan_version
+                    OR p.driver_id <> r.driver_id
+                    OR (settles.at <= $6 AND p.tried_at < settles.at)
+               END
+         ORDER BY p.tried_at NULLS FIRST, r.ends_at, r.route_id
+         LIMIT $8
         """,
         company_id,
-        ended_before,
         ended_after,
+        now - TAIL,
         begun_after,
         settles_after,
         now,
+        also_failed,
         limit,
+        TAIL,
+        settles_within,
     )
-    return [row["route_id"] for row in rows]
+    return [Due(*row) for row in rows]
 
 
 class SealedSums(NamedTuple):
@@ -230,11 +265,12 @@ async def sums(
 
 
 async def count_routes(conn: Connection, company_id: UUID, *, first: date, last: date) -> int:
-    """Return how many routes were planned for these days and given to a driver."""
+    """Return how many routes of these days were given to a driver, and not cancelled before."""
     count: int = await conn.fetchval(
         """
         SELECT count(*) FROM route
          WHERE company_id = $1 AND date BETWEEN $2 AND $3 AND driver_id IS NOT NULL
+           AND (cancelled_at > starts_at) IS NOT FALSE
         """,
         company_id,
         first,

@@ -20,6 +20,7 @@ from server.reads.model import ReadPurpose, Screen
 from server.reports import drawing, final, service
 from server.reports.model import (
     CONTRIBUTORS_MIN,
+    PLAN_VERSION_MAX,
     REPORT_DAYS_MAX,
     SPEED_LIMIT_KMH_MAX,
     SPEED_LIMIT_KMH_MIN,
@@ -34,12 +35,11 @@ from server.reports.model import (
 )
 from server.reports.service import Gathered
 from server.reports.wire import PlanFactView
-from server.routes.model import RouteNotFound
+from server.routes.model import PlanVersionNotFound, RouteNotFound
 from server.tracking.model import TrackTooLong
 
 # Bounded so that arithmetic on a day near it stays in range.
 Day = Annotated[date, Field(ge=date(2000, 1, 2), le=date(2099, 12, 30), strict=False)]
-PLAN_VERSION_MAX: Final = 2**31 - 1
 # Computing for nobody who waits must not be in the way of those who do.
 _recomputing: Final = Turns(1, waiting_max=8, company_max=4)
 
@@ -59,7 +59,7 @@ class PlanFactQuery(Wire):
     "/v1/routes/{route_id}/plan-fact",
     access=staff(Scope.TRACKS_READ),
     answer=PlanFactView,
-    raises=(RouteNotFound, TrackTooLong, ReadsBusy),
+    raises=(RouteNotFound, PlanVersionNotFound, TrackTooLong, ReadsBusy),
     purposes=(ReadPurpose.PLAN_FACT,),
 )
 async def get_plan_fact(
@@ -139,7 +139,7 @@ class SummaryQuery(Wire):
 
 
 class GroupView(Wire):
-    """Without figures where too few drivers would be told of."""
+    """Without figures, or without some of them, where too few drivers would be told of."""
 
     key: str | None = Field(description="The driver's or vehicle's id, or the day.")
     suppressed: bool
@@ -154,7 +154,8 @@ class GroupView(Wire):
     planned_m: float | None = None
     actual_m: float | None = None
     gap_m: float | None = None
-    planned_s: float | None = None
+    planned_s: float | None = Field(None, description="Of the routes whose plan has times.")
+    timed_actual_s: float | None = Field(None, description="What these routes took.")
     actual_s: float | None = None
 
 
@@ -180,7 +181,7 @@ async def read_summary(request: web.Request, *, query: SummaryQuery) -> web.Stre
     """Add up the final reports of the routes of these days, by driver, vehicle or day.
 
     Only what drivers share for `plan_fact` now is added up; of whom it is, is written down as a
-    look. With `aggregate`, what fewer than ten drivers contributed to is left out.
+    look. With `aggregate`, figures that only one to nine drivers have a part in are left out.
     """
     company_id = request[COMPANY]
 
@@ -189,7 +190,7 @@ async def read_summary(request: web.Request, *, query: SummaryQuery) -> web.Stre
             found = await service.summary(
                 conn, request.app[VAULT], company_id, query.first, query.last, now=now(request)
             )
-        groups = await in_thread(service.added, found, query.by)
+        groups = await in_thread(drawing.added, found, query.by)
         shown = SummaryView(
             first=query.first,
             last=query.last,
@@ -216,7 +217,7 @@ def _group(found: Group, *, aggregate: bool) -> GroupView:
     if aggregate and found.tells_of_few:
         return GroupView(key=found.key, suppressed=True)
     sums = found.sums
-    return GroupView(
+    shown = GroupView(
         key=found.key,
         suppressed=False,
         routes=found.routes,
@@ -231,8 +232,10 @@ def _group(found: Group, *, aggregate: bool) -> GroupView:
         actual_m=round(sums.actual_m, 1),
         gap_m=round(sums.gap_m, 1),
         planned_s=_rounded(sums.planned_s, 1),
+        timed_actual_s=_rounded(found.timed_actual_s, 1),
         actual_s=round(sums.actual_s, 1),
     )
+    return shown.model_copy(update=dict.fromkeys(found.few)) if aggregate else shown
 
 
 def _rounded(value: float | None, places: int) -> float | None:

@@ -39,6 +39,9 @@ class StopFactView(Wire):
     planned_sequence: int
     actual_sequence: int | None
     status: str
+    unknown_reason: str | None = Field(
+        default=None, description="Why the data do not know it; absent in reports before 2.2."
+    )
     confidence: float
     planned_arrival: Instant | None
     window_start: Instant | None

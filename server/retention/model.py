@@ -12,6 +12,20 @@ ACCEPTED_LATE_MAX: Final = timedelta(hours=1)
 CLOCKS_APART_MAX: Final = timedelta(minutes=5)
 """A clock that is wrong by more could remove everything: nothing is removed by it."""
 
+PLAN_DAYS_MIN: Final = 1
+PLAN_DAYS_MAX: Final = 3_650
+"""Ten years: orders may have to be kept for as long as accounts."""
+PLANS_AT_ONCE_MAX: Final = 20_000
+"""What is left of a company waits for the next day."""
+
+
+class PlanDaysInvalid(Invalid):
+    slug = "plan-days-invalid"
+    title = "Plans cannot be kept that long"
+
+    def __init__(self) -> None:
+        super().__init__(f"From {PLAN_DAYS_MIN} to {PLAN_DAYS_MAX} days.")
+
 
 class TrackDaysInvalid(Invalid):
     slug = "track-days-invalid"

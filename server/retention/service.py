@@ -6,7 +6,8 @@ being merged is waited for; rows that went are missed by the merge, which then c
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from server.accounts import service as accounts
 from server.accounts.keeping import TRACK_DAYS_MAX, TRACK_DAYS_MIN
 from server.consent import service as consent
 from server.kit import db
+from server.kit.batches import delete_all
 from server.kit.db import Connection, Pool
 from server.ledger import service as ledger
 from server.ledger.model import SYSTEM, Act, Actor
@@ -29,6 +31,7 @@ from server.retention.model import (
     first_month_kept,
 )
 from server.retention.store import Removed
+from server.tracking.model import LATEST_KEPT_S
 from server.vault.service import Vault
 
 log = structlog.get_logger(__name__)
@@ -107,6 +110,13 @@ async def due(conn: Connection, vault: Vault, company_id: UUID, now: datetime) -
     )
 
 
+async def old_latest(
+    conn: Connection, company_id: UUID, now: datetime
+) -> tuple[int, datetime | None]:
+    """Return how many latest positions are 15 minutes old, and when the oldest was recorded."""
+    return await store.old_latest(conn, company_id, now - timedelta(seconds=LATEST_KEPT_S))
+
+
 async def refuse_other_time(pool: Pool, company_id: UUID, now: datetime) -> None:
     """Refuse to go by a clock that is not main's: what is removed does not come back.
 
@@ -157,13 +167,8 @@ async def forget_old_tracks(
     async with db.tenant(pool, company_id, readonly=True) as conn:
         spared = await store.drivers_with_tracks(conn, company_id, month)
     months = await vault.destroy_months(company_id, before=month, spared=spared)
-    counters = 0
-    for _ in range(BATCHES_MAX):
-        async with db.tenant(pool, company_id) as conn:
-            deleted = await store.delete_counters(conn, company_id, since.date(), limit=batch)
-        counters += deleted
-        if deleted < batch:
-            break
+    delete_counters = partial(store.delete_counters, before=since.date())
+    counters = await delete_all(pool, company_id, delete_counters, limit=batch)
     return replace(gone, months=months, counters=counters)
 
 

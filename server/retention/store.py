@@ -152,3 +152,130 @@ async def delete_counters(conn: Connection, company_id: UUID, before: date, *, l
         limit,
     )
     return len(rows)
+
+
+async def old_latest(
+    conn: Connection, company_id: UUID, before: datetime
+) -> tuple[int, datetime | None]:
+    """Return how many drivers' latest positions are older than that, and when the oldest was."""
+    row = await conn.fetchrow(
+        """
+        SELECT count(*) AS positions, min(recorded_at) AS oldest FROM latest_position
+         WHERE company_id = $1 AND recorded_at < $2
+        """,
+        company_id,
+        before,
+    )
+    return (0, None) if row is None else (row["positions"], row["oldest"])
+
+
+class PlanDays(NamedTuple):
+    days: int | None
+
+
+async def plan_days(conn: Connection, company_id: UUID) -> PlanDays | None:
+    """Return how long the company keeps plans; None where there is no such company."""
+    row = await conn.fetchrow(
+        "SELECT plan_days AS days FROM company WHERE company_id = $1", company_id
+    )
+    return None if row is None else PlanDays(*row)
+
+
+async def exchange_plan_days(conn: Connection, company_id: UUID, days: int) -> PlanDays | None:
+    """Set it, and return what it was."""
+    row = await conn.fetchrow(
+        """
+        WITH before AS (
+            SELECT plan_days AS days FROM company WHERE company_id = $1 FOR NO KEY UPDATE
+        )
+        UPDATE company SET plan_days = $2 FROM before WHERE company_id = $1
+        RETURNING before.days
+        """,
+        company_id,
+        days,
+    )
+    return None if row is None else PlanDays(*row)
+
+
+async def old_plans(
+    conn: Connection, company_id: UUID, ended_before: datetime
+) -> tuple[int, date | None]:
+    """Return how many plans ended before that time and nothing is of, and the first day."""
+    row = await conn.fetchrow(
+        """
+        SELECT count(*) AS plans, min(r.date) AS oldest FROM route r
+         WHERE r.company_id = $1 AND r.ends_at < $2
+           AND NOT EXISTS (SELECT FROM plan_fact_report p
+                            WHERE p.company_id = $1 AND p.route_id = r.route_id)
+           AND NOT EXISTS (SELECT FROM customer_link l
+                            WHERE l.company_id = $1 AND l.route_id = r.route_id)
+           AND NOT EXISTS (SELECT FROM stop_event e
+                            WHERE e.company_id = $1 AND e.route_id = r.route_id)
+           AND NOT EXISTS (SELECT FROM alert a
+                            WHERE a.company_id = $1 AND a.route_id = r.route_id)
+        """,
+        company_id,
+        ended_before,
+    )
+    return (0, None) if row is None else (row["plans"], row["oldest"])
+
+
+async def delete_plans(
+    conn: Connection, company_id: UUID, ended_before: datetime, *, limit: int
+) -> int:
+    """Delete plans that ended before that time and nothing is of, at most so many; return how many.
+
+    One to which somebody adds something at this moment stays until the next run.
+    """
+    rows = await conn.fetch(
+        """
+        WITH old AS MATERIALIZED (
+            SELECT r.route_id FROM route r
+             WHERE r.company_id = $1 AND r.ends_at < $2
+               AND NOT EXISTS (SELECT FROM plan_fact_report p
+                                WHERE p.company_id = $1 AND p.route_id = r.route_id)
+               AND NOT EXISTS (SELECT FROM customer_link l
+                                WHERE l.company_id = $1 AND l.route_id = r.route_id)
+               AND NOT EXISTS (SELECT FROM stop_event e
+                                WHERE e.company_id = $1 AND e.route_id = r.route_id)
+               AND NOT EXISTS (SELECT FROM alert a
+                                WHERE a.company_id = $1 AND a.route_id = r.route_id)
+             ORDER BY r.ends_at
+             LIMIT $3
+               FOR UPDATE SKIP LOCKED
+        ),
+        versions AS (
+            DELETE FROM route_version v USING old
+             WHERE v.company_id = $1 AND v.route_id = old.route_id
+        )
+        DELETE FROM route r USING old
+         WHERE r.company_id = $1 AND r.route_id = old.route_id
+        RETURNING r.route_id
+        """,
+        company_id,
+        ended_before,
+        limit,
+    )
+    return len(rows)
+
+
+async def delete_imports(
+    conn: Connection, company_id: UUID, before: datetime, *, limit: int
+) -> int:
+    """Delete imports carried out before that time of whose routes none is left."""
+    rows = await conn.fetch(
+        """
+        DELETE FROM route_import d
+         USING (SELECT i.import_id FROM route_import i
+                 WHERE i.company_id = $1 AND i.imported_at < $2
+                   AND NOT EXISTS (SELECT FROM route r
+                                    WHERE r.company_id = $1 AND r.import_id = i.import_id)
+                 LIMIT $3) AS old
+         WHERE d.company_id = $1 AND d.import_id = old.import_id
+        RETURNING d.import_id
+        """,
+        company_id,
+        before,
+        limit,
+    )
+    return len(rows)

@@ -17,10 +17,10 @@ from server.kit.errors import NotFound
 from server.kit.neighbours import Words, neighbours_of
 from server.kit.web import CLOCK, COMPANY, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
+from server.ledger.documents import KEYS_PATH
 from server.ledger.model import Actor, ActorKind
 from server.reads import alerts
 from server.reads.model import ReadPurpose, Screen
-from server.receipts.model import KEYS_PATH
 from server.rights import service
 from server.rights.model import CURSOR_CHARS_MAX, SHOWN_FOR, Looked, UnknownIds, fingerprint
 

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Final, TypeAlias, TypeVar
+from uuid import UUID
+from weakref import WeakValueDictionary
 
 import numpy as np
 import shapely
@@ -35,6 +37,8 @@ from server.roads.valhalla import Valhalla
 PLAN_S_MAX: Final = 15.0
 """A dispatcher waits for it, behind others' questions too."""
 TRACK_S_MAX: Final = 60.0
+OF_COMPANY_MAX: Final = 2
+"""So many of its plans are laid on roads at once; more wait, and others' go before them."""
 TOLERANCE_M: Final = 1.5
 """So far beside the road a plan's line may run: a tenth of the points, and no less of a road."""
 DECIMALS: Final = 6
@@ -53,6 +57,7 @@ class Roads:
     ) -> None:
         self._matcher = matcher
         self._plan_s_max = plan_s_max
+        self._turns: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
 
     async def route(self, points: Floats) -> Road:
         """Return the way through ``points``, shape ``(m, 2)``: longitude, latitude, degrees."""
@@ -61,17 +66,23 @@ class Roads:
             found = await _tried(self._matcher.route(points), within_s=self._plan_s_max)
         return straight_road(points) if found is None else found
 
-    async def line(self, places: Sequence[tuple[float, float]]) -> Line | None:
+    async def line(self, company_id: UUID, places: Sequence[tuple[float, float]]) -> Line | None:
         """Return the road through places, each [longitude, latitude], as a plan keeps it.
 
-        None where legs are straight: no router, or no answer of use.
+        None where legs are straight: no router, or no answer of use, with waiting for the turn of
+        this company's plan.
         """
         if self._matcher is None:
             return None
-        road = await self.route(np.array(places, dtype=np.float64).reshape(-1, 2))
-        if road.method is Method.STRAIGHT:
+        points = np.array(places, dtype=np.float64).reshape(-1, 2)
+        road = await _tried(self._in_turn(company_id, points), within_s=self._plan_s_max)
+        if road is None or road.method is Method.STRAIGHT:
             return None
         return await asyncio.to_thread(_plain, road.line)
+
+    async def _in_turn(self, company_id: UUID, points: Floats) -> Road:
+        async with self._turns.setdefault(company_id, asyncio.Semaphore(OF_COMPANY_MAX)):
+            return await self.route(points)
 
     async def match(self, track: Track) -> Matched:
         """Lay a track (cleaned, in any order) on roads.

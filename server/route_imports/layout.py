@@ -29,6 +29,8 @@ from server.route_imports.model import (
 
 MINUTE_S: Final = 60
 NO_TIME: Final = timedelta()
+WAIT_MAX: Final = timedelta(hours=4)
+"""Nobody plans to wait longer for a stop to open: it has opened the day before."""
 ODD: Final[Mapping[Odd, FaultKind]] = {
     Odd.FORMULA: FaultKind.FORMULA,
     Odd.ERROR: FaultKind.ERROR_VALUE,
@@ -70,9 +72,9 @@ def laid_out(
             found.refuse_missing(column)
         if day is not None and name is not None:
             routes.setdefault((day, name), []).append(found)
-    for _, stops in list(routes.items())[ROUTES_MAX:]:
-        stops[0].fault(Column.ROUTE, FaultKind.TOO_MANY_ROUTES)
-        break
+    if len(routes) > ROUTES_MAX:  # nothing else is looked at: there may be ten thousand
+        beyond = list(routes.values())[ROUTES_MAX][0].number
+        return [], [SheetFault(row=beyond, column=Column.ROUTE, kind=FaultKind.TOO_MANY_ROUTES)]
     laid = [_route(day, name, stops, zone) for (day, name), stops in routes.items()]
     return laid, _once_each(faults)
 
@@ -235,8 +237,10 @@ def _window(
     day: date, opens: Moment | None, closes: Moment | None, near: datetime | None
 ) -> tuple[datetime | None, datetime | None]:
     """Return when a window opens and closes; one that closes before it opens is over midnight."""
-    if opens is None or closes is None:
-        return _near(day, opens, near), _near(day, closes, near)
+    if closes is None:
+        return _opening(day, opens, near), None
+    if opens is None:
+        return None, _near(day, closes, near)
     first, last = _on(day, opens), _on(day, closes)
     if isinstance(closes, time) and last < first:
         last = datetime.combine(first.date(), closes)
@@ -246,6 +250,14 @@ def _window(
         later = DAY if tomorrow < today else NO_TIME
         return first + later, last + later
     return first, last
+
+
+def _opening(day: date, opens: Moment | None, near: datetime | None) -> datetime | None:
+    """Return when a window without an end opens: at 20:30 one open from 08:00 is open already."""
+    found = _near(day, opens, near)
+    if opens is None or found is None or near is None or found - near <= WAIT_MAX:
+        return found
+    return _on(day, opens)
 
 
 def _away(at: datetime, first: datetime, last: datetime) -> timedelta:

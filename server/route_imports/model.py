@@ -142,17 +142,18 @@ class LaidOut:
 
 
 class RouteImportRefused(Invalid):
-    """``faults`` are members of the problem: where, what, and a sentence for a person."""
+    """The first ``faults`` are members of the problem: where, what, and a sentence for a person."""
 
     slug = "route-import-refused"
     title = "Nothing was imported: something in it does not fit"
 
-    def __init__(self, faults: Sequence[Mapping[str, object]]) -> None:
+    def __init__(self, faults: Sequence[Mapping[str, object]], *, total: int) -> None:
         self.faults = faults
-        super().__init__(f"{len(faults)} place(s) do not fit; see faults.")
+        self.total = total
+        super().__init__(f"{total} place(s) do not fit; see faults.")
 
     def members(self) -> dict[str, object]:
-        return {"faults": list(self.faults[:FAULTS_SHOWN_MAX]), "faults_total": len(self.faults)}
+        return {"faults": list(self.faults), "faults_total": self.total}
 
 
 class RouteImportDiffers(Conflict):

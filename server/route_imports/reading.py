@@ -1,16 +1,16 @@
-"""Has XLSX files read by a process of their own, one at a time: see sheet.py."""
+"""Has XLSX files read by a process of their own (see sheet.py); large files take turns."""
 
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from server.gate.drawing import ReadsBusy, Turns
+from server.gate.drawing import ReadsBusy, Turns, in_thread
 from server.kit.errors import Invalid, TooLarge, Unavailable
 from server.route_imports import sheet
 from server.route_imports.model import Cell, Odd, Row, Sheet
@@ -44,7 +44,7 @@ class SheetTooLarge(TooLarge):
 
 class ImportsBusy(Unavailable):
     slug = "imports-busy"
-    title = "Workbooks cannot be read just now"
+    title = "Imports cannot be read just now"
     retry_after_s = 2.0
 
 
@@ -55,16 +55,33 @@ async def read(company_id: UUID, raw: bytes) -> Sheet:
     ------
     SheetUnreadable, SheetTooLarge, ImportsBusy
     """
+    async with turn(company_id):
+        return await in_thread(_sheet_of, await _said(raw))
+
+
+@asynccontextmanager
+async def turn(company_id: UUID) -> AsyncGenerator[None]:
+    """Read a large file while no other is read here, whoever's it is.
+
+    Raises
+    ------
+    ImportsBusy
+    """
     try:
         async with _turns.one(company_id):
-            told = await _told(raw)
+            yield
     except ReadsBusy:
         raise ImportsBusy from None
-    match told:
-        case {"sheet": str(name), "rows": rows, "merged": merged}:
+
+
+def _sheet_of(said: bytes) -> Sheet:
+    """Return what the process said. Line by line: while JSON is read, no other thread runs."""
+    lines = said.splitlines()
+    match json.loads(lines[0]) if lines else None:
+        case {"sheet": str(name), "merged": merged}:
             return Sheet(
                 name=name,
-                rows=tuple(Row(number=number, cells=_cells(cells)) for number, cells in rows),
+                rows=tuple(map(_row, lines[1:])),
                 merged=tuple((first, last) for first, last in merged),
             )
         case {"refused": sheet.UNREADABLE}:
@@ -72,7 +89,7 @@ async def read(company_id: UUID, raw: bytes) -> Sheet:
     raise SheetTooLarge
 
 
-async def _told(raw: bytes) -> dict[str, Any]:
+async def _said(raw: bytes) -> bytes:
     """Return what the process said; nothing where it ran into its limits and was ended."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -87,20 +104,18 @@ async def _told(raw: bytes) -> dict[str, Any]:
         async with asyncio.timeout(READ_S_MAX):
             said, _ = await process.communicate(raw)
     except TimeoutError:
-        return {}
+        return b""
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    if process.returncode != 0:
-        return {}
-    told: dict[str, Any] = json.loads(said)
-    return told
+    return said if process.returncode == 0 else b""
 
 
-def _cells(told: Sequence[Any]) -> tuple[Cell, ...]:
-    return tuple(None if one is None else _cell(*one) for one in told)
+def _row(line: bytes) -> Row:
+    number, cells = json.loads(line)
+    return Row(number=number, cells=tuple(None if one is None else _cell(*one) for one in cells))
 
 
 def _cell(kind: str, value: Any) -> Cell:

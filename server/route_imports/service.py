@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -13,25 +14,28 @@ from server.accounts.logins import EmailUnreadable, PhoneUnreadable, canonical_l
 from server.accounts.model import Locale
 from server.credentials.model import MemberState, Role
 from server.kit.db import Connection
-from server.roads.service import Roads
+from server.roads.service import OF_COMPANY_MAX, Roads
 from server.route_imports import store
 from server.route_imports.layout import plain
 from server.route_imports.model import FaultKind, LaidOut, RouteFault, RouteImportDiffers
 from server.routes import service as routes
 from server.routes.model import (
     AssigneeUnknown,
-    NamedRoute,
+    LineSource,
     NewRoute,
     PlanTooLong,
     PlanUnmeasurable,
+    Route,
     RouteHead,
     backward_windows,
     repeated_references,
 )
-from server.routes.service import Draft
+from server.routes.service import Draft, FoundRoute
 from server.vault.service import Vault
 from server.vehicles import service as vehicles
 
+ROADS_S_MAX: Final = 45.0
+"""Somebody waits for the answer."""
 MAY_DRIVE: Final = frozenset({MemberState.ACTIVE, MemberState.INVITED})
 _ASSIGNEES: Final[Mapping[str, FaultKind]] = {
     "driver_id": FaultKind.DRIVER_UNKNOWN,
@@ -81,10 +85,10 @@ async def named(conn: Connection, vault: Vault, company_id: UUID, laid: Iterable
     drivers = {}
     for login in logins:
         try:
-            login_hash = vault.blind_index(*canonical_login(login))
+            login_hashes = vault.blind_indexes(*canonical_login(login))
         except (PhoneUnreadable, EmailUnreadable):
             continue
-        member = await accounts.member_of_login(conn, company_id, login_hash)
+        member = await accounts.member_of_login(conn, company_id, login_hashes)
         if member is not None and member.role is Role.DRIVER and member.state in MAY_DRIVE:
             drivers[login] = member.member_id
     known: dict[str, UUID] = {}
@@ -128,10 +132,23 @@ def _drafted(plans: Mapping[int, NewRoute]) -> tuple[dict[int, Draft], list[Rout
     return drafts, faults
 
 
-async def on_roads(drafts: Mapping[int, Draft], roads: Roads) -> dict[int, Draft]:
-    """Give drafts without a line the one of the roads. Only outside of a transaction."""
-    laid = await asyncio.gather(*(routes.on_roads(draft, roads) for draft in drafts.values()))
-    return dict(zip(drafts, laid, strict=True))
+async def on_roads(company_id: UUID, drafts: Mapping[int, Draft], roads: Roads) -> dict[int, Draft]:
+    """Give drafts without a line the one of the roads. Only outside of a transaction.
+
+    One after the other, so that each has its time; what is left after ``ROADS_S_MAX`` is straight.
+    """
+    laid = dict(drafts)
+    left = iter(drafts.items())
+
+    async def lay() -> None:
+        for place, draft in left:
+            laid[place] = await routes.on_roads(company_id, draft, roads)
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ROADS_S_MAX), asyncio.TaskGroup() as group:
+            for _ in range(OF_COMPANY_MAX):
+                group.create_task(lay())
+    return laid
 
 
 async def outlined(
@@ -154,6 +171,28 @@ async def outlined(
     return heads, faults
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A route of an import."""
+
+    head: RouteHead
+    name: str
+    line_source: LineSource
+
+
+def outline(head: RouteHead, draft: Draft) -> Imported:
+    """Return what a dry run shows of a route."""
+    return Imported(head=head, name=draft.new.name, line_source=draft.plan.line_source)
+
+
+def _imported(route: Route) -> Imported:
+    return Imported(head=route.head, name=route.name, line_source=route.plan.line_source)
+
+
+def _opened(found: FoundRoute) -> Imported:
+    return _imported(routes.opened(found))
+
+
 async def carry_out(
     conn: Connection,
     vault: Vault,
@@ -163,7 +202,7 @@ async def carry_out(
     drafts: Sequence[tuple[RouteHead, Draft]],
     *,
     now: datetime,
-) -> list[NamedRoute] | None:
+) -> list[Imported] | None:
     """Store the routes; None where an import of this id is there: nothing was stored."""
     if not await store.insert(conn, company_id, import_id, digest, now):
         return None
@@ -171,14 +210,18 @@ async def carry_out(
     ids = sorted(head.route_id for head, _ in drafts)
     heads = [replace(head, route_id=one) for one, (head, _) in zip(ids, drafts, strict=True)]
     return [
-        await routes.store_new(conn, vault, company_id, head, draft, now=now, import_id=import_id)
+        _imported(
+            await routes.store_new(
+                conn, vault, company_id, head, draft, now=now, import_id=import_id
+            )
+        )
         for head, (_, draft) in zip(heads, drafts, strict=True)
     ]
 
 
 async def repeated(
     conn: Connection, vault: Vault, company_id: UUID, import_id: UUID, digest: bytes
-) -> list[NamedRoute] | None:
+) -> list[Imported] | None:
     """Return what is left of the routes of an import that was carried out; None if none was.
 
     Raises
@@ -191,4 +234,7 @@ async def repeated(
         return None
     if known != digest:
         raise RouteImportDiffers
-    return await routes.of_import(conn, vault, company_id, import_id)
+    return [  # one by one: the plans of all would be much to hold
+        await asyncio.to_thread(_opened, await routes.find(conn, vault, company_id, route_id))
+        for route_id in await routes.of_import(conn, company_id, import_id)
+    ]

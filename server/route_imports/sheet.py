@@ -1,4 +1,4 @@
-"""Reads an XLSX file in a process of its own: the file comes in, plain cells go out as JSON.
+"""Reads an XLSX file in a process of its own: the file comes in, plain cells go out as JSON lines.
 
 It is started by its path and imports nothing of the server: it holds no key and no connection, and
 what a workbook may hide (entities, bombs, endless rows) ends this process and no other.
@@ -58,12 +58,13 @@ def main() -> int:
     try:
         told = _read(sys.stdin.buffer.read(FILE_BYTES_MAX + 1))
     except _Refused as error:
-        told = {"refused": error.args[0]}
+        told = [{"refused": error.args[0]}]
     except MemoryError:
-        told = {"refused": TOO_LARGE}
+        told = [{"refused": TOO_LARGE}]
     except Exception:  # noqa: BLE001 - whatever the library meets: it is no workbook that we read
-        told = {"refused": UNREADABLE}
-    sys.stdout.buffer.write(json.dumps(told).encode())
+        told = [{"refused": UNREADABLE}]
+    for line in told:
+        sys.stdout.buffer.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
     return 0
 
 
@@ -77,7 +78,7 @@ def _limit() -> None:
         resource.setrlimit(kind, (most, most))
 
 
-def _read(raw: bytes) -> dict[str, Any]:
+def _read(raw: bytes) -> list[Any]:
     if len(raw) > FILE_BYTES_MAX:
         raise _Refused(TOO_LARGE)
     _refuse_bombs(raw)
@@ -95,11 +96,11 @@ def _read(raw: bytes) -> dict[str, Any]:
         raise _Refused(UNREADABLE)
     first: Any = reader.wb.worksheets[0]
     paths = {found.name: rel.target for found, rel in reader.parser.find_sheets()}
-    return {
+    told = {
         "sheet": str(first.title)[:CELL_CHARS_MAX],
-        "rows": list(_rows(first)),
         "merged": _merged(reader.archive, paths[first.title]),
     }
+    return [told, *_rows(first)]
 
 
 def _refuse_bombs(raw: bytes) -> None:

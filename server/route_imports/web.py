@@ -5,16 +5,16 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import FailFast, Field, TypeAdapter, ValidationError
 
 from server.accounts.model import Locale
 from server.credentials.access import CALLER, VAULT, staff
 from server.credentials.model import Scope
-from server.kit.api import Media, endpoint, validated
+from server.kit.api import LONG_BYTES, Media, endpoint, validated
 from server.kit.body import read_file, read_json, refuse_doubled_keys
 from server.kit.downloads import attachment
 from server.kit.ids import uuid7
@@ -24,6 +24,7 @@ from server.roads.web import roads
 from server.route_imports import reading, service, sheet
 from server.route_imports.layout import laid_out
 from server.route_imports.model import (
+    FAULTS_SHOWN_MAX,
     ROUTES_MAX,
     Column,
     FaultKind,
@@ -35,10 +36,9 @@ from server.route_imports.model import (
     SheetFault,
 )
 from server.route_imports.reading import ImportsBusy, SheetTooLarge, SheetUnreadable
-from server.route_imports.service import Named, Setting
+from server.route_imports.service import Imported, Named, Setting
 from server.route_imports.template import EXAMPLES, HEADERS, header, sentence, template
-from server.routes.model import NamedRoute, NewRoute, RouteHead
-from server.routes.service import Draft
+from server.routes.model import LineSource, NewRoute
 from server.routes.wire import RoutePlan, new_route
 
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -77,7 +77,8 @@ _KINDS: Final[Mapping[str, FaultKind]] = {
 
 
 class RouteImport(Wire):
-    routes: list[RoutePlan] = Field(min_length=1, max_length=ROUTES_MAX)
+    # Of the first route that does not fit, all faults are named; of all there could be a million.
+    routes: Annotated[list[RoutePlan], FailFast()] = Field(min_length=1, max_length=ROUTES_MAX)
 
 
 _IMPORT: Final = TypeAdapter(RouteImport)
@@ -105,6 +106,9 @@ class ImportedRoute(Wire):
     vehicle_id: UUID | None
     stop_count: int
     planned_m: float
+    line_source: LineSource = Field(
+        description="`straight`: it came without a line, and no router drew one."
+    )
 
 
 class RouteImportView(Wire):
@@ -163,18 +167,19 @@ async def import_routes(request: web.Request, query: ImportQuery) -> RouteImport
     """
     asked = await _asked(request, query)
     if asked.before is not None:
-        return _view(asked.before, import_id=query.import_id, stored=True, repeated=True)
+        return _view(asked.before, import_id=query.import_id, repeated=True)
     plans, faults = asked.plans, asked.faults
     drafts, unmeasured = await service.drafted(plans)
     faults += unmeasured
     if not faults:
-        drafts = await service.on_roads(drafts, roads(request))
+        drafts = await service.on_roads(request[COMPANY], drafts, roads(request))
     async with transaction(request) as conn:
         heads, unplaced = await service.outlined(conn, request[COMPANY], drafts)
-        _refuse([*faults, *unplaced], asked)
+        if faults or unplaced or asked.sheet_faults:
+            raise await asyncio.to_thread(_refusal, [*faults, *unplaced], asked)
         made = [(heads[place], drafts[place]) for place in sorted(heads)]
         if query.dry_run:
-            return _outline(made)
+            return _view([service.outline(*one) for one in made], import_id=None)
         import_id = query.import_id or uuid7()
         stored = await service.carry_out(
             conn,
@@ -186,11 +191,11 @@ async def import_routes(request: web.Request, query: ImportQuery) -> RouteImport
             now=now(request),
         )
         if stored is not None:
-            return _view(stored, import_id=import_id, stored=True, repeated=False)
+            return _view(stored, import_id=import_id)
         before = await service.repeated(
             conn, request.app[VAULT], request[COMPANY], import_id, asked.digest
         )
-    return _view(before or [], import_id=import_id, stored=True, repeated=True)
+    return _view(before or [], import_id=import_id, repeated=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +204,7 @@ class _Asked:
 
     language: Locale
     digest: bytes
-    before: list[NamedRoute] | None = None
+    before: list[Imported] | None = None
     """What an earlier request with this id had stored; then nothing else is looked at."""
     plans: Mapping[int, NewRoute] = field(default_factory=dict)
     """By their places in the import; those with faults are not among them."""
@@ -216,7 +221,6 @@ async def _asked(request: web.Request, query: ImportQuery) -> _Asked:
         raw = await read_file(request, content_type=XLSX, bytes_max=FILE_BYTES_MAX)
     else:
         raw = await read_json(request, bytes_max=FILE_BYTES_MAX)
-        refuse_doubled_keys(raw)
     digest = hashlib.sha256(raw).digest()
     known = await _setting(request, query)
     if query.import_id is not None and not query.dry_run:
@@ -225,8 +229,11 @@ async def _asked(request: web.Request, query: ImportQuery) -> _Asked:
         if before is not None:
             return _Asked(language=known.language, digest=digest, before=before)
     if not is_sheet:
-        body: RouteImport = validated(_IMPORT, raw)
-        plans = {place: new_route(plan) for place, plan in enumerate(body.routes)}
+        if len(raw) <= LONG_BYTES:
+            plans = await asyncio.to_thread(_of_body, raw)
+        else:
+            async with reading.turn(company_id):
+                plans = await asyncio.to_thread(_of_body, raw)
         return _Asked(language=known.language, digest=digest, plans=plans)
     found = await reading.read(company_id, raw)
     laid, sheet_faults = await asyncio.to_thread(
@@ -255,6 +262,13 @@ async def _setting(request: web.Request, query: TemplateQuery) -> Setting:
             request[CALLER].member_id,
             query.language,
         )
+
+
+def _of_body(raw: bytes) -> dict[int, NewRoute]:
+    """Return the routes of JSON. Up to 100,000 stops take their time: it belongs in a thread."""
+    refuse_doubled_keys(raw)
+    body: RouteImport = validated(_IMPORT, raw)
+    return {place: new_route(plan) for place, plan in enumerate(body.routes)}
 
 
 def _plans(laid: Sequence[LaidOut], named: Named) -> tuple[dict[int, NewRoute], list[RouteFault]]:
@@ -298,21 +312,15 @@ def _faults(route: int, error: ValidationError) -> Iterable[RouteFault]:
         )
 
 
-def _refuse(faults: Sequence[RouteFault], asked: _Asked) -> None:
-    """Refuse the import if anything in it does not fit.
-
-    Raises
-    ------
-    RouteImportRefused
-    """
+def _refusal(faults: Sequence[RouteFault], asked: _Asked) -> RouteImportRefused:
+    """Return what is told of an import that does not fit; each cell may be a fault."""
     if asked.sheet is None:
-        told = [_of_json(one, asked.language) for one in faults]
-    else:
-        by_place = {(one.row, one.column): one for one in reversed(_of_rows(faults, asked))}
-        rows = sorted(by_place.values(), key=lambda one: one.row)
-        told = [_of_sheet(one, asked.sheet, asked.language) for one in rows]
-    if told:
-        raise RouteImportRefused(told)
+        told = [_of_json(one, asked.language) for one in faults[:FAULTS_SHOWN_MAX]]
+        return RouteImportRefused(told, total=len(faults))
+    by_place = {(one.row, one.column): one for one in reversed(_of_rows(faults, asked))}
+    rows = sorted(by_place.values(), key=lambda one: one.row)
+    shown = [_of_sheet(one, asked.sheet, asked.language) for one in rows[:FAULTS_SHOWN_MAX]]
+    return RouteImportRefused(shown, total=len(rows))
 
 
 def _of_rows(faults: Iterable[RouteFault], asked: _Asked) -> list[SheetFault]:
@@ -355,29 +363,23 @@ def _of_sheet(fault: SheetFault, found: Sheet, language: Locale) -> dict[str, ob
 
 
 def _view(
-    routes: Sequence[NamedRoute], *, import_id: UUID | None, stored: bool, repeated: bool
+    routes: Sequence[Imported], *, import_id: UUID | None, repeated: bool = False
 ) -> RouteImportView:
+    """Return the routes of an import; without an id nothing was stored."""
+    stored = import_id is not None
     return RouteImportView(
         import_id=import_id,
         stored=stored,
         repeated=repeated,
-        routes=[_imported(one.head, one.name, one.head.route_id) for one in routes],
+        routes=[_imported(one, one.head.route_id if stored else None) for one in routes],
     )
 
 
-def _outline(made: Sequence[tuple[RouteHead, Draft]]) -> RouteImportView:
-    return RouteImportView(
-        import_id=None,
-        stored=False,
-        repeated=False,
-        routes=[_imported(head, draft.new.name, None) for head, draft in made],
-    )
-
-
-def _imported(head: RouteHead, name: str, route_id: UUID | None) -> ImportedRoute:
+def _imported(one: Imported, route_id: UUID | None) -> ImportedRoute:
+    head = one.head
     return ImportedRoute(
         route_id=route_id,
-        name=name,
+        name=one.name,
         date=head.date,
         starts_at=head.starts_at,
         ends_at=head.ends_at,
@@ -385,6 +387,7 @@ def _imported(head: RouteHead, name: str, route_id: UUID | None) -> ImportedRout
         vehicle_id=head.vehicle_id,
         stop_count=head.stop_count,
         planned_m=head.planned_m,
+        line_source=one.line_source,
     )
 
 

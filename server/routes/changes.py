@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from server.kit.errors import Conflict, Invalid
-from server.routes.model import TAIL, NewRoute, Route, RouteHead, Stop
+from server.routes.model import LEAD, TAIL, NewRoute, PlanVersion, Route, RouteHead, Stop
 
 VERSIONS_MAX: Final = 200
 
@@ -90,6 +90,14 @@ def refuse_past(head: RouteHead, now: datetime) -> None:
         raise RouteCancelled
     if head.ends_at + TAIL <= now:
         raise RouteOver
+
+
+def has_begun(versions: Sequence[PlanVersion], now: datetime) -> bool:
+    """Tell whether a route's hour came while a version of its plan was in force.
+
+    Planned anew for later after that, it had begun all the same.
+    """
+    return any(one.starts_at - LEAD <= (one.replaced_at or now) for one in versions)
 
 
 def refuse_another_version(head: RouteHead, plan_version: int) -> None:
@@ -178,4 +186,6 @@ class RouteInUse(Conflict):
     title = "Something else leads to this route"
 
     def __init__(self) -> None:
-        super().__init__("A customer's link, a report or what a driver said. It can be cancelled.")
+        super().__init__(
+            "A customer's link, a report, an alert or what a driver said. It can be cancelled."
+        )

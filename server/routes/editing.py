@@ -18,13 +18,13 @@ from server.routes import service, version_store
 from server.routes.changes import (
     Edit,
     RouteBegun,
-    RouteCancelled,
     edited,
+    has_begun,
     refuse_another_version,
     refuse_past,
     refuse_unsettling,
 )
-from server.routes.model import LEAD, PlanVersion, Route, RouteNotFound
+from server.routes.model import PlanVersion, Route, RouteHead, RouteNotFound
 from server.routes.service import Draft, FoundRoute
 from server.vault.service import Vault
 
@@ -40,7 +40,7 @@ class Redraft:
 
 
 async def redrafted(
-    found: FoundRoute, edit: Edit, *, kept_ids: Sequence[UUID], roads: Roads
+    company_id: UUID, found: FoundRoute, edit: Edit, *, kept_ids: Sequence[UUID], roads: Roads
 ) -> Redraft:
     """Change a plan and measure it, in a thread; nothing is stored yet.
 
@@ -58,7 +58,7 @@ async def redrafted(
         )
 
     made = await asyncio.to_thread(redraft)
-    return replace(made, draft=await service.on_roads(made.draft, roads))
+    return replace(made, draft=await service.on_roads(company_id, made.draft, roads))
 
 
 async def save(
@@ -123,18 +123,22 @@ async def assign(
 
     Raises
     ------
-    RouteNotFound, RouteCancelled, RouteOver, AssigneeUnknown
+    RouteNotFound, AssigneeUnknown, RouteCancelled, RouteOver
+    RouteBegun
+        It is to be taken back, and its driver may have driven to it.
     """
-    head = await service.head(conn, company_id, route_id)
-    refuse_past(head, now)
-    # The driver first: an erasure locks them before it comes to their routes.
+    await service.head(conn, company_id, route_id)  # before anything is said of whom
+    # The driver is locked first: an erasure locks them before it comes to their routes.
     await service.refuse_unknown_assignees(
         conn, company_id, driver_id=driver_id, vehicle_id=vehicle_id
     )
-    if not await version_store.assign(
+    head, _ = there(await version_store.lock(conn, company_id, route_id), RouteNotFound)
+    refuse_past(head, now)
+    if driver_id is None and await _is_driven(conn, company_id, head, now):
+        raise RouteBegun
+    await version_store.assign(
         conn, company_id, route_id, driver_id=driver_id, vehicle_id=vehicle_id
-    ):
-        raise RouteCancelled
+    )
     others: Sequence[UUID] = ()
     if driver_id is not None:
         others = await version_store.overlapping(
@@ -152,10 +156,12 @@ async def cancel(conn: Connection, company_id: UUID, route_id: UUID, *, now: dat
     ------
     RouteNotFound, RouteOver
     """
-    head = await service.head(conn, company_id, route_id)
-    if head.cancelled_at is None:
-        refuse_past(head, now)
-    return await version_store.cancel(conn, company_id, route_id, now)
+    head, _ = there(await version_store.lock(conn, company_id, route_id), RouteNotFound)
+    if head.cancelled_at is not None:
+        return head.cancelled_at
+    refuse_past(head, now)
+    await version_store.cancel(conn, company_id, route_id, now)
+    return now
 
 
 async def delete(conn: Connection, company_id: UUID, route_id: UUID, *, now: datetime) -> None:
@@ -167,13 +173,20 @@ async def delete(conn: Connection, company_id: UUID, route_id: UUID, *, now: dat
     RouteBegun
         Its driver may have driven to it: what is known of it stays.
     RouteInUse
-        A customer's link leads to it, or a driver said something of it.
+        A customer's link, a report or an alert leads to it, or a driver said something of it.
     """
     head, settled = there(await version_store.lock(conn, company_id, route_id), RouteNotFound)
-    if settled or (head.driver_id is not None and head.starts_at - LEAD <= now):
+    if settled or await _is_driven(conn, company_id, head, now):
         raise RouteBegun
     await version_store.delete_versions(conn, company_id, route_id)
     await version_store.delete(conn, company_id, route_id)
+
+
+async def _is_driven(conn: Connection, company_id: UUID, head: RouteHead, now: datetime) -> bool:
+    """Tell whether a route has begun with a driver. It stays theirs, or another's, from then on."""
+    if head.driver_id is None:
+        return False
+    return has_begun(await version_store.versions(conn, company_id, head.route_id), now)
 
 
 async def versions(conn: Connection, company_id: UUID, route_id: UUID) -> list[PlanVersion]:

@@ -89,14 +89,17 @@ def draft_of(new: NewRoute) -> Draft:
     return Draft(new=new, plan=plan, plan_bytes=to_bytes(plan), planned_m=_planned_m(plan))
 
 
-async def on_roads(draft: Draft, roads: Roads) -> Draft:
+async def on_roads(company_id: UUID, draft: Draft, roads: Roads) -> Draft:
     """Give a draft without a line the one of the roads, if a router knows it."""
     if draft.plan.line is not None:
         return draft
-    line = await roads.line([(stop.lon, stop.lat) for stop in draft.plan.stops])
+    line = await roads.line(company_id, [(stop.lon, stop.lat) for stop in draft.plan.stops])
     if line is None:
         return draft
-    return await drafted(replace(draft.new, line=line, by_roads=True))
+    try:
+        return await drafted(replace(draft.new, line=line, by_roads=True))
+    except PlanUnmeasurable:  # the router's line is, not what was asked for
+        return draft
 
 
 async def create(
@@ -259,25 +262,16 @@ async def page(
     found = await store.page(
         conn, company_id, day=day, driver_id=driver_id, after=after, limit=limit
     )
-    return await _named(vault, company_id, found)
-
-
-async def _named(
-    vault: Vault, company_id: UUID, found: Sequence[tuple[RouteHead, bytes]]
-) -> list[NamedRoute]:
     keys = await vault.keys(company_id, (key_id_of(sealed_name) for _, sealed_name in found))
     return [NamedRoute(head=of, name=_name(keys, of, sealed_name)) for of, sealed_name in found]
 
 
 async def assigned(conn: Connection, company_id: UUID, *, now: datetime) -> dict[UUID, Assignment]:
-    """Return what each driver has to drive now; of several, the one that began last."""
-    heads = await store.under_way(
-        conn, company_id, started_before=now + LEAD, ending_after=now - TAIL
-    )
+    """Return what each driver has to drive now: the :func:`active` routes by driver."""
     return {
         head.driver_id: Assignment(route_id=head.route_id, vehicle_id=head.vehicle_id)
-        for head in heads
-        if head.driver_id is not None and head.cancelled_at is None
+        for head in await active(conn, company_id, now=now)
+        if head.driver_id is not None
     }
 
 
@@ -285,9 +279,21 @@ async def driven(
     conn: Connection, company_id: UUID, driver_ids: Sequence[UUID], *, now: datetime
 ) -> dict[UUID, UUID]:
     """Return by driver the route they have to drive now: of those that started, the last."""
-    return await store.driven(
-        conn, company_id, driver_ids, started_before=now, ending_after=now - TAIL
+    return dict(
+        await store.driven(
+            conn, company_id, driver_ids, started_before=now, ending_after=now - TAIL
+        )
     )
+
+
+async def going_on(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
+) -> list[UUID]:
+    """Return all routes of a driver that started and may be driven yet, by start."""
+    found = await store.driven(
+        conn, company_id, [driver_id], started_before=now, ending_after=now - TAIL
+    )
+    return [route_id for _, route_id in found]
 
 
 async def active(conn: Connection, company_id: UUID, *, now: datetime) -> list[RouteHead]:
@@ -321,14 +327,8 @@ async def span(conn: Connection, company_id: UUID, of: RouteHead) -> tuple[datet
     )
 
 
-async def of_import(
-    conn: Connection, vault: Vault, company_id: UUID, import_id: UUID
-) -> list[NamedRoute]:
-    """Return the routes that came with an import and are there still, in its order."""
-    return await _named(vault, company_id, await store.of_import(conn, company_id, import_id))
-
-
 starts = store.starts
+of_import = store.of_import
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:

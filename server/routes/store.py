@@ -154,22 +154,18 @@ async def under_way(
     return [head_of(row) for row in rows]
 
 
-async def of_import(
-    conn: Connection, company_id: UUID, import_id: UUID
-) -> list[tuple[RouteHead, bytes]]:
-    """Return the routes of an import and their sealed names, as they were made."""
+async def of_import(conn: Connection, company_id: UUID, import_id: UUID) -> list[UUID]:
+    """Return the routes that came with an import and are there still, in its order."""
     rows = await conn.fetch(
         """
-        SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m, cancelled_at, name_sealed
-          FROM route
+        SELECT route_id FROM route
          WHERE company_id = $1 AND import_id = $2
          ORDER BY route_id
         """,
         company_id,
         import_id,
     )
-    return [(head_of(row), row["name_sealed"]) for row in rows]
+    return [row["route_id"] for row in rows]
 
 
 async def driven(
@@ -179,22 +175,25 @@ async def driven(
     *,
     started_before: datetime,
     ending_after: datetime,
-) -> dict[UUID, UUID]:
-    """Return by driver, of their routes whose planned time touches the interval, the last."""
+) -> list[tuple[UUID, UUID]]:
+    """Return drivers with each of their routes whose planned time touches the interval, by start.
+
+    Those that were cancelled are not among them.
+    """
     rows = await conn.fetch(
         """
-        SELECT DISTINCT ON (driver_id) driver_id, route_id
+        SELECT driver_id, route_id
           FROM route
          WHERE company_id = $1 AND driver_id = ANY($2::uuid[])
            AND starts_at <= $3 AND ends_at >= $4 AND cancelled_at IS NULL
-         ORDER BY driver_id, starts_at DESC, route_id DESC
+         ORDER BY starts_at, route_id
         """,
         company_id,
         driver_ids,
         started_before,
         ending_after,
     )
-    return {row["driver_id"]: row["route_id"] for row in rows}
+    return [(row["driver_id"], row["route_id"]) for row in rows]
 
 
 async def starts(

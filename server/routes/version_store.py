@@ -122,20 +122,17 @@ async def assign(
     *,
     driver_id: UUID | None,
     vehicle_id: UUID | None,
-) -> bool:
-    """Give a route to somebody; False where it was cancelled meanwhile."""
-    return bool(
-        await conn.fetchval(
-            """
-            UPDATE route SET driver_id = $3, vehicle_id = $4
-             WHERE company_id = $1 AND route_id = $2 AND cancelled_at IS NULL
-            RETURNING true
-            """,
-            company_id,
-            route_id,
-            driver_id,
-            vehicle_id,
-        )
+) -> None:
+    """Give a route to somebody."""
+    await conn.execute(
+        """
+        UPDATE route SET driver_id = $3, vehicle_id = $4
+         WHERE company_id = $1 AND route_id = $2
+        """,
+        company_id,
+        route_id,
+        driver_id,
+        vehicle_id,
     )
 
 
@@ -161,19 +158,13 @@ async def overlapping(
     return [row["route_id"] for row in rows]
 
 
-async def cancel(conn: Connection, company_id: UUID, route_id: UUID, now: datetime) -> datetime:
-    """Cancel a route that is there; return since when it is."""
-    since: datetime = await conn.fetchval(
-        """
-        UPDATE route SET cancelled_at = coalesce(cancelled_at, $3)
-         WHERE company_id = $1 AND route_id = $2
-        RETURNING cancelled_at
-        """,
+async def cancel(conn: Connection, company_id: UUID, route_id: UUID, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE route SET cancelled_at = $3 WHERE company_id = $1 AND route_id = $2",
         company_id,
         route_id,
         now,
     )
-    return since
 
 
 async def settle(conn: Connection, company_id: UUID, route_id: UUID, stop_id: UUID) -> None:

@@ -72,7 +72,8 @@ async def create_route(request: web.Request, body: RoutePlan) -> RouteView:
     Stops stand in the order in which they are to be driven to. The plan is sealed; only its
     times, its length and whom it is assigned to are stored in clear.
     """
-    draft = await service.on_roads(await service.drafted(new_route(body)), roads(request))
+    drafted = await service.drafted(new_route(body))
+    draft = await service.on_roads(request[COMPANY], drafted, roads(request))
     async with transaction(request) as conn:
         route = await service.create(
             conn, request.app[VAULT], request[COMPANY], draft, now=now(request)
@@ -138,7 +139,9 @@ async def edit_route(request: web.Request, route_id: UUID, body: RouteEdit) -> R
     edit, kept_ids = edit_of(body)
     async with transaction(request, readonly=True) as conn:
         found = await service.find(conn, request.app[VAULT], request[COMPANY], route_id)
-    redraft = await editing.redrafted(found, edit, kept_ids=kept_ids, roads=roads(request))
+    redraft = await editing.redrafted(
+        request[COMPANY], found, edit, kept_ids=kept_ids, roads=roads(request)
+    )
     async with transaction(request) as conn:
         route = await editing.save(
             conn, request.app[VAULT], request[COMPANY], redraft, now=now(request)
@@ -180,10 +183,10 @@ async def get_plan_version(
     "PUT",
     "/v1/routes/{route_id}/assignment",
     access=staff(Scope.ROUTES_WRITE),
-    raises=(RouteNotFound, RouteCancelled, RouteOver, AssigneeUnknown),
+    raises=(RouteNotFound, RouteCancelled, RouteOver, RouteBegun, AssigneeUnknown),
 )
 async def assign_route(request: web.Request, route_id: UUID, body: GivenTo) -> AssignmentView:
-    """Give a route to a driver and a vehicle, or take it back.
+    """Give a route to a driver and a vehicle, or take it back before it begins.
 
     It is no new version of the plan. Where the driver has another route at some of the same time,
     `warnings` names it; it is given all the same.

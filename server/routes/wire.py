@@ -1,7 +1,7 @@
 """What the endpoints of routes read and write."""
 
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -198,7 +198,7 @@ def new_route(body: RoutePlan) -> NewRoute:
         day=body.date,
         driver_id=body.driver_id,
         vehicle_id=body.vehicle_id,
-        planned_start=body.planned_start,
+        planned_start=_shown(body.planned_start),
         stops=[_stop(uuid7(), stop) for stop in body.stops],
         line=body.line,
     )
@@ -212,7 +212,7 @@ def edit_of(body: RouteEdit) -> tuple[Edit, list[UUID]]:
         changed=frozenset(body.model_fields_set),
         name=body.name,
         stops=None if stops is None else [_stop(stop.stop_id or uuid7(), stop) for stop in stops],
-        planned_start=body.planned_start,
+        planned_start=_shown(body.planned_start),
         line=body.line,
     )
     return edit, [stop.stop_id for stop in stops or () if stop.stop_id is not None]
@@ -228,12 +228,17 @@ def _stop(stop_id: UUID, stop: NewStop) -> Stop:
         lon=stop.lon,
         radius_m=stop.radius_m,
         service_s=stop.service_s,
-        planned_arrival=stop.planned_arrival,
-        window_start=stop.window_start,
-        window_end=stop.window_end,
+        planned_arrival=_shown(stop.planned_arrival),
+        window_start=_shown(stop.window_start),
+        window_end=_shown(stop.window_end),
         reference=stop.reference,
         contact=Contact(name=contact.name, phone=contact.phone) if contact and named else None,
     )
+
+
+def _shown(at: datetime | None) -> datetime | None:
+    """Return a time as it is shown, in whole milliseconds: sent back as read, it is the same."""
+    return at if at is None else at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 def summary(route: NamedRoute) -> RouteSummary:

@@ -36,11 +36,19 @@ class ShiftEnd(StrEnum):
     """By itself or by others: it ran out, say, or an edition or another controller ended it."""
     BLOCK = "block"
     ERASURE = "erasure"
+    OPERATOR = "operator"
+    """A backup was restored: whether the shift went on after it, nobody knows."""
 
 
 # After these nothing may be recorded, whatever the driver consented to before.
 STOPPING_ENDS: Final = frozenset(
-    {ShiftEnd.WITHDRAWAL, ShiftEnd.CONSENT_ENDED, ShiftEnd.BLOCK, ShiftEnd.ERASURE}
+    {
+        ShiftEnd.WITHDRAWAL,
+        ShiftEnd.CONSENT_ENDED,
+        ShiftEnd.BLOCK,
+        ShiftEnd.ERASURE,
+        ShiftEnd.OPERATOR,
+    }
 )
 
 # A pair that is absent is refused. One that leads nowhere is done already: a stop that is sent

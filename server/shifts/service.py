@@ -39,8 +39,11 @@ _LEDGERED: Final[Mapping[ShiftEnd, ActorKind]] = {
     ShiftEnd.DISPATCHER: ActorKind.DISPATCHER,
     ShiftEnd.MAIN_USER: ActorKind.MAIN_USER,
     ShiftEnd.FORGOTTEN: ActorKind.SYSTEM,
+    ShiftEnd.OPERATOR: ActorKind.OPERATOR,
 }
 """Ends that are told and written down as such; the others are by the act that caused them."""
+_STOPPED_BY_OTHERS: Final = frozenset({ShiftEnd.BLOCK, ShiftEnd.ERASURE, ShiftEnd.OPERATOR})
+"""After these only the driver goes on, whatever the scope was."""
 _RECORDING: Final[Mapping[bool, str]] = {True: "goes_on", False: "stopped"}
 """How a notice says whether the end of a shift ended the recording."""
 
@@ -152,7 +155,7 @@ async def end(
         await _end(conn, company_id, running, by=by, now=now, member_id=member_id)
     if by in STOPPING_ENDS or not found.always:
         await gate.close_window(conn, company_id, driver_id, at=now)
-    if by in {ShiftEnd.BLOCK, ShiftEnd.ERASURE}:  # others stopped it: only the driver goes on
+    if by in _STOPPED_BY_OTHERS:
         await gate.set_stopped(conn, company_id, driver_id, stopped=True)
 
 
@@ -219,6 +222,23 @@ async def drivers_at_work(conn: Connection, company_id: UUID, at: datetime) -> s
     On the live map a withdrawal must look like a pause.
     """
     return set(await store.drivers_at_work(conn, company_id, at))
+
+
+async def work_done(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, since: datetime, until: datetime
+) -> datetime | None:
+    """Return from when on the driver did nothing more of the work until then, by their own word.
+
+    That is the end of the last shift, if the driver ended it and nothing was recorded later. None
+    for whoever goes on, pauses, took a consent back, or had the shift ended by others or by itself:
+    they may have worked on. None also where that was not after ``since``, when the work could begin
+    and the driver knew of it: nobody is done with what is still to come.
+    """
+    ended_at = await store.ended_by_driver(conn, company_id, driver_id, since=since, until=until)
+    if ended_at is None:
+        return None
+    later = await gate.windows(conn, company_id, driver_id, since=ended_at, until=until)
+    return None if later else ended_at
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:

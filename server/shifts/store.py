@@ -133,3 +133,30 @@ async def drivers_at_work(conn: Connection, company_id: UUID, at: datetime) -> l
         at,
     )
     return [row["driver_id"] for row in rows]
+
+
+async def ended_by_driver(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, since: datetime, until: datetime
+) -> datetime | None:
+    """Return when the driver ended the last shift that began before ``until``.
+
+    None if not by then, nor after ``since``.
+
+    Of the shifts the newest counts: ids grow with time.
+    """
+    found: datetime | None = await conn.fetchval(
+        """
+        SELECT ended_at
+          FROM (SELECT ended_at, ended_by
+                  FROM shift
+                 WHERE company_id = $1 AND driver_id = $2 AND started_at < $3
+                 ORDER BY shift_id DESC
+                 LIMIT 1) newest
+         WHERE ended_by = 'driver' AND ended_at > $4 AND ended_at <= $3
+        """,
+        company_id,
+        driver_id,
+        until,
+        since,
+    )
+    return found

@@ -10,6 +10,7 @@ from server.credentials.access import CALLER, DRIVER, STAFF, me
 from server.credentials.model import NotPermitted
 from server.gate.model import GateMissing
 from server.gate.web import stopping
+from server.journal.model import StopUnconfirmed
 from server.kit.api import endpoint
 from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Wire
@@ -55,7 +56,12 @@ async def start_shift(request: web.Request) -> ShiftView:
     return _shift_view(started, at)
 
 
-@endpoint("POST", "/v1/me/shift/pause", access=DRIVER, raises=(GateMissing, ShiftActRefused))
+@endpoint(
+    "POST",
+    "/v1/me/shift/pause",
+    access=DRIVER,
+    raises=(GateMissing, ShiftActRefused, StopUnconfirmed),
+)
 async def pause_shift(request: web.Request) -> ShiftView:
     """Pause the caller's shift: nothing is kept or shown until it is resumed."""
     at = now(request)

@@ -82,6 +82,15 @@ class SealedEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StopNews:
+    """That a driver said something of a stop; what it was is read where it is listed."""
+
+    stop_event_id: UUID
+    route_id: UUID
+    stop_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopTaps:
     """When a driver came to a stop, and was done with it or failed, as they said. None: never.
 

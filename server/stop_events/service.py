@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -16,8 +17,9 @@ from zoneinfo import ZoneInfo
 from server.accounts import service as accounts
 from server.credentials.model import MemberState
 from server.gate import service as gate
+from server.kit.batches import delete_all
 from server.kit.cursors import cursor_of, page_of, place_of
-from server.kit.db import Connection
+from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
 from server.routes import editing
 from server.routes import service as routes
@@ -48,8 +50,6 @@ from server.vault.service import Vault
 EVENT_SCHEMA: Final = "stop_event"
 ROUTES_OF_DAY_MAX: Final = 10
 """A driver has one route a day, or two; who has more sees the newest of them."""
-FORGOTTEN_AT_ONCE_MAX: Final = 20_000
-"""What is left of a company waits for the next day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class FoundDay:
 async def today(
     conn: Connection, vault: Vault, company_id: UUID, driver_id: UUID, *, now: datetime
 ) -> FoundDay:
-    """Read the driver's routes of the company's day, and the one that still goes on.
+    """Read the driver's routes of the company's day, and those before it that still go on.
 
     Raises
     ------
@@ -108,7 +108,8 @@ async def today(
     )
     route_ids = {one.head.route_id for one in named}
     # A route over midnight is of the day on which it began.
-    route_ids |= set((await routes.driven(conn, company_id, [driver_id], now=now)).values())
+    going_on = await routes.going_on(conn, company_id, driver_id, now=now)
+    route_ids |= set(going_on[-ROUTES_OF_DAY_MAX:])
     events = await store.of_routes(conn, company_id, list(route_ids))
     return FoundDay(
         driver_id=driver_id,
@@ -204,24 +205,43 @@ async def of_route(
 
 
 async def taps(
-    conn: Connection, vault: Vault, company_id: UUID, route_id: UUID
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    route_id: UUID,
+    *,
+    driver_id: UUID,
+    since: datetime,
 ) -> dict[UUID, StopTaps]:
-    """Return by stop what was said of the route: when its driver came, was done, or failed.
+    """Return by stop what a driver said of the route since then: came, was done, or failed.
 
-    Stops of which nothing was said, or only comments, are not among them. Where a route had
-    several drivers, what any of them said counts.
+    That is for a report, which goes with one driver and shows nothing from before their consents.
+    Stops of which nothing was said, or only comments, are not among it.
     """
     found = await store.of_route(conn, company_id, route_id, after=UUID(int=0), limit=None)
     said: dict[UUID, list[StopEvent]] = defaultdict(list)
     for event in _opened(await _keys(vault, company_id, found), found):
-        said[event.said.stop_id].append(event)
+        if event.driver_id == driver_id and event.happened_at >= since:
+            said[event.said.stop_id].append(event)
     told = {stop_id: taps_of(events) for stop_id, events in said.items()}
     return {stop_id: one for stop_id, one in told.items() if one != StopTaps()}
 
 
-async def forget_old(conn: Connection, company_id: UUID, now: datetime) -> int:
-    """Delete what was said more than a year ago; return how many. Due each day."""
-    return await store.delete_before(conn, company_id, now - KEPT, limit=FORGOTTEN_AT_ONCE_MAX)
+news = store.news
+"""Return of which stops something was received since then, as it was received."""
+
+
+async def old(conn: Connection, company_id: UUID, now: datetime) -> tuple[int, datetime | None]:
+    """Return how much was said more than a year ago, and when the first of it was received."""
+    return await store.count_before(conn, company_id, now - KEPT)
+
+
+async def forget_old(pool: Pool, company_id: UUID, now: datetime) -> int:
+    """Delete what was said more than a year ago; return how many. Due each day.
+
+    Opens its own transactions.
+    """
+    return await delete_all(pool, company_id, partial(store.delete_before, before=now - KEPT))
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:

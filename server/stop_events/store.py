@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from server.kit.db import Connection, Record
-from server.stop_events.model import SealedEvent
+from server.stop_events.model import SealedEvent, StopNews
 
 
 async def insert(conn: Connection, company_id: UUID, new: SealedEvent) -> bool:
@@ -96,6 +96,19 @@ async def of_route(
     return [_sealed(row) for row in rows]
 
 
+async def news(conn: Connection, company_id: UUID, since: datetime) -> list[StopNews]:
+    rows = await conn.fetch(
+        """
+        SELECT stop_event_id, route_id, stop_id FROM stop_event
+         WHERE company_id = $1 AND received_at >= $2
+         ORDER BY stop_event_id
+        """,
+        company_id,
+        since,
+    )
+    return [StopNews(**row) for row in rows]
+
+
 async def delete(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
     rows = await conn.fetch(
         "DELETE FROM stop_event WHERE company_id = $1 AND driver_id = $2 RETURNING true",
@@ -103,6 +116,21 @@ async def delete(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
         driver_id,
     )
     return len(rows)
+
+
+async def count_before(
+    conn: Connection, company_id: UUID, before: datetime
+) -> tuple[int, datetime | None]:
+    """Return how many events were received before, and when the first of them was."""
+    row = await conn.fetchrow(
+        """
+        SELECT count(*) AS events, min(received_at) AS oldest_at FROM stop_event
+         WHERE company_id = $1 AND received_at < $2
+        """,
+        company_id,
+        before,
+    )
+    return (0, None) if row is None else (row["events"], row["oldest_at"])
 
 
 async def delete_before(conn: Connection, company_id: UUID, before: datetime, *, limit: int) -> int:

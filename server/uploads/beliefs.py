@@ -5,36 +5,34 @@ refused on a belief is checked first, since the statement never sees it.
 """
 
 import asyncio
-import hashlib
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 from server.accounts import service as accounts
 from server.consent import service as consent
 from server.consent.model import ConsentItem, ConsentState
 from server.credentials import service as credentials
-from server.credentials.model import NotAuthenticated
+from server.credentials.model import Device, NotAuthenticated
 from server.devices import service as devices
 from server.devices.model import NoticeStanding
-from server.gate import service as gates
-from server.gate.model import Gate, GateMissing
+from server.gate import service as gate
+from server.gate.model import Gate, Windows
 from server.kit import db, tokens
 from server.kit.db import Connection, Pool
 from server.kit.tasks import ended
+from server.kit.together import Together
 from server.kit.tokens import Token
 from server.policies.model import DocumentStanding
 from server.tracking.model import to_us
 from server.uploads.acceptance import Terms, terms_of
-from server.uploads.model import ConsentAnswer
-
-T = TypeVar("T")
+from server.uploads.model import ConsentAnswer, consent_answer
 
 BELIEFS_MAX: Final = 20_000
 RULES_S_MAX: Final = 60.0
@@ -49,16 +47,10 @@ UNKNOWN_S_MAX: Final = 5.0
 READS_MAX: Final = 6
 """Connections that uploads may read with at once: the acts of people need some too."""
 RULES_READS_MAX: Final = 2
+BELIEFS_READ_MAX: Final = 100
+"""At once, of one company: some 10 ms of work."""
+GATES_READ_MAX: Final = 500
 WINDOWS_AHEAD: Final = timedelta(days=1)
-TAKEN_BACK: Final = frozenset(
-    {
-        ConsentState.WITHDRAWN,
-        ConsentState.EXPIRED,
-        ConsentState.SUPERSEDED,
-        ConsentState.INVALIDATED,
-    }
-)
-"""Was given once: what the phone still holds rested on it, and is not to be sent any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,29 +105,6 @@ class Belief:
         return self.terms is not None and self.terms.window_holds(at_us, at_us)
 
 
-class ParsedTokens:
-    """Tokens by the digest of their text, because to parse one costs five times a look-up.
-
-    Neither the text nor the secret is held.
-    """
-
-    def __init__(self, tokens_max: int = BELIEFS_MAX) -> None:
-        self._tokens_max = tokens_max
-        self._parsed: dict[bytes, Token] = {}
-
-    def parsed(self, text: str) -> Token | None:
-        """Return what the text claims to be, or None if it cannot be a token of ours."""
-        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-        token = self._parsed.get(digest)
-        if token is None:
-            token = tokens.parse(text)
-            if token is not None:
-                if len(self._parsed) >= self._tokens_max:
-                    self._parsed.clear()
-                self._parsed[digest] = token
-        return token
-
-
 class Beliefs:
     """The beliefs of one process, by token digest; the longest unused goes first."""
 
@@ -159,7 +128,11 @@ class Beliefs:
         self._unknown_until: OrderedDict[tuple[UUID, bytes], float] = OrderedDict()
         self._reads = asyncio.Semaphore(READS_MAX)
         self._rules_reads = asyncio.Semaphore(RULES_READS_MAX)
-        self._reading: dict[object, asyncio.Task[Any]] = {}
+        self._tokens = Together[UUID, bytes, Belief](self._read, most=BELIEFS_READ_MAX)
+        """By company and digest: who has it."""
+        self._gates = Together[UUID, UUID, Gate](self._read_gates, most=GATES_READ_MAX)
+        """By company and driver."""
+        self._reading: dict[UUID, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -184,6 +157,8 @@ class Beliefs:
     async def end(self) -> None:
         """Stop reading: whoever asked is gone."""
         await ended(*self._reading.values())
+        await self._tokens.end()
+        await self._gates.end()
 
     def forget(self, token: Token) -> None:
         self._held.pop((token.company_id, token.digest), None)
@@ -200,28 +175,29 @@ class Beliefs:
             return belief
         place = (token.company_id, token.digest)
         if place in self._held:  # perhaps only its company's rules have to be looked at again
-            await self._once(token.company_id, partial(self._renew_rules, token.company_id, now))
+            await self._renew_rules(token.company_id, now)
             belief = self.held(token)
             if belief is not None:
                 return belief
-        return await self._once(place, partial(self.load, token, now))
+        return await self.load(token, now)
 
-    async def _once(self, what: object, read: Callable[[], Coroutine[None, None, T]]) -> T:
-        """Read it, or wait for who reads it already."""
-        reading = self._reading.get(what)
+    async def _renew_rules(self, company_id: UUID, now: datetime) -> None:
+        """Read a company's rules again, or wait for who does already."""
+        reading = self._reading.get(company_id)
         if reading is None or reading.done():
-            reading = self._reading[what] = asyncio.create_task(read())
-            reading.add_done_callback(partial(self._was_read, what))
+            reading = asyncio.create_task(self._read_rules_again(company_id, now))
+            self._reading[company_id] = reading
+            reading.add_done_callback(partial(self._was_read, company_id))
         # Whoever goes away leaves the reading to the others.
-        return await asyncio.shield(reading)
+        await asyncio.shield(reading)
 
-    def _was_read(self, what: object, reading: asyncio.Task[Any]) -> None:
-        if self._reading.get(what) is reading:
-            del self._reading[what]
+    def _was_read(self, company_id: UUID, reading: asyncio.Task[None]) -> None:
+        if self._reading.get(company_id) is reading:
+            del self._reading[company_id]
         if not reading.cancelled():
             reading.exception()  # seen, also where nobody waits for it any more
 
-    async def _renew_rules(self, company_id: UUID, now: datetime) -> None:
+    async def _read_rules_again(self, company_id: UUID, now: datetime) -> None:
         # Not in the queue of the others: a whole company waits for this.
         async with self._rules_reads, db.tenant(self._pool, company_id, readonly=True) as conn:
             await self._read_rules(conn, company_id, now)
@@ -259,15 +235,11 @@ class Beliefs:
         """
         place = (token.company_id, token.digest)
         self._held.pop(place, None)
-        async with self._reads:
-            self._refuse_unknown(place)  # here: the one before us in the queue may have found out
-            try:
-                async with db.tenant(self._pool, token.company_id, readonly=True) as conn:
-                    await db.one_snapshot(conn)
-                    belief = await self._read(conn, token, now)
-            except NotAuthenticated:
-                self._remember_unknown(place)
-                raise
+        if self._is_unknown(*place):
+            raise NotAuthenticated
+        belief = await self._tokens.get(*place, now)
+        if belief is None:
+            raise NotAuthenticated
         self._held[place] = belief
         if len(self._held) > self._beliefs_max:
             self._held.popitem(last=False)
@@ -284,72 +256,112 @@ class Beliefs:
         """
         if belief.is_over(now):
             return await self.load(token, now)
-        try:
-            async with (
-                self._reads,
-                db.tenant(self._pool, token.company_id, readonly=True) as conn,
-            ):
-                gate = await gates.read(conn, belief.company_id, belief.driver_id)
-        except GateMissing:
+        found = await self._gates.get(belief.company_id, belief.driver_id, now)
+        if found is None:
             self.forget(token)
-            raise NotAuthenticated from None
-        return belief if gate == belief.gate else await self.load(token, now)
-
-    def _refuse_unknown(self, place: tuple[UUID, bytes]) -> None:
-        until = self._unknown_until.get(place)
-        if until is not None and until >= self._monotonic():
             raise NotAuthenticated
+        return belief if found == belief.gate else await self.load(token, now)
 
-    def _remember_unknown(self, place: tuple[UUID, bytes]) -> None:
-        self._unknown_until.pop(place, None)
-        self._unknown_until[place] = self._monotonic() + UNKNOWN_S_MAX
-        if len(self._unknown_until) > self._unknown_max:
+    def _is_unknown(self, company_id: UUID, digest: bytes) -> bool:
+        until = self._unknown_until.get((company_id, digest))
+        return until is not None and until >= self._monotonic()
+
+    def _remember_unknown(self, company_id: UUID, digests: Iterable[bytes]) -> None:
+        until = self._monotonic() + UNKNOWN_S_MAX
+        for digest in digests:
+            self._unknown_until[company_id, digest] = until
+            self._unknown_until.move_to_end((company_id, digest))
+        while len(self._unknown_until) > self._unknown_max:
             self._unknown_until.popitem(last=False)
 
-    async def _read(self, conn: Connection, token: Token, now: datetime) -> Belief:
-        company_id = token.company_id
-        device = await credentials.device_of_token(conn, company_id, token.digest)
-        if device is None or device.revoked:
-            raise NotAuthenticated
-        try:
-            gate = await gates.read(conn, company_id, device.member_id)
-        except GateMissing:
-            raise NotAuthenticated from None
-        rules = await self._rules_of(conn, company_id, now)
-        windows = await gates.windows(
-            conn,
-            company_id,
-            device.member_id,
-            since=now - timedelta(seconds=rules.buffer_max_s),
-            until=now + WINDOWS_AHEAD,
-        )
+    async def _read_gates(
+        self, company_id: UUID, asked: Mapping[UUID, datetime]
+    ) -> dict[UUID, Gate]:
+        """Return by driver the gates as they are: after a change a whole fleet may ask."""
+        async with self._reads, db.tenant(self._pool, company_id, readonly=True) as conn:
+            found = await gate.read_some(conn, company_id, list(asked))
+        return {one.driver_id: one for one in found}
+
+    async def _read(self, company_id: UUID, asked: Mapping[bytes, datetime]) -> dict[bytes, Belief]:
+        """Return what is believed of the tokens that living devices have, of one moment.
+
+        When a fleet comes back all of its devices are to be known at once: together they take a
+        statement of each kind, not each of them a transaction.
+        """
+        # What the question before did not find is not looked for again.
+        wanted = [digest for digest in asked if not self._is_unknown(company_id, digest)]
+        if not wanted:
+            return {}
+        async with self._reads, db.tenant(self._pool, company_id, readonly=True) as conn:
+            await db.one_snapshot(conn)
+            found = await credentials.devices_of_tokens(conn, company_id, wanted)
+            drivers = {one.member_id for one in found.values() if not one.revoked}
+            some = await gate.read_some(conn, company_id, list(drivers))
+            gates = {one.driver_id: one for one in some}
+            known = {
+                digest: one
+                for digest, one in found.items()
+                if not one.revoked and one.member_id in gates
+            }
+            self._remember_unknown(company_id, set(wanted) - known.keys())
+            if not known:
+                return {}
+            times = [asked[digest] for digest in known]
+            rules = await self._rules_of(conn, company_id, max(times))
+            windows = await gate.windows_of(
+                conn,
+                company_id,
+                list(gates),
+                since=min(times) - timedelta(seconds=rules.buffer_max_s),
+                until=max(times) + WINDOWS_AHEAD,
+            )
+            cells = await _cells_of(conn, company_id, some)
+            device_ids = [one.device_id for one in known.values()]
+            notices = await devices.notices_standing(
+                conn, company_id, device_ids, rules.device_notice
+            )
+        return {
+            digest: self._believed(
+                device,
+                gates[device.member_id],
+                rules,
+                cells=cells.get(device.member_id, {}),
+                notice=notices[device.device_id],
+                windows=windows.get(device.member_id, ()),
+                now=asked[digest],
+            )
+            for digest, device in known.items()
+        }
+
+    def _believed(
+        self,
+        device: Device,
+        of: Gate,
+        rules: CompanyRules,
+        *,
+        cells: Mapping[ConsentItem, ConsentState],
+        notice: NoticeStanding,
+        windows: Windows,
+        now: datetime,
+    ) -> Belief:
         return Belief(
-            company_id=company_id,
-            driver_id=device.member_id,
+            company_id=of.company_id,
+            driver_id=of.driver_id,
             device_id=device.device_id,
             device_number=device.number,
-            gate=gate,
+            gate=of,
             rules=rules,
-            consent=await _consent_of(conn, gate, now),
-            notice=await devices.notice_standing(
-                conn, company_id, device.device_id, rules.device_notice
-            ),
-            terms=terms_of(gate, windows, buffer_max_s=rules.buffer_max_s, now=now),
+            consent=consent_answer(of, cells, now),
+            notice=notice,
+            terms=terms_of(of, windows, buffer_max_s=rules.buffer_max_s, now=now),
             until=self._monotonic() + random.uniform(BELIEVED_S_MIN, BELIEVED_S_MAX),  # noqa: S311 - no secret
         )
 
 
-async def _consent_of(conn: Connection, gate: Gate, now: datetime) -> ConsentAnswer:
-    purposes = (gate.dispatch_since, gate.plan_fact_since)
-    if gate.is_consented:
-        until = gate.consented_until
-        return ConsentAnswer.GIVEN if until is None or now < until else ConsentAnswer.WITHDRAWN
-    states = await consent.states(conn, gate.company_id, [gate.driver_id])
-    cells = states[gate.driver_id].consents
-    # What is missing was taken back in some way, or else it was never given.
-    missing = [ConsentItem.LOCATION] if gate.location_since is None else []
-    if not any(purposes):
-        missing += [ConsentItem.DISPATCH_TRACKING, ConsentItem.PLAN_FACT]
-    if any(cells[item] in TAKEN_BACK for item in missing):
-        return ConsentAnswer.WITHDRAWN
-    return ConsentAnswer.NOT_GIVEN
+async def _cells_of(
+    conn: Connection, company_id: UUID, gates: Iterable[Gate]
+) -> dict[UUID, Mapping[ConsentItem, ConsentState]]:
+    """Return by driver each consent of those who lack one."""
+    lacking = [one.driver_id for one in gates if not one.is_consented]
+    states = await consent.states(conn, company_id, lacking) if lacking else {}
+    return {driver_id: one.consents for driver_id, one in states.items()}

@@ -1,10 +1,13 @@
 """Uploads as values: what a device sends, what is refused and why, what is answered."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
+from server.consent.model import ConsentItem, ConsentState
+from server.gate.model import Gate
 from server.kit.errors import TooMany
 from server.tracking.model import Bytes, Positions
 
@@ -20,6 +23,17 @@ DEVICE_UNITS_MAX: Final = 2_000.0
 """What a device may upload at once: three days of a phone that was out of reach."""
 TRANSIT_S_MAX: Final = 5
 """How long an upload may travel between ``sent_at`` and its receipt for its times to be certain."""
+
+
+TAKEN_BACK: Final = frozenset(
+    {
+        ConsentState.WITHDRAWN,
+        ConsentState.EXPIRED,
+        ConsentState.SUPERSEDED,
+        ConsentState.INVALIDATED,
+    }
+)
+"""Was given once: what the phone still holds rested on it, and is not to be sent any more."""
 
 
 class RefusalReason(StrEnum):
@@ -51,6 +65,22 @@ class ConsentAnswer(StrEnum):
     GIVEN = "given"
     WITHDRAWN = "withdrawn"
     NOT_GIVEN = "not_given"
+
+
+def consent_answer(
+    gate: Gate, cells: Mapping[ConsentItem, ConsentState], now: datetime
+) -> ConsentAnswer:
+    """Return what the driver answered to being recorded; ``cells`` if the gate lacks a consent."""
+    if gate.is_consented:
+        until = gate.consented_until
+        return ConsentAnswer.GIVEN if until is None or now < until else ConsentAnswer.WITHDRAWN
+    # What is missing was taken back in some way, or else it was never given.
+    missing = [ConsentItem.LOCATION] if gate.location_since is None else []
+    if not any((gate.dispatch_since, gate.plan_fact_since)):
+        missing += [ConsentItem.DISPATCH_TRACKING, ConsentItem.PLAN_FACT]
+    if any(cells[item] in TAKEN_BACK for item in missing):
+        return ConsentAnswer.WITHDRAWN
+    return ConsentAnswer.NOT_GIVEN
 
 
 class TooManyUploads(TooMany):

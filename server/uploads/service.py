@@ -19,7 +19,7 @@ from server.kit import db
 from server.kit.admission import Admission, Place, Room
 from server.kit.db import Connection, Pool
 from server.kit.rates import Rates
-from server.kit.tokens import Token
+from server.kit.tokens import ParsedTokens, Token
 from server.tracking import codec
 from server.tracking.model import (
     ChunkRow,
@@ -35,7 +35,7 @@ from server.uploads.acceptance import (
     refuse_all,
     sort_out,
 )
-from server.uploads.beliefs import Belief, Beliefs, ParsedTokens
+from server.uploads.beliefs import Belief, Beliefs
 from server.uploads.model import (
     BODIES_BYTES_MAX,
     DEVICE_UNITS_MAX,

@@ -1,18 +1,22 @@
 """What is sealed under what: categories, periods, and what each sealed value is bound to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, hmac
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from server.kek.model import open_bytes, seal_bytes
 from server.kit.errors import Conflict
-from server.vault.kek import open_bytes, seal_bytes
 
 SEAL_VERSION: Final = b"\x01"
 HEADER_BYTES: Final = 1 + 16
@@ -28,6 +32,10 @@ class Category(StrEnum):
     LIVE = "live"
     PLAN = "plan"
     LEDGER = "ledger"
+
+
+KeyPlace: TypeAlias = tuple[UUID, UUID, Category, str]
+"""Company, subject, category and period: of each there is one key."""
 
 
 def period_of(category: Category, at: datetime) -> str:
@@ -49,6 +57,10 @@ class SubjectErased(Conflict):
         super().__init__("Keys of an erased person are never made again.")
 
 
+class KeysNotNoted(Exception):
+    """A key was made after the subject's keys had been noted: they are to be noted again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataKey:
     """An unwrapped key of one category and period of one subject. Never stored, never logged."""
@@ -66,6 +78,10 @@ class DataKey:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_keyed", hmac.HMAC(self.index_secret, hashes.SHA256()))
+
+    @property
+    def place(self) -> KeyPlace:
+        return (self.company_id, self.subject_id, self.category, self.period)
 
     def aad(self, row_id: bytes, schema: str) -> bytes:
         """Return what a sealed value is bound to: company, subject, category, row and schema."""
@@ -98,11 +114,65 @@ class DataKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pepper:
+    """The secret of the log-in index, wrapped by the KEK."""
+
+    pepper_id: UUID
+    kek_id: bytes
+    wrapped: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompanyKey:
+    """A company's key, wrapped by the KEK."""
+
+    kek_id: bytes
+    wrapped: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappedKey:
+    """A data key, wrapped by its company's."""
+
+    key_id: UUID
+    subject_id: UUID
+    category: str
+    period: str
+    wrapped: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKey:
+    """An Ed25519 key, the private half wrapped by the KEK."""
+
+    key_id: UUID
+    public_key: bytes
+    kek_id: bytes
+    wrapped: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerWitness:
     """How far a company's ledger had come, kept where whoever cuts the ledger does not reach."""
 
     index: int
     hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """The installation's signature, for checkpoints of the ledger, receipts, certificates.
+
+    Ed25519: the newest key, unwrapped, and the public halves of all there ever were.
+    """
+
+    key_id: UUID
+    private: Ed25519PrivateKey = field(repr=False)
+    public_keys: Mapping[UUID, bytes]
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the 64 bytes of the signature. ``data`` begins with what it is a statement of."""
+        return self.private.sign(data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,76 +1,106 @@
 """The vault: keys by subject, category and period; blind indexes; destroying a subject's keys.
 
 The key database is a server of its own, so the vault opens its own transactions there. Keys are
-held unwrapped for at most 60 s.
+held unwrapped for at most 60 s. All of them are wrapped anew now and then (``server.rekeying``),
+while the vault works: whoever makes a key waits for that, and whoever reads one sees it before or
+after.
 """
 
-import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from server.kek.model import (
+    KEY_BYTES,
+    Bound,
+    Kek,
+    KekGone,
+    Keks,
+    KekUnusable,
+)
 from server.kit import db
 from server.kit.db import Connection, Pool
-from server.kit.ids import uuid7
+from server.kit.together import Together
 from server.vault import store
-from server.vault.kek import KEY_BYTES, Kek, KekUnusable, open_bytes, seal_bytes
+from server.vault.held import Held, Monotonic
+from server.vault.making import KEYS_READ_MAX, Making, Queue
 from server.vault.model import (
     Category,
+    CompanyKey,
     DataKey,
+    KeyPlace,
+    KeysNotNoted,
     LedgerWitness,
     SealedText,
+    Signer,
     SubjectErased,
+    WrappedKey,
     period_of,
 )
-from server.vault.signing import Signer, open_signer
-from server.vault.store import WrappedKey
+from server.vault.wrapping import (
+    blind_index,
+    company_aad,
+    each_unwrapped,
+    unwrapped,
+    unwrapped_peppers,
+)
 
-UNWRAPPED_S_MAX: Final = 60.0
-EVICT_EVERY_S: Final = 2.0
-# The sweep that drops a key comes up to its interval later; the other interval is for a busy loop.
-USED_S_MAX: Final = UNWRAPPED_S_MAX - 2 * EVICT_EVERY_S
-KEYS_HELD_MAX: Final = 50_000
-_PEPPER_AAD: Final = b"jolda pepper v1"
+_NOT_OURS: Final = "The keys in the key database were wrapped by a KEK that is not here."
+OF_UPLOADS: Final = frozenset({Category.TRACK, Category.LIVE})
+READ_TRIES: Final = 3
+"""A re-wrapping between reading a key and unwrapping it costs a try; two follow no sooner than
+minutes."""
 
-Monotonic = Callable[[], float]
+Read: TypeAlias = Callable[[Connection], Awaitable[tuple[CompanyKey | None, list[WrappedKey]]]]
+
+peppers = store.peppers
+signing_keys = store.signing_keys
 
 
 class Vault:
-    """Seals and opens for one process. Make it with :func:`open_vault`."""
+    """Seals and opens for one process. Make it with ``open_vault``."""
 
     def __init__(
         self,
         pool: Pool,
+        keks: Keks,
         kek: Kek,
-        pepper: bytes,
+        peppers: Sequence[bytes],
         *,
         signer: Signer,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._pool = pool
+        self._keks = keks
         self._kek = kek
-        self._pepper = pepper
+        self._peppers = tuple(peppers)
         self._signer = signer
-        self._monotonic = monotonic
-        self._by_id: dict[tuple[UUID, UUID], tuple[float, DataKey]] = {}
-        self._by_period: dict[tuple[UUID, UUID, Category, str], tuple[float, DataKey]] = {}
-        self._forgotten = 0
-        """How often keys were forgotten: one that was asked for before may be among them."""
+        self._held = Held(monotonic)
+        self._reading = Together[Queue, KeyPlace, DataKey](self._read, most=KEYS_READ_MAX)
+        self._making = Making(pool, self._company_cipher)
+
+    @property
+    def keks(self) -> Keks:
+        """Where the KEK is kept."""
+        return self._keks
 
     def blind_index(self, kind: str, canonical: str) -> bytes:
-        """Return the HMAC under which a phone or e-mail is found, the same in every company."""
-        digest = hmac.HMAC(self._pepper, hashes.SHA256())
-        digest.update(f"{kind}:{canonical}".encode())
-        return digest.finalize()
+        """Return the HMAC under which a phone or e-mail is stored, the same in every company."""
+        return self.blind_indexes(kind, canonical)[0]
+
+    def blind_indexes(self, kind: str, canonical: str) -> tuple[bytes, ...]:
+        """Return every HMAC under which a phone or e-mail may stand, the newest first.
+
+        There are two while the pepper is being exchanged.
+        """
+        return tuple(blind_index(pepper, kind, canonical) for pepper in self._peppers)
 
     @property
     def signing_key_id(self) -> UUID:
@@ -87,10 +117,13 @@ class Vault:
 
     async def create_company(self, company_id: UUID, now: datetime) -> None:
         """Make the company's key; does nothing where there is one."""
-        wrapped = self._kek.wrap(secrets.token_bytes(KEY_BYTES), aad=_company_aad(company_id))
         async with db.tenant(self._pool, company_id) as conn:
+            await store.wait_for_rewrapping(conn)
+            kek = await self._kek_in_force(conn)
+            key = Bound(secrets.token_bytes(KEY_BYTES), company_aad(company_id))
+            (wrapped,) = await kek.wrap([key])
             await store.insert_company_key(
-                conn, company_id, kek_id=self._kek.kek_id, wrapped=wrapped, now=now
+                conn, company_id, kek_id=kek.kek_id, wrapped=wrapped, now=now
             )
             await store.insert_subject(conn, company_id, company_id)
 
@@ -108,47 +141,43 @@ class Vault:
         ------
         SubjectErased
             The subject's keys were destroyed.
+        KekUnusable
+            The key was changed or moved, or the KEK cannot be asked.
+        TimeoutError, LockTimeout
+            It has to be made, and somebody holds the subject: it is perhaps being destroyed.
         """
-        held = self.held(company_id, subject_id, category, at=at)
+        place = (company_id, subject_id, category, period_of(category, at))
+        held = self._held.at(place)
         if held is not None:
             return held
-        period = period_of(category, at)
-        place = (company_id, subject_id, category, period)
-        forgotten = self._forgotten
-        async with db.tenant(self._pool, company_id) as conn:
-            company = await self._company_cipher(conn, company_id)
-            found = await store.key_of(
-                conn, company_id, subject_id, category=category, period=period
-            )
-            if found is None:
-                found = await self._make(conn, company, place, at)
-        return self._hold(company_id, _unwrap(company, company_id, found), forgotten)
+        forgotten = self._held.forgotten
+        queue = (company_id, category in OF_UPLOADS)
+        key = await self._reading.get(queue, place, at)
+        if key is None:
+            key = await self._making.key(queue, place, at)
+        if key is None:
+            raise SubjectErased
+        return self._held.hold(key, forgotten)
 
     def held(
         self, company_id: UUID, subject_id: UUID, category: Category, *, at: datetime
     ) -> DataKey | None:
         """Return what :meth:`key` would, if it is unwrapped here just now."""
-        place = (company_id, subject_id, category, period_of(category, at))
-        held = self._by_period.get(place)
-        return held[1] if held is not None and held[0] > self._monotonic() else None
+        return self._held.at((company_id, subject_id, category, period_of(category, at)))
 
     async def keys(self, company_id: UUID, key_ids: Iterable[UUID]) -> dict[UUID, DataKey]:
         """Return the keys that still exist; a destroyed one is simply not among them."""
         wanted = set(key_ids)
-        until = self._monotonic()
-        ready = {
-            key_id: held[1]
-            for key_id in wanted
-            if (held := self._by_id.get((company_id, key_id))) is not None and held[0] > until
-        }
+        ready = self._held.of(company_id, wanted)
         missing = sorted(wanted - ready.keys())
-        if missing:
-            forgotten = self._forgotten
-            async with db.tenant(self._pool, company_id, readonly=True) as conn:
-                company = await self._company_cipher(conn, company_id)
-                for found in await store.keys_by_id(conn, company_id, missing):
-                    key = self._hold(company_id, _unwrap(company, company_id, found), forgotten)
-                    ready[key.key_id] = key
+        if not missing:
+            return ready
+        forgotten = self._held.forgotten
+        read = partial(store.keys_by_id, company_id=company_id, key_ids=missing)
+        cipher, found = await self._read_beside_company(company_id, read)
+        for one in found:
+            key = unwrapped(cipher, company_id, one)
+            ready[key.key_id] = self._held.hold(key, forgotten)
         return ready
 
     async def seal_text(
@@ -177,13 +206,20 @@ class Vault:
         """Destroy the keys of live positions of the days before yesterday; return how many."""
         first_kept = period_of(Category.LIVE, now - timedelta(days=1))
         async with db.tenant(self._pool, company_id) as conn:
+            await store.wait_for_rewrapping(conn)
             destroyed = await store.delete_keys_before(
                 conn, company_id, category=Category.LIVE, period=first_kept
             )
-        self._forgotten += len(destroyed)
-        for key_id in destroyed:
-            self._drop(company_id, key_id)
+        self._held.forget_keys(company_id, destroyed)
         return len(destroyed)
+
+    async def count_live(self, company_id: UUID, now: datetime) -> int:
+        """Return how many keys of live positions there are of the days before yesterday."""
+        first_kept = period_of(Category.LIVE, now - timedelta(days=1))
+        async with db.tenant(self._pool, company_id, readonly=True) as conn:
+            return await store.count_keys_before(
+                conn, company_id, category=Category.LIVE, period=first_kept
+            )
 
     async def destroy_months(
         self, company_id: UUID, *, before: datetime, spared: Collection[UUID]
@@ -193,6 +229,7 @@ class Vault:
         Of every subject but those who are ``spared``: something of theirs is still sealed so.
         """
         async with db.tenant(self._pool, company_id) as conn:
+            await store.wait_for_rewrapping(conn)
             destroyed = await store.delete_keys_before(
                 conn,
                 company_id,
@@ -200,9 +237,7 @@ class Vault:
                 period=period_of(Category.TRACK, before),
                 spared=spared,
             )
-        self._forgotten += len(destroyed)
-        for key_id in destroyed:
-            self._drop(company_id, key_id)
+        self._held.forget_keys(company_id, destroyed)
         return len(destroyed)
 
     async def count_months(self, company_id: UUID, *, before: datetime) -> int:
@@ -215,21 +250,39 @@ class Vault:
                 period=period_of(Category.TRACK, before),
             )
 
-    async def destroy(self, company_id: UUID, subject_id: UUID, now: datetime) -> int:
-        """Destroy every key of a subject for good; return how many there were. Idempotent."""
+    async def key_ids(self, company_id: UUID, subject_id: UUID) -> list[UUID]:
+        """Return which keys a subject has; nothing is unwrapped."""
+        async with db.tenant(self._pool, company_id, readonly=True) as conn:
+            return await store.key_ids(conn, company_id, subject_id)
+
+    async def destroy(
+        self,
+        company_id: UUID,
+        subject_id: UUID,
+        now: datetime,
+        *,
+        noted: Collection[UUID] | None = None,
+    ) -> int:
+        """Destroy every key of a subject for good; return how many there were. Idempotent.
+
+        Raises
+        ------
+        KeysNotNoted
+            There is one that is not among the ``noted`` ones: none was destroyed.
+        """
         async with db.tenant(self._pool, company_id) as conn:
+            await store.wait_for_rewrapping(conn)
             # The subject first: whoever makes a key holds it FOR SHARE until that key is there.
             await store.destroy_subject(conn, company_id, subject_id, now)
             destroyed = await store.delete_keys(conn, company_id, subject_id)
+            if noted is not None and not destroyed <= set(noted):
+                raise KeysNotNoted
         self.forget(company_id, subject_id)
-        return destroyed
+        return len(destroyed)
 
     def forget(self, company_id: UUID, subject_id: UUID) -> None:
         """Drop a subject's unwrapped keys from memory, also those that are on their way there."""
-        self._forgotten += 1
-        for _, key in list(self._by_id.values()):
-            if key.company_id == company_id and key.subject_id == subject_id:
-                self._drop(company_id, key.key_id)
+        self._held.forget(company_id, subject_id)
 
     async def keep_witness(self, company_id: UUID, witness: LedgerWitness, now: datetime) -> None:
         """Remember how far the company's ledger has come; an earlier place changes nothing."""
@@ -243,142 +296,71 @@ class Vault:
 
     def evict(self) -> None:
         """Drop the unwrapped keys whose time is over from memory."""
-        at = self._monotonic()
-        # Held in the order of their ends, so the first that stays ends the search.
-        while self._by_id:
-            (company_id, key_id), (until, _) = next(iter(self._by_id.items()))
-            if until > at:
-                break
-            self._drop(company_id, key_id)
+        self._held.evict()
 
-    async def _make(
-        self,
-        conn: Connection,
-        company: AESGCM,
-        place: tuple[UUID, UUID, Category, str],
-        now: datetime,
-    ) -> WrappedKey:
-        company_id, subject_id, category, period = place
-        if not await store.share_living_subject(conn, company_id, subject_id):
-            raise SubjectErased
-        key_id = uuid7()
-        wrapped = seal_bytes(
-            company,
-            secrets.token_bytes(KEY_BYTES),
-            aad=_key_aad(company_id, subject_id, category, period, key_id),
-        )
-        made = WrappedKey(
-            key_id=key_id, subject_id=subject_id, category=category, period=period, wrapped=wrapped
-        )
-        await store.insert_key(conn, company_id, made, now)
-        # Another process may have been first: its key is the one.
-        found = await store.key_of(conn, company_id, subject_id, category=category, period=period)
-        if found is None:
-            raise SubjectErased
-        return found
+    async def renew(self) -> None:
+        """Take over what others changed: the KEK in force, and the peppers.
 
-    async def _company_cipher(self, conn: Connection, company_id: UUID) -> AESGCM:
-        wrapped = await store.company_key(conn, company_id)
-        if wrapped is None:
-            raise SubjectErased
-        return AESGCM(self._kek.unwrap(wrapped, aad=_company_aad(company_id)))
+        Raises
+        ------
+        KekUnusable
+        """
+        for _ in range(READ_TRIES):
+            async with self._pool.acquire() as conn:
+                found = await store.peppers(conn)
+            with suppress(KekGone):
+                await self._follow(found[0].kek_id)
+                self._peppers = await unwrapped_peppers(self._kek, found)
+                return
+        raise KekUnusable(_NOT_OURS)
 
-    def _hold(self, company_id: UUID, key: DataKey, forgotten: int) -> DataKey:
-        if forgotten != self._forgotten:
-            return key  # it may have been destroyed since it was read
-        self.evict()
-        if len(self._by_id) >= KEYS_HELD_MAX:
-            self._by_id.clear()
-            self._by_period.clear()
-        self._drop(company_id, key.key_id)
-        until = self._monotonic() + USED_S_MAX
-        self._by_id[company_id, key.key_id] = (until, key)
-        self._by_period[company_id, key.subject_id, key.category, key.period] = (until, key)
-        return key
+    async def _read(
+        self, queue: Queue, wanted: Mapping[KeyPlace, datetime]
+    ) -> Mapping[KeyPlace, DataKey | Exception]:
+        """Return the keys that there are at these places: a fleet asks for all of its at once."""
+        company_id, _ = queue
+        read = partial(store.keys_at, company_id=company_id, places=list(wanted))
+        try:
+            cipher, found = await self._read_beside_company(company_id, read)
+        except (SubjectErased, KekUnusable) as error:
+            return dict.fromkeys(wanted, error)  # of all of them, so nobody is looked for
+        return each_unwrapped(cipher, company_id, found)
 
-    def _drop(self, company_id: UUID, key_id: UUID) -> None:
-        _, key = self._by_id.pop((company_id, key_id), (0.0, None))
-        if key is not None:
-            self._by_period.pop((company_id, key.subject_id, key.category, key.period), None)
+    async def _read_beside_company(
+        self, company_id: UUID, read: Read
+    ) -> tuple[AESGCM, list[WrappedKey]]:
+        """Return the company's key, ready to unwrap, and what was read together with it."""
+        for _ in range(READ_TRIES):
+            async with db.tenant(self._pool, company_id, readonly=True) as conn:
+                company, found = await read(conn)
+            if company is None:
+                raise SubjectErased
+            with suppress(KekGone):
+                return await self._company_cipher(company_id, company), found
+        raise KekUnusable(_NOT_OURS)
 
+    async def _company_cipher(self, company_id: UUID, company: CompanyKey) -> AESGCM:
+        held = self._held.company(company_id, company.wrapped)
+        if held is not None:
+            return held
+        await self._follow(company.kek_id)
+        (key,) = await self._kek.unwrap([Bound(company.wrapped, company_aad(company_id))])
+        cipher = AESGCM(key)
+        self._held.hold_company(company_id, company.wrapped, cipher)
+        return cipher
 
-@asynccontextmanager
-async def evicting(vault: Vault, *, every_s: float = EVICT_EVERY_S) -> AsyncGenerator[None]:
-    """Drop unwrapped keys in time for as long as the block lasts, also when nobody uses them."""
-
-    async def sweep() -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            vault.evict()
-
-    task = asyncio.create_task(sweep())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def was_opened(pool: Pool) -> bool:
-    """Tell whether the key database was ever opened: then there is a KEK that it needs."""
-    async with pool.acquire() as conn:
-        return bool(await store.peppers(conn))
-
-
-async def open_vault(pool: Pool, kek: Kek, now: datetime) -> Vault:
-    """Return the vault, making the log-in pepper and the signing key on the first start.
-
-    Raises
-    ------
-    KekUnusable
-        The key database was made with another KEK.
-    """
-    async with pool.acquire() as conn, conn.transaction():
-        await store.lock_peppers(conn)
+    async def _kek_in_force(self, conn: Connection) -> Kek:
+        """Return the KEK in force; the caller keeps it from being exchanged."""
         found = await store.peppers(conn)
-        if not found:
-            wrapped = kek.wrap(secrets.token_bytes(KEY_BYTES), aad=_PEPPER_AAD)
-            await store.insert_pepper(conn, uuid7(), kek_id=kek.kek_id, wrapped=wrapped, now=now)
-            found = await store.peppers(conn)
-        _, kek_id, wrapped = found[-1]
-        if kek_id != kek.kek_id:
-            raise KekUnusable("The key database was made with another KEK file.")
-        signer = await open_signer(conn, kek, now)
-    return Vault(pool, kek, kek.unwrap(wrapped, aad=_PEPPER_AAD), signer=signer)
+        await self._follow(found[0].kek_id)
+        return self._kek
+
+    async def _follow(self, kek_id: bytes) -> None:
+        if kek_id != self._kek.kek_id:
+            self._kek = await self._keks.in_force(kek_id)
 
 
 def _open_text(key: DataKey | None, item: SealedText) -> str | None:
     if key is None:
         return None
     return key.open(item.sealed, row_id=item.row_id.bytes, schema=item.schema).decode()
-
-
-def _unwrap(company: AESGCM, company_id: UUID, found: WrappedKey) -> DataKey:
-    aad = _key_aad(company_id, found.subject_id, found.category, found.period, found.key_id)
-    try:
-        secret = open_bytes(company, found.wrapped, aad=aad)
-    except InvalidTag:
-        raise KekUnusable("A key in the key database was changed or moved.") from None
-    return DataKey(
-        company_id=company_id,
-        key_id=found.key_id,
-        subject_id=found.subject_id,
-        category=Category(found.category),
-        period=found.period,
-        cipher=AESGCM(_derived(secret, b"jolda seal v1")),
-        index_secret=_derived(secret, b"jolda index v1"),
-    )
-
-
-def _derived(secret: bytes, purpose: bytes) -> bytes:
-    return HKDFExpand(algorithm=hashes.SHA256(), length=KEY_BYTES, info=purpose).derive(secret)
-
-
-def _company_aad(company_id: UUID) -> bytes:
-    return b"jolda company key v1|" + company_id.bytes
-
-
-def _key_aad(company_id: UUID, subject_id: UUID, category: str, period: str, key_id: UUID) -> bytes:
-    place = f"|{category}|{period}|".encode()
-    return b"jolda data key v1|" + company_id.bytes + subject_id.bytes + place + key_id.bytes

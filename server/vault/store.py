@@ -1,34 +1,31 @@
 """The key database. Each function is one statement."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from server.kit.db import Connection
-from server.vault.model import LedgerWitness
+from server.kit.db import Connection, Record
+from server.vault.model import (
+    CompanyKey,
+    KeyPlace,
+    LedgerWitness,
+    Pepper,
+    SigningKey,
+    WrappedKey,
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrappedKey:
-    key_id: UUID
-    subject_id: UUID
-    category: str
-    period: str
-    wrapped: bytes
+async def peppers(conn: Connection) -> list[Pepper]:
+    """Return the peppers, the newest first."""
+    rows = await conn.fetch(
+        "SELECT pepper_id, kek_id, wrapped FROM pepper ORDER BY created_at DESC, pepper_id DESC"
+    )
+    return [Pepper(**row) for row in rows]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SigningKey:
-    key_id: UUID
-    public_key: bytes
-    kek_id: bytes
-    wrapped: bytes
-
-
-async def peppers(conn: Connection) -> list[tuple[UUID, bytes, bytes]]:
-    rows = await conn.fetch("SELECT pepper_id, kek_id, wrapped FROM pepper ORDER BY created_at")
-    return [(row["pepper_id"], row["kek_id"], row["wrapped"]) for row in rows]
+async def wait_for_rewrapping(conn: Connection) -> None:
+    """Let nobody re-wrap the keys until the transaction ends; wait for whoever does."""
+    await conn.execute("SELECT pg_advisory_xact_lock_shared(7242003)")
 
 
 async def lock_peppers(conn: Connection) -> None:
@@ -39,8 +36,12 @@ async def lock_peppers(conn: Connection) -> None:
 async def insert_pepper(
     conn: Connection, pepper_id: UUID, *, kek_id: bytes, wrapped: bytes, now: datetime
 ) -> None:
+    """Insert what is the newest from now on, also where the clock was set back."""
     await conn.execute(
-        "INSERT INTO pepper (pepper_id, kek_id, wrapped, created_at) VALUES ($1, $2, $3, $4)",
+        """
+        INSERT INTO pepper (pepper_id, kek_id, wrapped, created_at)
+        SELECT $1, $2, $3, greatest($4, max(created_at) + interval '1 microsecond') FROM pepper
+        """,
         pepper_id,
         kek_id,
         wrapped,
@@ -64,11 +65,11 @@ async def insert_company_key(
     )
 
 
-async def company_key(conn: Connection, company_id: UUID) -> bytes | None:
-    wrapped: bytes | None = await conn.fetchval(
-        "SELECT wrapped FROM company_key WHERE company_id = $1", company_id
+async def company_key(conn: Connection, company_id: UUID) -> CompanyKey | None:
+    row = await conn.fetchrow(
+        "SELECT kek_id, wrapped FROM company_key WHERE company_id = $1", company_id
     )
-    return wrapped
+    return None if row is None else CompanyKey(**row)
 
 
 async def insert_subject(conn: Connection, company_id: UUID, subject_id: UUID) -> None:
@@ -82,8 +83,24 @@ async def insert_subject(conn: Connection, company_id: UUID, subject_id: UUID) -
     )
 
 
-async def share_living_subject(conn: Connection, company_id: UUID, subject_id: UUID) -> bool:
-    """Lock the subject against being destroyed meanwhile; tell whether it lives."""
+async def share_free_subjects(
+    conn: Connection, company_id: UUID, subject_ids: Sequence[UUID]
+) -> set[UUID]:
+    """Lock the living subjects against being destroyed meanwhile; return those nobody is at."""
+    rows = await conn.fetch(
+        """
+        SELECT subject_id FROM subject
+         WHERE company_id = $1 AND subject_id = ANY($2::uuid[]) AND destroyed_at IS NULL
+           FOR SHARE SKIP LOCKED
+        """,
+        company_id,
+        subject_ids,
+    )
+    return {row["subject_id"] for row in rows}
+
+
+async def share_subject(conn: Connection, company_id: UUID, subject_id: UUID) -> bool:
+    """Lock the subject, waiting for whoever is at it; tell whether it lives."""
     found = await conn.fetchval(
         """
         SELECT true FROM subject
@@ -94,6 +111,26 @@ async def share_living_subject(conn: Connection, company_id: UUID, subject_id: U
         subject_id,
     )
     return bool(found)
+
+
+async def living_subjects(
+    conn: Connection, company_id: UUID, subject_ids: Sequence[UUID]
+) -> set[UUID]:
+    """Return those that live, also those that somebody is just about to destroy."""
+    rows = await conn.fetch(
+        """
+        SELECT subject_id FROM subject
+         WHERE company_id = $1 AND subject_id = ANY($2::uuid[]) AND destroyed_at IS NULL
+        """,
+        company_id,
+        subject_ids,
+    )
+    return {row["subject_id"] for row in rows}
+
+
+async def limit_lock_wait(conn: Connection, *, lock_ms_max: int) -> None:
+    """Let no statement of the transaction wait for a lock for longer than that."""
+    await conn.execute(f"SET LOCAL lock_timeout = '{int(lock_ms_max)}ms'")
 
 
 async def destroy_subject(
@@ -111,13 +148,23 @@ async def destroy_subject(
     )
 
 
-async def delete_keys(conn: Connection, company_id: UUID, subject_id: UUID) -> int:
+async def key_ids(conn: Connection, company_id: UUID, subject_id: UUID) -> list[UUID]:
+    rows = await conn.fetch(
+        "SELECT key_id FROM data_key WHERE company_id = $1 AND subject_id = $2 ORDER BY key_id",
+        company_id,
+        subject_id,
+    )
+    return [row["key_id"] for row in rows]
+
+
+async def delete_keys(conn: Connection, company_id: UUID, subject_id: UUID) -> set[UUID]:
+    """Delete every key of a subject; return their ids."""
     rows = await conn.fetch(
         "DELETE FROM data_key WHERE company_id = $1 AND subject_id = $2 RETURNING key_id",
         company_id,
         subject_id,
     )
-    return len(rows)
+    return {row["key_id"] for row in rows}
 
 
 async def delete_keys_before(
@@ -163,55 +210,95 @@ async def count_keys_before(
     return count
 
 
-async def insert_key(conn: Connection, company_id: UUID, key: WrappedKey, now: datetime) -> None:
-    """Add a key unless one of this subject, category and period is there already."""
+async def insert_keys(
+    conn: Connection, company_id: UUID, keys: Sequence[WrappedKey], times: Sequence[datetime]
+) -> None:
+    """Add each key, as made at its time, unless its subject, category and period have one.
+
+    They are added in the order in which they come.
+    """
     await conn.execute(
         """
         INSERT INTO data_key
                (company_id, key_id, subject_id, category, period, wrapped, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        SELECT $1, made.key_id, made.subject_id, made.category, made.period, made.wrapped,
+               made.created_at
+          FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bytea[],
+                      $7::timestamptz[]) WITH ORDINALITY
+            AS made (key_id, subject_id, category, period, wrapped, created_at, place)
+         ORDER BY made.place
         ON CONFLICT (company_id, subject_id, category, period) DO NOTHING
         """,
         company_id,
-        key.key_id,
-        key.subject_id,
-        key.category,
-        key.period,
-        key.wrapped,
-        now,
+        [key.key_id for key in keys],
+        [key.subject_id for key in keys],
+        [key.category for key in keys],
+        [key.period for key in keys],
+        [key.wrapped for key in keys],
+        times,
     )
 
 
-async def key_of(
-    conn: Connection, company_id: UUID, subject_id: UUID, *, category: str, period: str
-) -> WrappedKey | None:
-    row = await conn.fetchrow(
+async def keys_at(
+    conn: Connection, company_id: UUID, places: Sequence[KeyPlace]
+) -> tuple[CompanyKey | None, list[WrappedKey]]:
+    """Return a company's key and those keys that there are at these places, of one moment."""
+    _, subject_ids, categories, periods = zip(*places, strict=True)
+    rows = await conn.fetch(
         """
-        SELECT key_id, subject_id, category, period, wrapped
-          FROM data_key
-         WHERE company_id = $1 AND subject_id = $2 AND category = $3 AND period = $4
+        SELECT c.kek_id, c.wrapped AS company_wrapped, d.key_id, d.subject_id, d.category,
+               d.period, d.wrapped
+          FROM company_key c
+          LEFT JOIN (
+               data_key d
+               JOIN unnest($2::uuid[], $3::text[], $4::text[])
+                    AS wanted (subject_id, category, period)
+              USING (subject_id, category, period)
+          ) ON d.company_id = c.company_id
+         WHERE c.company_id = $1
         """,
         company_id,
-        subject_id,
-        category,
-        period,
+        subject_ids,
+        categories,
+        periods,
     )
-    return None if row is None else WrappedKey(**row)
+    return _found(rows)
 
 
 async def keys_by_id(
     conn: Connection, company_id: UUID, key_ids: Sequence[UUID]
-) -> list[WrappedKey]:
+) -> tuple[CompanyKey | None, list[WrappedKey]]:
+    """Return a company's key and those of these keys that there are, of one moment."""
     rows = await conn.fetch(
         """
-        SELECT key_id, subject_id, category, period, wrapped
-          FROM data_key
-         WHERE company_id = $1 AND key_id = ANY($2::uuid[])
+        SELECT c.kek_id, c.wrapped AS company_wrapped, d.key_id, d.subject_id, d.category,
+               d.period, d.wrapped
+          FROM company_key c
+          LEFT JOIN data_key d ON d.company_id = c.company_id AND d.key_id = ANY($2::uuid[])
+         WHERE c.company_id = $1
         """,
         company_id,
         key_ids,
     )
-    return [WrappedKey(**row) for row in rows]
+    return _found(rows)
+
+
+def _found(rows: Sequence[Record]) -> tuple[CompanyKey | None, list[WrappedKey]]:
+    if not rows:
+        return None, []
+    company = CompanyKey(kek_id=rows[0]["kek_id"], wrapped=rows[0]["company_wrapped"])
+    keys = [
+        WrappedKey(
+            key_id=row["key_id"],
+            subject_id=row["subject_id"],
+            category=row["category"],
+            period=row["period"],
+            wrapped=row["wrapped"],
+        )
+        for row in rows
+        if row["key_id"] is not None
+    ]
+    return company, keys
 
 
 async def signing_keys(conn: Connection) -> list[SigningKey]:

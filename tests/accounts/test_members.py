@@ -302,7 +302,7 @@ async def test_reading_first_alone_would_let_two_through(world: World) -> None:
 
     async def read(conn: db.Connection) -> tuple[object, ...]:
         return (
-            await store.member_of_login(conn, company_id, b"free"),
+            await store.member_of_login(conn, company_id, [b"free"]),
             await store.invited_member(conn, company_id, code.digest, NOW),
             await credential_store.next_device_number(conn, company_id, driver_id),
         )

@@ -40,6 +40,7 @@ class Seen:
 class OnTheWay:
     head: RouteHead
     gate: Gate
+    since: datetime = START
     summary: Seen = field(default_factory=Seen)
     stop_ids: tuple[UUID, ...]
 
@@ -120,17 +121,9 @@ async def refreshed(world: World, route: OnTheWay) -> OnTheWay:
     return replace(route, gate=read)
 
 
-async def judge(
-    world: World,
-    *refreshed: Refreshed,
-    at: datetime = NOW,
-    raised_max: int = service.RAISED_AT_ONCE_MAX,
-) -> Judged:
-    """Judge as the job does, in a transaction of its own."""
-    async with db.tenant(world.pool, world.company_id) as conn:
-        return await service.judge(
-            conn, world.vault, world.company_id, refreshed, now=at, raised_max=raised_max
-        )
+async def judge(world: World, *refreshed: Refreshed, at: datetime = NOW) -> Judged:
+    """Judge as the job does."""
+    return await service.judge_all(world.pool, world.vault, world.company_id, refreshed, now=at)
 
 
 async def withdraw(world: World, *items: str, at: datetime = NOW) -> None:

@@ -9,11 +9,11 @@ from aiohttp import ClientSession
 from server.alerts import choices, service
 from server.alerts.model import ALERT_SCHEMA, EVERYTHING
 from server.alerts.service import Judged
+from server.kek.key_file import load
 from server.kit import db
 from server.kit.db import Pool
-from server.vault.kek import load
 from server.vault.model import SealedText
-from server.vault.service import open_vault
+from server.vault.opening import open_vault
 from tests.alerts.seen import alerts, judge, planned
 from tests.http import bearer
 from tests.world import NOW, World, add_driver

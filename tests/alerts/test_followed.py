@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
+import pytest
 
 from server.kit import db
 from server.kit.ids import uuid7
@@ -14,7 +15,7 @@ from server.rights.service import tell_of_alert
 from server.routes import service as routes
 from server.routes.model import NewRoute
 from server.tracking.model import Positions, to_ms
-from tests.alerts.seen import alerts, judge, withdraw
+from tests.alerts.seen import TICK, alerts, judge, withdraw
 from tests.reports.days import (
     CLIENT,
     DEPOT,
@@ -29,6 +30,7 @@ from tests.reports.days import (
 )
 from tests.world import NOW, World
 
+SECOND: Final = timedelta(seconds=1)
 BEGAN: Final = NOW - HOUR
 LEAVES_DEPOT_S: Final = 300.0
 LEAVES_ROAD_S: Final = 550.0
@@ -144,3 +146,39 @@ async def test_who_drives_as_planned_is_left_alone(world: World) -> None:
         await judge(world, *await live.refresh(world.company_id, now=now), at=now)
 
     assert await alerts(world) == []
+
+
+def parked(begin: datetime, end: datetime) -> Positions:
+    """Return positions at the depot."""
+    seconds = np.arange(0, (end - begin).total_seconds(), STEP_S, dtype=np.float64)
+    values = np.full((7, len(seconds)), np.nan)
+    values[0], values[1], values[2] = DEPOT[1], DEPOT[0], 5.0
+    return Positions(
+        time_ms=to_ms(begin) + (seconds * 1000).astype(np.int64),
+        values=values,
+        flags=np.full(len(seconds), 1, np.uint8),
+    )
+
+
+@pytest.mark.parametrize(
+    ("began", "routes_before"), [(NOW + HOUR, 0), (NOW, 1)], ids=["first of the day", "second"]
+)
+async def test_whose_phone_never_falls_silent_has_no_lost_signal_as_a_route_begins(
+    world: World, began: datetime, routes_before: int
+) -> None:
+    """An hour before its start a first route begins to be followed, a second one at its start."""
+    await share(world, world.driver, NOW - 3 * HOUR)
+    for _ in range(routes_before):
+        await planned(world, began=NOW - 2 * HOUR)
+    await planned(world, began=began)
+    live = LiveRoutes(world.pool, world.vault, Reads(world.pool, tell_of_alert))
+    begin, late = NOW - HOUR, 10 * SECOND
+    await store_positions(world, world.driver, parked(begin, NOW - late), stored_at=NOW - late)
+
+    for tick in range(7):
+        at = NOW + tick * TICK
+        await judge(world, *await live.refresh(world.company_id, now=at), at=at)
+        more = parked(at - late, at + TICK - late)
+        await store_positions(world, world.driver, more, stored_at=at + TICK - late)
+
+    assert "no_signal" not in {kind for kind, _, _ in await alerts(world)}

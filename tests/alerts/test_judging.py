@@ -112,6 +112,18 @@ def test_silence_is_counted_from_when_recording_began_or_went_on() -> None:
     assert long_resumed.particulars.since == NOW - 10 * MINUTE
 
 
+def test_silence_is_not_counted_from_before_positions_are_read_for_the_route() -> None:
+    unheard = on_the_way().seen(last_fix_s=None)
+
+    just_begun = found(AlertKind.NO_SIGNAL, replace(unheard, since=NOW - TICK))
+    long_begun = found(AlertKind.NO_SIGNAL, replace(unheard, since=NOW - 10 * MINUTE))
+
+    assert just_begun.level is Level.CALM
+    assert long_begun.level is Level.REACHED
+    assert long_begun.particulars is not None
+    assert long_begun.particulars.since == NOW - 10 * MINUTE
+
+
 @pytest.mark.parametrize("kind", [AlertKind.OFF_ROUTE, AlertKind.LONG_STOP])
 def test_what_came_after_the_last_position_nobody_knows(kind: AlertKind) -> None:
     long_ago = NOW_S - 9_000

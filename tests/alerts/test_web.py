@@ -284,8 +284,11 @@ async def test_alerts_are_shown_and_kept_as_long_as_tracks(
         shown[after.days] = len(await listed(client, session))
 
     async def forgotten(at: datetime) -> int:
-        async with db.tenant(world.pool, world.company_id) as conn:
-            return await service.forget_old(conn, world.company_id, at)
+        async with db.tenant(world.pool, world.company_id, readonly=True) as conn:
+            due, _ = await service.old(conn, world.company_id, at)
+        gone = await service.forget_old(world.pool, world.company_id, at)
+        assert gone == due
+        return gone
 
     assert shown == {0: 1, 3: 0}
     assert await forgotten(NOW + timedelta(days=3)) == 0

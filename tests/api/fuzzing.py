@@ -29,7 +29,7 @@ class Effort:
 
 
 EFFORTS: Final = {
-    "smoke": Effort(examples=5, phases=("coverage", "fuzzing"), every_operation=False),
+    "smoke": Effort(examples=8, phases=("coverage", "fuzzing"), every_operation=False),
     "full": Effort(examples=150, phases=PHASES, every_operation=True),
 }
 
@@ -61,11 +61,11 @@ class Outcome:
         self.failures |= other.failures
 
 
-def configuration(url: str, token: str | None, effort: Effort) -> SchemathesisConfig:
+def configuration(url: str, token: str | None, effort: Effort, seed: int) -> SchemathesisConfig:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     told: dict[str, Any] = {
         "base-url": url,
-        "seed": SEED,
+        "seed": seed,
         "headers": headers,
         "cache": {"enabled": False},
         "continue-on-failure": True,
@@ -93,6 +93,7 @@ def fuzz(
     operations: Sequence[str],
     document: Mapping[str, Any] | None = None,
     pace: Pace | None = None,
+    seed: int = SEED,
 ) -> Outcome:
     """Try the operations as the holder of the token; blocks.
 
@@ -102,7 +103,7 @@ def fuzz(
     """
     if pace is not None and pace.is_over:
         return Outcome()
-    config = configuration(url, token, effort)
+    config = configuration(url, token, effort, seed)
     whole: Any = (
         schemathesis.openapi.from_url(f"{url}/openapi.json", config=config)
         if document is None

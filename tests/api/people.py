@@ -7,6 +7,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from server.alerts import service as alerts
+from server.certificates import store as certificates
+from server.certificates.model import Certificate
 from server.credentials import service as credentials
 from server.credentials.model import Role, Scope
 from server.demo import company as companies
@@ -97,6 +99,7 @@ async def people_of(served: Demo, company: DemoCompany) -> People:
         role.value: UUID((await api.get("/v1/me"))["member_id"]) for role, api in calling.items()
     }
     company_id = UUID(session["company"]["company_id"])
+    await _certified(served, company_id, UUID(erasure["request_id"]))
     return People(
         company_id=company_id,
         tokens={DEVICE: first.device_token, **{str(role): one for role, one in opened.items()}},
@@ -133,6 +136,15 @@ async def people_of(served: Demo, company: DemoCompany) -> People:
             "lasting_driver_id": company.drivers[2].driver_id,
         },
     )
+
+
+async def _certified(served: Demo, company_id: UUID, request_id: UUID) -> None:
+    """Put down a certificate of this request: an hour has to pass before there is a real one."""
+    made = Certificate(
+        request_id=request_id, ledger_index=1, issued_at=served.clock(), document="{}"
+    )
+    async with db.tenant(served.running.opened.pool, company_id) as conn:
+        await certificates.insert(conn, company_id, made)
 
 
 async def _over(served: Demo, dispatcher: Api, driver: DemoDriver) -> str:
@@ -211,7 +223,8 @@ async def _alerted(served: Demo, dispatcher: Api, company_id: UUID, late_one: De
             summary=Seen(deviation_s=3_600.0),
             stop_ids=(uuid7(), uuid7()),
         )
-        await alerts.judge(conn, served.running.opened.vault, company_id, [late], now=now)
+    opened = served.running.opened
+    await alerts.judge_all(opened.pool, opened.vault, company_id, [late], now=now)
     return str((await dispatcher.get("/v1/alerts"))["items"][0]["alert_id"])
 
 

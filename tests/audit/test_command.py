@@ -24,9 +24,13 @@ async def test_each_company_gets_a_line_and_one_that_is_broken_fails_it(world: W
     said: list[str] = []
     companies = [chain.company_id, other]
 
-    sound = await verify_all(world.pool, world.vault, companies, say=said.append, now=NOW)
+    sound = await verify_all(
+        world.pool, world.keys_pool, world.vault, companies, say=said.append, now=NOW
+    )
     await world.owner.execute("UPDATE ledger_entry SET facts = '{}' WHERE index = 12")
-    broken = await verify_all(world.pool, world.vault, companies, say=said.append, now=NOW)
+    broken = await verify_all(
+        world.pool, world.keys_pool, world.vault, companies, say=said.append, now=NOW
+    )
 
     assert (sound, broken) == (SOUND, BROKEN)
     assert said == [

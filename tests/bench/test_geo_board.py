@@ -7,13 +7,16 @@ import pytest
 
 from bench import page
 from bench.geo import __main__ as board
-from bench.geo import arrivals, distance, naive, progress, recorded, visits
+from bench.geo import arrivals, buses, distance, libraries, naive, progress, recorded, visits
+from bench.geo.arrivals import Guess
 from bench.geo.board import GOALS, SECTIONS, TARGETS, row_of
 from bench.geo.days import RECIPES, delivery_day, plan
 from bench.geo.driving import PULL_MPS2, drive
 from bench.geo.findings import GRID, Cell, Finding, Hits, generator
 from bench.geo.phone import NOISES, START_S, Phone, see
 from bench.geo.roads import PLANE, Road, city, way_round
+from geo.types import Floats
+from geo.values import Plan
 from tests.proofs import Row
 
 STRAIGHT = Road.through(np.array([[0.0, 0.0], [2_000.0, 0.0], [2_000.0, 3_000.0]]))
@@ -54,8 +57,10 @@ def test_a_small_run_measures_every_promise(monkeypatch: pytest.MonkeyPatch) -> 
 
     figures = [row.figure for row in rows]
     assert len(figures) == len(set(figures))
-    assert set(GOALS) - set(figures) == {visits.MEAN, distance.PARKED_WORST}
+    assert set(GOALS) - set(figures) == {visits.MEAN, *distance.PARKED_GRIDS}
     assert all(one.name in text for one in findings)
+    untold = {f"{of}, stops ahead without a forecast" for of in (arrivals.DAYS, buses.BUSES)}
+    assert {progress.OFF, *untold} <= {one.name for one in findings}
     needs = [row for row in rows if recorded.FOLDER in row.note]
     assert {row.value for row in needs} == {page.NOT_MEASURED}
 
@@ -65,6 +70,49 @@ def test_figures_of_all_cells_wait_for_all_cells() -> None:
 
     assert [(one.name, one.value) for one in visits.summary(whole)] == [(visits.MEAN, 0.5)]
     assert visits.summary(whole[1:]) == []
+
+
+def test_who_parks_is_judged_by_the_noise_of_the_targets() -> None:
+    cells = {noise: {c for c in distance.PARKED_CELLS if c.noise == noise} for noise in NOISES}
+    parked = [
+        Finding(name=distance.PARKED, cell=cell, value=30.0 if cell.noise == "usual" else 0.0)
+        for cell in distance.PARKED_CELLS
+    ]
+
+    found = [row_of(one) for one in distance.summary(parked)]
+
+    assert [(row.figure, row.value, row.met) for row in found] == [
+        (distance.PARKED_WORST, 30.0, False),
+        (distance.PARKED_PLAIN, 0.0, True),
+    ]
+    assert {replace(cell, noise="plain") for cell in cells["usual"]} == cells["plain"]
+    assert {cell for cell in GRID if cell.step_s <= distance.PARKED_STEP_MAX_S} == cells["usual"]
+    assert [one.name for one in distance.summary(parked[1:])] == [distance.PARKED_PLAIN]
+
+
+def test_no_promise_rests_on_a_road_that_was_handed_in() -> None:
+    assert [figure for figure in GOALS if figure.startswith(recorded.METRES_ON_ROAD)] == []
+    assert {f"{recorded.METRES} {step_s:g} s" for step_s in recorded.STEPS_S} <= set(GOALS)
+
+
+def test_stops_without_a_forecast_are_counted_and_spare_neither_method() -> None:
+    nothing = [np.nan] * 3
+    guesses = [
+        Guess(
+            truth_s=np.array([100.0, 200.0, 300.0]),
+            simple_s=np.array([150.0, 220.0, 9_300.0]),
+            told_s=np.array([[90.0, 110.0, 130.0], [210.0, 240.0, 260.0], nothing]),
+        ),
+        Guess(truth_s=np.array([400.0]), simple_s=np.array([9_400.0]), told_s=np.array([nothing])),
+        Guess(truth_s=np.zeros(0), simple_s=np.zeros(0), told_s=np.zeros((0, 3))),
+    ]
+
+    error, inside, left_out = arrivals.scored("Buses", guesses, cell=None, note="2 runs")
+
+    assert (error.value, error.baseline) == (25.0, 35.0)
+    assert "2 guesses, on average +25 s, the baseline's +35 s" in error.note
+    assert inside.value == 50.0
+    assert (left_out.value, left_out.note.split(";")[0]) == (50.0, "2 of 4")
 
 
 def test_every_process_and_every_run_draws_the_same_days() -> None:
@@ -226,6 +274,10 @@ def test_every_special_day_is_what_it_says(name: str) -> None:
         "depot first and last": places.count(places[0]) == 2
         and np.nanmax(day.departed_s) == pytest.approx(day.seen.until_s, abs=1.0),
         "phone off at a third of the halts": silent.sum() >= 2,
+        "phone off at a third of the halts, planned by five minutes": silent.sum() >= 2
+        and (day.plan.service_s % 300.0 == 0.0).all()
+        and np.mean((day.departed_s - day.arrived_s)[served] < 0.6 * day.plan.service_s[served])
+        > 0.2,
     }
     assert told[name]
     assert (day.departed_s[served] > day.arrived_s[served]).all()
@@ -249,6 +301,37 @@ def test_naive_methods_do_what_they_are_known_for() -> None:
     assert np.isfinite(by_place).all(), "a drive-by looks like a visit"
     assert naive.haversine_m(seen.track) == pytest.approx(STRAIGHT.length_m, rel=0.005)
     assert naive.traccar_m(seen.track) == pytest.approx(STRAIGHT.length_m, rel=0.005)
+
+
+def test_no_method_is_given_fixes_that_no_vehicle_could_have_reached() -> None:
+    day = delivery_day(generator(6, "wild"), Cell(5.0, 10.0, "overconfident").phone)
+    _, raw_xy = naive.tidy(day.seen.track)
+    given = []
+
+    def spy(plan: Plan, time_s: Floats, xy: Floats) -> Floats:
+        given.append(np.hypot(*np.diff(xy, axis=0).T) / np.diff(time_s))
+        return np.full((len(plan.lon_lat), 2), np.nan)
+
+    visits.Tallies().add(day, Cell(5.0, 10.0), {"spy": spy})
+
+    assert np.hypot(*np.diff(raw_xy, axis=0).T).max() > 500.0
+    assert given[0].max() <= naive.TRACCAR_MAX_MPS
+
+
+def test_libraries_stand_beside_what_was_reached_on_the_same_days(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(libraries, "DAYS", 1)
+    monkeypatch.setattr(libraries, "VISITS", {libraries.TRACKINTEL: naive.stays_to_stops})
+
+    one = {found.name: found for found in visits.measure(libraries.CELL, 1, 3)}
+    two = {found.name: found for found in visits.measure(libraries.CELL, 2, 3)}
+
+    beside = two[f"{visits.F1}, beside {libraries.TRACKINTEL}"]
+    assert beside.value == one[visits.F1].value != two[visits.F1].value
+    assert "1 days" in beside.note
+    missing = row_of(two[f"{visits.F1}, beside {libraries.MOVINGPANDAS}"])
+    assert (missing.value, missing.baseline) == (page.NOT_MEASURED, None)
 
 
 def test_the_simple_guess_is_the_plan_later_by_the_last_delay() -> None:

@@ -1,12 +1,13 @@
 """The page of the figures: what the commands may write, and what has to stand there."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from bench import page
-from bench.page import rewrite, section_of, target_table
+from bench.page import measured_on, rewrite, section_of, target_table
 from bench.targets import SOAK_TARGETS, TARGETS, Target
 from tests.proofs import Row
 
@@ -64,3 +65,21 @@ def test_a_target_of_two_figures_shows_both_and_says_which_is_met() -> None:
     shown = "| cost, a / b | <= 1 us / <= 2 us | 0.5 us / 3 us | 9 us / 8 us | yes / **no** |"
     assert line == shown
     assert "not measured" in target_table([target], rows[:1])
+
+
+@pytest.mark.parametrize(
+    ("commit", "shown"),
+    [
+        ("addc7e97327ea4b850bfcf8d0c00d0965d2fc529", "`addc7e97327e`,"),
+        ("addc7e97327ea4b850bfcf8d0c00d0965d2fc529+", "`addc7e97327e` with changes,"),
+        ("unknown", "`unknown`,"),
+    ],
+)
+def test_figures_of_a_changed_tree_are_not_said_to_be_of_the_commit(
+    commit: str, shown: str, tmp_path: Path
+) -> None:
+    published = tmp_path / "run.json"
+    told = {"started_at": "2026-11-23T08:57:23Z", "seconds": 300.0, "size": "full"}
+    published.write_text(json.dumps(told | {"commit": commit, "machine": "a machine"}), "utf-8")
+
+    assert f"at commit {shown} size full" in measured_on(published)

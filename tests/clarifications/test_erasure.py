@@ -7,11 +7,11 @@ import pytest
 from aiohttp import ClientSession
 
 from server.clarifications import service
+from server.kek.key_file import load
 from server.kit import db
 from server.kit.db import Pool
-from server.vault.kek import load
 from server.vault.model import SealedText
-from server.vault.service import open_vault
+from server.vault.opening import open_vault
 from tests.clarifications.acts import ANSWER, MINE, QUESTION, People, answer, asked, call
 from tests.world import NOW, World
 

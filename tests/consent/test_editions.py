@@ -63,7 +63,13 @@ Apply = Callable[[datetime], Awaitable[None]]
 @pytest.fixture
 def apply(databases: Databases, world: World, keys_pool: Pool) -> Apply:
     """Run the server's own job as it would be run at a time."""
-    opened = Opened(dsn=databases.main, pool=world.pool, keys_pool=keys_pool, vault=world.vault)
+    opened = Opened(
+        dsn=databases.main,
+        keys_dsn=databases.keys,
+        pool=world.pool,
+        keys_pool=keys_pool,
+        vault=world.vault,
+    )
 
     async def run(now: datetime) -> None:
         await jobs_of(opened, settings.read({}), Clock(now)).every_minute["apply_editions"]()

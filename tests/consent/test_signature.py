@@ -11,8 +11,8 @@ import pytest
 from aiohttp import ClientSession
 
 from server.consent import record
+from server.ledger.documents import DocumentRefused
 from server.receipts import verification
-from server.receipts.verification import ReceiptRefused
 from tests.consent.acts import call
 from tests.consent.people import new_driver
 from tests.consents import body
@@ -106,7 +106,7 @@ async def test_a_receipt_without_one_says_so(
     assert await given(client, token) == 201
     file = await receipt_file(client, token, tmp_path)
 
-    with pytest.raises(ReceiptRefused, match=r"^No signature came with this consent\.$"):
+    with pytest.raises(DocumentRefused, match=r"^No signature came with this consent\.$"):
         verification.verify_receipt(file, None, signature)
 
 
@@ -179,7 +179,7 @@ async def test_a_receipt_with_a_broken_one_is_damaged_or_refused(
     changed["record"]["event"]["signature"] = made
     file.write_text(json.dumps(changed))
 
-    with pytest.raises(ReceiptRefused) as refused:
+    with pytest.raises(DocumentRefused) as refused:
         verification.verify_receipt(file, None, signature)
 
     assert len(refused.value.faults) > 1

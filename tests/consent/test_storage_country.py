@@ -34,7 +34,13 @@ NAMED: Final = {
 
 @pytest.fixture
 def opened(databases: Databases, bare: World, keys_pool: Pool) -> Opened:
-    return Opened(dsn=databases.main, pool=bare.pool, keys_pool=keys_pool, vault=bare.vault)
+    return Opened(
+        dsn=databases.main,
+        keys_dsn=databases.keys,
+        pool=bare.pool,
+        keys_pool=keys_pool,
+        vault=bare.vault,
+    )
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@ A request whose answer was lost is made again, until it is known that the act is
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from aiohttp import ClientError, ClientSession
@@ -80,9 +82,11 @@ class Acts:
             seen_ms = await self._seen() if kind is StopKind.WITHDRAW else None
             await self._wait(over, self._dice.uniform(*STOPPED_S))
             until_ms = self._now_ms()
-            self._life.stops.append(Stop(kind, asked_ms, answered_ms, until_ms, seen_ms))
+            stop = Stop(kind, asked_ms, answered_ms, until_ms, math.inf, seen_ms)
+            self._life.stops.append(stop)
             for path, body in AGAIN[kind]:
                 await self._ask(path, body)
+            self._life.stops[-1] = replace(stop, again_ms=self._now_ms())
             await self._wait(over, self._dice.uniform(*SHARED_S))
 
     async def _seen(self) -> frozenset[int] | None:

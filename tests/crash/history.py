@@ -116,12 +116,18 @@ class StopKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A stop: when it was asked for, answered, and when sharing was asked for again."""
+    """A stop: when it was asked for, answered, when sharing was asked for again, and answered.
+
+    From the first question to the last answer some positions of an upload may be refused.
+    """
 
     kind: StopKind
     asked_ms: float
     from_ms: float
     until_ms: float
+    again_ms: float
+    """Infinity: not answered. A consent given again counts later than it is answered; until then
+    no shift is begun, so this is when that was answered."""
     seen_ms: frozenset[int] | None = None
     """After a withdrawal, the times of all that could be read by then; None if that failed."""
 
@@ -269,7 +275,7 @@ def _blame_parts(verdict: Verdict, life: Life, stored: Flags, remembered: Flags)
 
 
 def _is_met(stops: Sequence[Stop], upload: Upload) -> bool:
-    """Tell whether a stop was in force or under way since the upload's first position."""
+    """Tell whether a stop was in force, or it or its end under way, since the first position."""
     first_ms = float(upload.fixes.time_ms.min())
     last_ms = max(one.ended_ms for one in upload.tries)
-    return any(stop.asked_ms <= last_ms and stop.until_ms >= first_ms for stop in stops)
+    return any(stop.asked_ms <= last_ms and stop.again_ms >= first_ms for stop in stops)

@@ -66,9 +66,14 @@ def test_what_was_not_acknowledged_is_there_wholly_or_not_at_all() -> None:
 
 
 def test_near_a_stop_a_part_may_be_there() -> None:
-    stop = Stop(StopKind.PAUSE, asked_ms=900, from_ms=2_000, until_ms=3_000)
+    stop = Stop(StopKind.PAUSE, asked_ms=900, from_ms=2_000, until_ms=3_000, again_ms=3_500)
+    near = Upload(fixes(1_001, 1_002), [UNKNOWN])
+    until_it_is_over = Upload(fixes(3_400, 3_600), [Try(3_650, 3_700, Told.UNKNOWN)])
+    after = Upload(fixes(3_501, 3_600), [Try(3_650, 3_700, Told.UNKNOWN)])
 
-    assert not found(fixes(1_001), Upload(fixes(1_001, 1_002), [UNKNOWN]), stops=(stop,)).faults
+    assert not found(fixes(1_001), near, stops=(stop,)).faults
+    assert not found(fixes(3_600), until_it_is_over, stops=(stop,)).faults
+    assert found(fixes(3_600), after, stops=(stop,)).faults == {Fault.PARTLY: 1}
 
 
 def test_what_nobody_sent_or_was_refused_may_not_be_there() -> None:
@@ -82,7 +87,7 @@ def test_what_nobody_sent_or_was_refused_may_not_be_there() -> None:
 
 
 def test_a_position_of_a_closed_window_is_a_fault_and_one_from_before_it_is_not() -> None:
-    pause = Stop(StopKind.PAUSE, asked_ms=100, from_ms=110, until_ms=200)
+    pause = Stop(StopKind.PAUSE, asked_ms=100, from_ms=110, until_ms=200, again_ms=200)
     upload = Upload(fixes(105, 150, 205), [Try(300, 310, Told.OK)])
 
     verdict = found(fixes(105, 150, 205), upload, stops=(pause,))
@@ -92,7 +97,7 @@ def test_a_position_of_a_closed_window_is_a_fault_and_one_from_before_it_is_not(
 
 
 def test_what_is_first_sent_after_a_withdrawal_and_was_recorded_before_is_late() -> None:
-    withdrawal = Stop(StopKind.WITHDRAW, asked_ms=100, from_ms=110, until_ms=200)
+    withdrawal = Stop(StopKind.WITHDRAW, asked_ms=100, from_ms=110, until_ms=200, again_ms=200)
     sent_before = Upload(fixes(50), [Try(90, 120, Told.OK)])
     sent_after = Upload(fixes(60), [Try(120, 130, Told.OK)])
     given_again = Upload(fixes(300), [Try(301, 302, Told.OK)])
@@ -105,7 +110,9 @@ def test_what_is_first_sent_after_a_withdrawal_and_was_recorded_before_is_late()
 
 def test_what_could_not_be_read_when_a_withdrawal_was_answered_is_late() -> None:
     seen = frozenset({50})
-    stop = Stop(StopKind.WITHDRAW, asked_ms=100, from_ms=110, until_ms=200, seen_ms=seen)
+    stop = Stop(
+        StopKind.WITHDRAW, asked_ms=100, from_ms=110, until_ms=200, again_ms=200, seen_ms=seen
+    )
     under_way = Upload(fixes(50, 60), [Try(90, 500, Told.OK)])
 
     verdict = found(fixes(50, 60), under_way, stops=(stop,))

@@ -36,14 +36,18 @@ async def test_a_device_is_found_by_its_token_until_and_after_it_is_revoked(worl
         added = await add(client, "/v1/me/devices", session, {"name": "Second phone"})
         digest = parsed(added["token"]).digest
         async with db.tenant(world.pool, world.company_id) as conn:
-            before = await credentials.device_of_token(conn, world.company_id, digest)
+            before = (await credentials.devices_of_tokens(conn, world.company_id, [digest])).get(
+                digest
+            )
             epoch = (
                 await gate.read(conn, world.company_id, world.driver.member_id)
             ).credential_epoch
         path = f"/v1/me/devices/{added['device_id']}"
         statuses = [(await client.delete(path, headers=bearer(session))).status for _ in range(2)]
         async with db.tenant(world.pool, world.company_id) as conn:
-            after = await credentials.device_of_token(conn, world.company_id, digest)
+            after = (await credentials.devices_of_tokens(conn, world.company_id, [digest])).get(
+                digest
+            )
             bumped = (
                 await gate.read(conn, world.company_id, world.driver.member_id)
             ).credential_epoch

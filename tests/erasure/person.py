@@ -60,7 +60,7 @@ class Person:
 async def add_person(world: World, number: int = 1) -> Person:
     """Add a driver the way it happens: invited, told, consented, tracked, looked at."""
     name, email = f"Aizhan Kanarova-{number}", f"kanarova{number}@example.kz"
-    phone = f"+7701555012{number}"
+    phone = f"+7701555{120 + number:04}"
     company_id = world.company_id
     new = NewMember(name=name, role=Role.DRIVER, locale=Locale.KK, phone=phone, email=email)
     async with db.tenant(world.pool, company_id) as conn:

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from server.vault.service import Vault
-from tests.erasure.person import add_person
+from tests.erasure.person import add_person, tables_naming
 from tests.erasure.test_saga import ask, run
 from tests.vault.memory import held
 from tests.world import World
@@ -45,3 +45,14 @@ async def test_control_keys_that_are_not_forgotten_outlive_their_person(
     monkeypatch.setattr(Vault, "forget", lambda *_place: None)
 
     assert len(await held_after_the_erasure(world, keys_owner)) > 1
+
+
+async def test_no_queued_job_names_a_person(world: World) -> None:
+    person = await add_person(world)
+    await ask(world, person)
+
+    queued = await world.owner.fetchval("SELECT count(*) FROM jobs.pgqueuer")
+
+    assert queued > 0
+    named = await tables_naming(world.owner, person.driver_id)
+    assert not any(table.startswith("jobs.") for table in named)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+from datetime import timedelta
 from itertools import product
 
 import pytest
@@ -11,11 +13,17 @@ from server.erasure.model import (
     Ground,
     GroundMisplaced,
     Outcome,
+    Request,
     State,
+    Step,
+    StepDone,
     next_state,
     refuse_cancel,
     refuse_ground,
+    waiting_for,
 )
+from server.kit.ids import uuid7
+from tests.world import NOW
 
 STATES: tuple[State | None, ...] = (None, *State)
 ROLES: tuple[Role | None, ...] = (None, *Role)
@@ -77,3 +85,42 @@ def test_a_refusal_has_a_ground_and_an_approval_has_none(ground: Ground) -> None
         refuse_ground(Outcome.REFUSE, None)
     with pytest.raises(GroundMisplaced):
         refuse_ground(Outcome.APPROVE, ground)
+
+
+ERASING = Request(
+    request_id=uuid7(),
+    driver_id=uuid7(),
+    state=State.ERASING,
+    requested_by=Role.DISPATCHER,
+    reason=None,
+    requested_at=NOW - timedelta(days=7),
+    grace_until=NOW,
+)
+STUCK = NOW + timedelta(hours=1, seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("done", "to_be_repeated", "told"),
+    [
+        ([], [], Step.CLOSE_GATE),
+        ([Step.CLOSE_GATE], [], Step.END_SESSIONS),
+        # A search that finds rows opens the steps that erase: it is the search that is stuck.
+        (list(Step)[:3], list(Step)[3:-3], Step.SEARCH),
+        ([*list(Step)[:3], *list(Step)[-3:-1]], list(Step)[3:-3], Step.VERIFY),
+    ],
+)
+def test_a_stuck_erasure_waits_for_the_step_that_was_never_done(
+    done: list[Step], to_be_repeated: list[Step], told: Step
+) -> None:
+    steps = [
+        *(StepDone(request_id=uuid7(), step=one, rows=0, done_at=NOW) for one in done),
+        *(StepDone(request_id=uuid7(), step=one, rows=0, done_at=None) for one in to_be_repeated),
+    ]
+
+    assert waiting_for(ERASING, steps, STUCK) is told
+    assert waiting_for(ERASING, steps, NOW + timedelta(hours=1)) is None
+
+
+@pytest.mark.parametrize("state", [one for one in State if one is not State.ERASING])
+def test_what_is_not_being_erased_is_not_stuck(state: State) -> None:
+    assert waiting_for(replace(ERASING, state=state), [], STUCK) is None

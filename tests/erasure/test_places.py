@@ -21,6 +21,7 @@ THINGS: Final = frozenset(
         "guardian_id",
         "import_id",
         "key_id",
+        "key_ids",
         "link_id",
         "notice_id",
         "record_id",

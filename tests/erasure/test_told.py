@@ -8,10 +8,10 @@ import pytest
 from aiohttp import ClientSession
 
 from server.erasure.web import ENDPOINTS
+from server.kek.key_file import load
 from server.kit.db import ROLE_KEYS, pool
 from server.ledger import service as ledger
-from server.vault.kek import load
-from server.vault.service import open_vault
+from server.vault.opening import open_vault
 from tests.conftest import Databases
 from tests.consent.people import ALL, new_driver
 from tests.endpoints import CONSENT
@@ -157,14 +157,24 @@ async def test_with_the_key_database_down_asking_still_closes_the_gate(
         vault = await open_vault(keys, load(kek_file), NOW)
     # From here on no key can be had.
     async with serve(replace(world, vault=vault), ENDPOINTS, CONSENT) as client:
-        asked = await ask(client, token, driver)
+        status, said = await call(
+            client,
+            token,
+            "POST",
+            "/v1/erasure-requests",
+            {"driver_id": str(driver.member_id)},
+        )
+        # It is done; that no backup undoes it, the key database has not heard of yet.
+        assert (status, said["code"]) == (503, "stop-unconfirmed")
+        asked = {"request_id": await world.owner.fetchval("SELECT request_id FROM erasure_request")}
 
         found = await read_gate(world, driver)
         assert (found.is_consented, found.account_active) == (False, False)
         assert (await told(world, driver.member_id))[-1][0] == "erasure_requested"
         assert (await last_entry(world))[0] == "erasure_requested"
         if by == "driver":
-            assert (await decide(client, boss, asked, "approve"))[0] == 200
+            assert (await decide(client, boss, asked, "approve"))[0] == 503
+            assert (await last_entry(world))[0] == "erasure_decided"
         assert (await cancel(client, boss, asked))[0] == 200
         assert (await last_entry(world))[0] == "erasure_cancelled"
 

@@ -309,6 +309,36 @@ async def test_a_blocked_driver_is_blocked_again_when_the_erasure_is_called_off(
     assert not (await read_gate(world, driver)).account_active
 
 
+async def test_an_erasure_that_is_stuck_says_after_an_hour_where(
+    world: World, client: ClientSession, driver: Driver, clock: Clock
+) -> None:
+    await set_grace(world, 0)
+    dispatcher, main_user = await world.session("dispatcher"), await world.session("main_user")
+    asked = await ask(client, dispatcher, driver)
+    path = f"/v1/erasure-requests/{asked['request_id']}"
+    await world.owner.execute(
+        "INSERT INTO notice (company_id, notice_id, member_id, kind, facts, queued_at)"
+        " SELECT company_id, gen_random_uuid(), member_id, 'erasure_decided', $1, $2 FROM member"
+        " WHERE role = 'main_user' LIMIT 1",
+        json.dumps({"driver_id": str(driver.member_id)}),
+        NOW,
+    )
+    assert await saga.run_due(world.pool, world.vault, world.company_id, NOW) == 0
+
+    clock.at = NOW + timedelta(hours=1)
+    at_once = (await call(client, main_user, "GET", path))[1]
+    clock.at += timedelta(seconds=1)
+    later = (await call(client, main_user, "GET", path))[1]
+    listed = (await call(client, main_user, "GET", "/v1/erasure-requests"))[1]
+
+    assert (at_once["state"], at_once.get("waiting_for")) == ("erasing", None)
+    assert (later["state"], later.get("waiting_for")) == ("erasing", "search")
+    assert listed["items"] == [later]
+    await world.owner.execute("DELETE FROM notice WHERE facts ->> 'driver_id' IS NOT NULL")
+    assert await saga.run_due(world.pool, world.vault, world.company_id, clock.at) == 1
+    assert (await call(client, main_user, "GET", path))[1].get("waiting_for") is None
+
+
 @pytest.mark.proves("qoldau:6-deletion")
 async def test_who_never_accepted_the_invitation_has_no_grace(
     world: World, client: ClientSession

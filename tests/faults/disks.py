@@ -28,12 +28,12 @@ from unittest.mock import patch
 import asyncpg
 from aiohttp import ClientSession
 
+from server.kek.key_file import load
 from server.kit import db, localpg
 from server.kit.localpg import cluster
 from server.kit.migrate import migrate
 from server.uploads import web as uploads
-from server.vault.kek import load
-from server.vault.service import open_vault
+from server.vault.opening import open_vault
 from tests.endpoints import CONSENT, TRACKING
 from tests.faults.disk_kinds import (
     DISKS,

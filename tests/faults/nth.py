@@ -170,15 +170,16 @@ async def each_fails(
     step: int = 1,
     links: tuple[Links, ...] = tuple(Links),
     until_broken: bool = False,
+    most: int = STEPS_MAX,
 ) -> Found:
     """Let each ``step``-th operation fail in turn, with links that are new and that are open.
 
-    From the ``first`` one on, until the flow passes untouched.
+    From the ``first`` one on, until the flow passes untouched; it has at ``most`` so many.
     """
     found = Found(flow=flow.name, failure=failure.name)
     for link in links:
         reached = True
-        for nth in range(first, STEPS_MAX, step):
+        for nth in range(first, most, step):
             reached = await _run(stage, flow, failure, nth, found, link)
             if not reached or (until_broken and found.broken):
                 break

@@ -16,15 +16,16 @@ from aiohttp import ClientSession
 
 from server.deposits.hints import HINT_EVERY_S
 from server.gate.model import GateItem
+from server.kek import key_file as keks
+from server.kek.key_file import load
 from server.kit import db
 from server.ledger.model import Act
 from server.tracking import codec
 from server.uploads import web as uploads
-from server.vault import kek as keks
 from server.vault import service as vaults
-from server.vault.kek import load
 from server.vault.model import Category
-from server.vault.service import Vault, open_vault
+from server.vault.opening import open_vault
+from server.vault.service import Vault
 from tests.endpoints import CONSENT, TRACKING
 from tests.faults.nth import Broken, Switch, Told
 from tests.faults.postgres_proxy import TASK, Proxy, proxied

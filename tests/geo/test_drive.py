@@ -60,6 +60,17 @@ def test_an_interruption_of_the_sharing_is_a_silence_however_short() -> None:
     assert found.unshared.tolist() == [True]
 
 
+def test_an_interruption_before_the_first_fix_or_after_the_last_is_one_too() -> None:
+    day = driven([100.0, 110.0], [0.0, 0.0], [1, 1])
+    shared_s = np.array([[0.0, 20.0], [90.0, 120.0], [200.0, np.inf], [900.0, np.inf]])
+
+    found = silences(day, shared_s, 300.0, longer_s=50.0)
+
+    assert found.from_s.tolist() == [0.0, 110.0]
+    assert found.to_s.tolist() == [100.0, 300.0]
+    assert found.unshared.tolist() == [True, True]
+
+
 def test_coverage_is_the_share_of_time_with_fixes() -> None:
     day = driven([0.0, 100.0, 200.0, 500.0], [0.0, 0.0, 0.0, 0.0])
 

@@ -5,11 +5,19 @@ import pytest
 
 from geo.plan_fact import PlanFact, plan_versus_fact
 from geo.values import Parameters, Plan
-from tests.geo.days import Day, make_day
+from tests.geo.days import START_S, Day, make_day, make_plan, plane_at
+from tests.geo.rounds import drive_round
+
+PLANE = plane_at()
 
 
 def report(day: Day, plan: Plan | None = None) -> PlanFact:
     return plan_versus_fact(day.track, plan or day.plan, shared_s=day.shared_s, until_s=day.until_s)
+
+
+def totals_s(found: PlanFact) -> float:
+    totals = found.totals
+    return totals.drive_s + totals.service_s + totals.wait_s + totals.idle_s
 
 
 def without(plan: Plan, stop: int) -> Plan:
@@ -65,6 +73,40 @@ def test_stops_served_in_another_order_are_visited_and_the_order_is_scored() -> 
     assert [stop.actual_sequence for stop in found.stops] == [0, 1, 5, 2, 3, 4, 6, 7]
     assert found.totals.order_score == pytest.approx(7 / 8)
     assert found.legs[2].actual_m is None  # from the sixth served to the third: not driven
+
+
+def test_a_leg_was_driven_only_from_one_halt_to_the_next() -> None:
+    """Driven A, C, B, D, E: on the way from A to B and from C to D there was another halt."""
+    day = drive_round([(x, 0.0, 180.0) for x in (0.0, 4_000.0, 2_000.0, 6_000.0, 8_000.0)])
+    plan = make_plan(
+        PLANE.to_lon_lat(np.column_stack([2_000.0 * np.arange(5), np.zeros(5)])), service_s=180.0
+    )
+
+    found = plan_versus_fact(
+        day.track, plan, shared_s=np.array([[START_S, day.until_s]]), until_s=day.until_s
+    )
+
+    assert [stop.actual_sequence for stop in found.stops] == [0, 2, 1, 3, 4]
+    assert [leg.actual_s is None for leg in found.legs] == [True, True, True, False]
+    assert found.legs[3].actual_m == pytest.approx(2_000.0, rel=0.03)
+
+
+def test_a_plan_that_leaves_no_time_for_a_leg_says_nothing_of_it() -> None:
+    day = make_day(9)
+    plan = dataclasses.replace(
+        day.plan,
+        planned_arrival_s=START_S + 60.0 * np.arange(8.0),
+        service_s=np.full(8, 600.0),
+    )
+    waits = dataclasses.replace(
+        day.plan,
+        planned_arrival_s=START_S + 1_000.0 * np.arange(8.0),
+        window_from_s=START_S + 1_000.0 * np.arange(8.0) + 300.0,
+        service_s=np.full(8, 600.0),
+    )
+
+    assert [leg.planned_s for leg in report(day, plan).legs] == [None] * 7
+    assert [leg.planned_s for leg in report(day, waits).legs] == [100.0] * 7
 
 
 def test_windows_are_judged_by_arrival() -> None:
@@ -192,8 +234,7 @@ def test_totals_add_up() -> None:
     assert totals.completion == pytest.approx(7 / 8)
     assert totals.order_score == 1.0
     assert totals.service_s == pytest.approx(np.nansum(day.departed_s - day.arrived_s), rel=0.03)
-    whole_s = totals.drive_s + totals.idle_s + totals.service_s + totals.wait_s
-    assert whole_s == pytest.approx(day.until_s - day.shared_s[0, 0], rel=0.03)
+    assert totals_s(report(day)) == pytest.approx(day.until_s - day.shared_s[0, 0], rel=0.03)
     assert totals.planned_m == pytest.approx(day.driven_m, rel=1e-3)
 
 
@@ -216,3 +257,12 @@ def test_two_stops_in_one_building_share_the_visit() -> None:
     assert [stop.status for stop in found.stops] == ["visited"] * 9
     assert found.stops[3].arrived_s == found.stops[4].arrived_s
     assert found.totals.order_score == 1.0
+    apart = report(day)
+    assert found.totals.service_s == pytest.approx(apart.totals.service_s, abs=1.0)
+    assert found.stops[3].service_s == apart.stops[3].service_s
+    planned_s = float(plan.service_s[3])  # of each of the two
+    for stop in found.stops[3:5]:
+        assert stop.service_delta_s == pytest.approx((stop.service_s or 0.0) - 2.0 * planned_s)
+    spent_s = totals_s(found)
+    assert spent_s <= day.until_s - day.shared_s[0, 0] + 1.0
+    assert spent_s == pytest.approx(totals_s(apart), abs=1.0)

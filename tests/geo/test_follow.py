@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from geo import progress
 from geo.course import Excursion, stray
 from geo.follow import Trail, follow, nearby
 from geo.intervals import merged
-from geo.progress import Line, match
+from geo.progress import Line
 from geo.types import Floats
 from geo.values import DEFAULT
 from tests.geo.days import along, at, drive, noise, plane_at, road
@@ -83,7 +84,7 @@ def test_where_the_vehicle_is_agrees_with_the_whole_day() -> None:
 
     found_m = followed(line, 5.0 * np.arange(100.0), xy, 8.0)
 
-    whole_m = match(line, xy, sigma_m=8.0, reach_m=REACH_M)
+    whole_m = progress.follow(line, xy, sigma_m=8.0, reach_m=REACH_M).along_m
     both = np.isfinite(found_m) & np.isfinite(whole_m)
     assert np.mean(np.isfinite(found_m) == np.isfinite(whole_m)) >= 0.97
     assert found_m[both] == pytest.approx(whole_m[both], abs=1.0)

@@ -1,6 +1,6 @@
 """Days that break rules of radius and dwell: what the whole report makes of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,54 +9,10 @@ from geo.plan_fact import PlanFact, plan_versus_fact
 from geo.types import Floats
 from geo.values import Track
 from tests.geo.days import START_S, make_plan, noise, plane_at
+from tests.geo.rounds import Round, drive_round
 
 PLANE = plane_at()
-SPEED_MPS = 10.0
 OFFICE = (0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """Halts one after the other, straight ways between, and the truth about them."""
-
-    track: Track
-    arrived_s: Floats
-    departed_s: Floats
-    until_s: float
-
-
-def drive_round(
-    halts: list[tuple[float, float, float]],
-    *,
-    step_s: float = 5.0,
-    sigma_m: float = 8.0,
-    seed: int = 1,
-) -> Round:
-    """Come from 3 km away, stand at each (x, y, seconds) in turn, and drive 3 km on."""
-    places = np.array([(x, y) for x, y, _ in halts], dtype=np.float64)
-    away = np.array([[3_000.0, 0.0]])
-    ways = np.concatenate([places[:1] - away, places, places[-1:] + away])
-    way_s = np.hypot(*np.diff(ways, axis=0).T) / SPEED_MPS
-    dwell_s = np.array([seconds for *_, seconds in halts])
-    arrived_s = np.cumsum(way_s[:-1]) + np.append(0.0, np.cumsum(dwell_s)[:-1])
-    departed_s = arrived_s + dwell_s
-    knots_s = np.concatenate(
-        [[0.0], np.column_stack([arrived_s, departed_s]).ravel(), [departed_s[-1] + way_s[-1]]]
-    )
-    knots = np.concatenate([ways[:1], np.repeat(places, 2, axis=0), ways[-1:]])
-    time_s = np.arange(0.0, knots_s[-1], step_s)
-    xy = np.column_stack([np.interp(time_s, knots_s, knots[:, axis]) for axis in (0, 1)])
-    xy += noise(np.random.default_rng(seed), time_s, sigma_m)
-    return Round(
-        track=Track(
-            time_s=START_S + time_s,
-            lon_lat=PLANE.to_lon_lat(xy),
-            accuracy_m=np.full(len(time_s), 1.5 * sigma_m),
-        ),
-        arrived_s=START_S + arrived_s,
-        departed_s=START_S + departed_s,
-        until_s=START_S + float(time_s[-1]),
-    )
 
 
 def report(
@@ -102,6 +58,37 @@ def test_two_customers_of_one_building_are_served_from_one_halt() -> None:
     arrived_s, departed_s = times(found)
     assert arrived_s[1] == arrived_s[2] == pytest.approx(day.arrived_s[1], abs=10.0)
     assert departed_s[1] == departed_s[2] == pytest.approx(day.departed_s[1], abs=10.0)
+
+
+@pytest.mark.parametrize("waited_s", [3_540.0, 3.0 * 3_600.0])
+@pytest.mark.parametrize("seen_from_s", [-600.0, 60.0])
+def test_who_waits_at_the_depot_until_the_day_begins_is_there_in_time(
+    waited_s: float, seen_from_s: float
+) -> None:
+    """All of the wait is one halt, whether the arrival was recorded or not."""
+    day = drive_round(
+        [(0.0, 0.0, waited_s + 900.0), *((x, 0.0, 300.0) for x in (3_000.0, 6_000.0, 9_000.0))]
+    )
+    heard = day.track.time_s >= day.arrived_s[0] + seen_from_s
+    day = replace(
+        day,
+        track=Track(
+            time_s=day.track.time_s[heard],
+            lon_lat=day.track.lon_lat[heard],
+            accuracy_m=day.track.accuracy_m[heard],
+        ),
+    )
+
+    found = report(
+        day,
+        [OFFICE, (3_000.0, 0.0), (6_000.0, 0.0), (9_000.0, 0.0)],
+        service_s=[300.0] * 4,
+        planned_s=np.append(day.arrived_s[0] + waited_s, day.arrived_s[1:]),
+    )
+
+    assert statuses(found) == ["visited"] * 4
+    assert found.stops[0].departed_s == pytest.approx(day.departed_s[0], abs=15.0)
+    assert found.unplanned == ()
 
 
 def test_a_stop_beside_one_that_was_served_is_missed() -> None:

@@ -10,6 +10,7 @@ import pytest
 from bench.geo.days import delivery_day
 from bench.geo.findings import Cell, generator
 from geo.live import advance, begin, summary
+from geo.types import Floats
 from geo.values import Plan, Track
 from tests.geo.days import START_S, Day, along, at, make_day, make_plan, noise, plane_at, road
 from tests.geo.replays import (
@@ -282,6 +283,25 @@ def test_a_hundred_thousand_fixes_at_once_take_seconds() -> None:
 
     assert state.last_fix_s == START_S + 99_999.0
     assert process_time() - began_s < 10.0  # about 2 s on an idle core
+
+
+@pytest.mark.parametrize("step_s", [30.0, 120.0, 600.0])
+def test_of_positions_a_quarter_of_an_hour_or_nine_fixes_are_kept(step_s: float) -> None:
+    time_s: Floats = START_S + step_s * np.arange(60.0)
+    track = Track(
+        time_s=time_s,
+        lon_lat=PLANE.to_lon_lat(np.column_stack([5.0 * (time_s - START_S), np.zeros(60)])),
+        accuracy_m=np.full(60, 7.5),
+    )
+    state = begin(make_plan(PLANE.to_lon_lat(np.array([[9e4, 0.0]]))))
+    for now_s in time_s.tolist():
+        state = advance(state, between(track, now_s - step_s, now_s), shared_s=OPEN, until_s=now_s)
+
+        older = state.recent[:, 0] < state.settled_s - 900.0
+        assert len(state.recent) <= 9 or not older.any()
+
+    later = advance(state, NOTHING, shared_s=OPEN, until_s=now_s + 14_400.0)
+    assert len(later.recent) <= len(state.recent)
 
 
 def test_fixes_that_nobody_believes_are_not_kept() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from geo.parting import Pair, cuts, odds_of_two
+from geo.parting import Cut, Pair, best_cut, odds_of_two, running_sums
 from geo.trace import Trace
 from geo.types import Floats
 from tests.geo.days import noise
@@ -11,18 +11,22 @@ def trace(time_s: Floats, xy: Floats, noise_m: float = 7.0) -> Trace:
     return Trace(time_s=time_s, xy=xy, span=np.zeros(len(time_s), dtype=np.intp), noise_m=noise_m)
 
 
+def cut_of(time_s: Floats, xy: Floats, *, noise_m: float = 7.0) -> Cut | None:
+    whole = trace(time_s, xy, noise_m)
+    return best_cut(whole, running_sums(xy), (0, len(time_s) - 1), part_min_s=40.0)
+
+
 def test_the_cut_is_where_the_place_changes() -> None:
     time_s = np.arange(0.0, 600.0, 5.0)
     xy = noise(np.random.default_rng(1), time_s, 10.0)
     xy[time_s >= 200.0, 0] += 40.0
 
-    found = cuts(trace(time_s, xy), (0, len(time_s) - 1), part_min_s=40.0)
+    found = cut_of(time_s, xy)
 
     assert found is not None
-    best = int(np.argmax(found.surprise))
-    assert time_s[found.at[best]] == pytest.approx(200.0, abs=25.0)
-    assert found.surprise[best] > 18.0
-    assert found.apart_m[best] == pytest.approx(40.0, abs=15.0)
+    assert time_s[found.at] == pytest.approx(200.0, abs=25.0)
+    assert found.surprise > 18.0
+    assert found.apart_m == pytest.approx(40.0, abs=15.0)
 
 
 def test_lasting_noise_at_one_place_surprises_little() -> None:
@@ -31,9 +35,9 @@ def test_lasting_noise_at_one_place_surprises_little() -> None:
     worst = []
     for seed in range(200):
         xy = noise(np.random.default_rng(seed), time_s, 10.0)
-        found = cuts(trace(time_s, xy), (0, len(time_s) - 1), part_min_s=40.0)
+        found = cut_of(time_s, xy)
         assert found is not None
-        worst.append(float(found.surprise.max()))
+        worst.append(found.surprise)
 
     assert np.mean(np.array(worst) > 18.0) < 0.02
 
@@ -42,20 +46,30 @@ def test_lasting_noise_at_one_place_surprises_little() -> None:
 def test_what_is_too_short_for_two_is_not_cut(duration_s: float) -> None:
     time_s = np.arange(0.0, duration_s, 5.0)
 
-    assert (
-        cuts(trace(time_s, np.zeros((len(time_s), 2))), (0, len(time_s) - 1), part_min_s=40.0)
-        is None
-    )
+    assert cut_of(time_s, np.zeros((len(time_s), 2))) is None
 
 
 def test_parts_are_long_enough() -> None:
     time_s = np.arange(0.0, 200.0, 5.0)
 
-    found = cuts(trace(time_s, np.zeros((40, 2))), (0, 39), part_min_s=40.0)
+    for jump_s in (5.0, 60.0, 190.0):
+        found = cut_of(time_s, np.column_stack([100.0 * (time_s >= jump_s), np.zeros(40)]))
+
+        assert found is not None
+        assert time_s[found.at - 1] >= 40.0
+        assert time_s[found.at] <= time_s[-1] - 40.0
+
+
+@pytest.mark.parametrize("at", [1_234, 20_000, 39_900])
+def test_in_a_long_stay_the_cut_is_found_to_the_fix(at: int) -> None:
+    time_s = np.arange(40_000.0)
+    xy = np.random.default_rng(2).normal(0.0, 1.0, (len(time_s), 2))
+    xy[at:, 0] += 30.0
+
+    found = cut_of(time_s, xy)
 
     assert found is not None
-    assert time_s[found.at - 1].min() >= 40.0
-    assert (time_s[-1] - time_s[found.at]).min() >= 40.0
+    assert found.at == at
 
 
 def two_halts(
@@ -109,10 +123,14 @@ def test_planned_services_speak_where_places_do_not() -> None:
 
     apart, _ = odds_of_two(time_s, xy, 10.0, pair(12.0, (200.0, 300.0)), part_min_s=40.0)
     short, _ = odds_of_two(time_s, xy, 10.0, pair(12.0, (30.0, 900.0)), part_min_s=40.0)
-    unplanned, _ = odds_of_two(time_s, xy, 10.0, pair(12.0, (np.nan, 300.0)), part_min_s=40.0)
+    unplanned = [
+        odds_of_two(time_s, xy, 10.0, pair(12.0, service_s), part_min_s=40.0)
+        for service_s in ((np.nan, 300.0), (300.0, np.nan), (np.nan, np.nan), (300.0, 0.0))
+    ]
 
     assert apart > short
-    assert np.isfinite(unplanned)
+    assert len(set(unplanned)) == 1
+    assert np.isfinite(unplanned).all()
 
 
 def test_without_room_for_two_there_was_one() -> None:

@@ -51,6 +51,21 @@ def test_plane_is_exact_to_the_stated_share_within_ten_kilometres(
     assert np.hypot(east, north) == pytest.approx(true_m, rel=float(bound), abs=1e-6)
 
 
+@pytest.mark.parametrize(("north_m", "east_share"), [(10_000.0, 0.002), (60_000.0, 0.01)])
+def test_far_from_its_centre_the_plane_is_as_far_off_as_it_says(
+    north_m: float, east_share: float
+) -> None:
+    plane = Plane.around(np.array([[76.9, 45.0]]))
+    for up_m in (north_m, -north_m):
+        here, up, east = plane.to_lon_lat(np.array([[0.0, 0.0], [0.0, up_m], [1_000.0, up_m]]))
+
+        true_north_m = WGS84.inv(*here, *up)[2]
+        true_east_m = WGS84.inv(*up, *east)[2]
+
+        assert true_north_m == pytest.approx(north_m, rel=5e-4)
+        assert true_east_m == pytest.approx(1_000.0, rel=east_share)
+
+
 @given(lon=LONGITUDES, lat=LATITUDES)
 def test_there_and_back_is_the_same_place(lon: int, lat: int) -> None:
     plane = Plane.around(np.array([[10.0, 50.0]]))

@@ -1,13 +1,14 @@
 from dataclasses import replace
 from itertools import product
 from math import log
+from time import process_time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo.sharing import Costs, improve
+from geo.sharing import Costs, _Search, improve
 from geo.types import Floats, Indices
 
 MISS, SHARE = 9.0, 3.5
@@ -98,3 +99,59 @@ def test_without_planned_services_only_places_and_times_count() -> None:
 
     assert found.tolist() == [0, 0]
     assert total(found, costs(unary, [np.nan, 60.0], [60.0])) == pytest.approx(2.0 + SHARE)
+
+
+def test_a_hundred_orders_for_one_building_share_its_one_visit() -> None:
+    what = costs(np.full((100, 1), 1.0), [60.0] * 100, [6_000.0])
+
+    found = improve(np.array([0] + [-1] * 99), what)
+
+    assert found.tolist() == [0] * 100
+
+
+def test_five_hundred_stops_and_a_hundred_visits_at_one_place_take_seconds() -> None:
+    rng = np.random.default_rng(4)
+    what = costs(
+        rng.uniform(0.0, 8.0, (500, 100)),
+        rng.uniform(60.0, 600.0, 500).tolist(),
+        rng.uniform(60.0, 3_600.0, 100).tolist(),
+    )
+    start = np.arange(500) % 100
+    began_s = process_time()
+
+    found = improve(start, what)
+
+    assert process_time() - began_s < 10.0  # of one core
+    assert total(found, what) < total(start, what)
+
+
+def test_exchanges_are_counted_and_end() -> None:
+    rng = np.random.default_rng(5)
+    what = costs(rng.uniform(0.0, 8.0, (200, 60)), [300.0] * 200, [900.0] * 60)
+    search = _Search(np.arange(200) % 60, what)
+    search.exchanges_left = 50
+
+    search.exchange()
+
+    assert search.exchanges_left == 0
+    assert not search.exchange()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 6), st.integers(0, 2**32 - 1))
+def test_the_cost_of_a_group_is_kept_while_stops_come_and_go(stops: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    what = replace(
+        costs(np.zeros((stops, 2)), [300.0] * stops, [600.0, 900.0]),
+        service_s=rng.choice([np.nan, 60.0, 300.0], stops),
+        arrival_s=rng.choice([np.nan, 0.0, 1_000.0, 5_000.0], stops),
+    )
+    search = _Search(np.full(stops, -1), what)
+    for stop, visit in zip(
+        rng.integers(0, stops, 20).tolist(), rng.integers(-1, 2, 20).tolist(), strict=True
+    ):
+        search.put(stop, visit)
+
+    for visit, group in enumerate(search.groups):
+        fresh = _Search(np.where(np.array(search.served) == visit, visit, -1), what)
+        assert group.cost == pytest.approx(fresh.groups[visit].cost)

@@ -1,3 +1,5 @@
+from time import process_time
+
 import numpy as np
 import pytest
 
@@ -122,3 +124,18 @@ def test_drifting_noise_is_one_stay() -> None:
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_tiny_tracks_have_no_stays(n: int) -> None:
     assert len(stays_of(np.arange(float(n)), np.zeros((n, 2))).from_s) == 0
+
+
+@pytest.mark.parametrize("away_m", [60.0, 400.0])
+def test_a_day_of_short_ways_from_one_place_takes_seconds(away_m: float) -> None:
+    """Parked for a minute, away for a quarter of one, again and again."""
+    time_s = np.arange(0.0, 500_000.0, 5.0)
+    out = np.arange(len(time_s)) % 15 >= 12
+    xy = np.random.default_rng(6).normal(0.0, 1.0, (len(time_s), 2))
+    xy[out, 0] += away_m
+    began_s = process_time()
+
+    found = stays_of(time_s, xy)
+
+    assert process_time() - began_s < 20.0  # of one core
+    assert len(found.from_s) >= 1

@@ -22,7 +22,10 @@ def test_the_rule_for_short_stops() -> None:
 def halt_at_stop(
     halt_s: float, *, service_s: float, step_s: float, speed_mps: float = 10.0, aside_m: float = 5.0
 ) -> StopFact:
-    """Drive by at ``speed_mps``, standing for ``halt_s`` at the stop; braking at 1.5 m/s2."""
+    """Drive by at ``speed_mps``, standing for ``halt_s`` at the stop; braking at 1.5 m/s2.
+
+    Before that the vehicle stands elsewhere for 18 minutes, so nobody was there before sharing.
+    """
     ramp_s = speed_mps / 1.5 if halt_s > 0.0 else 0.0
     reach_m = 0.5 * speed_mps * ramp_s
     knots_s = [-120.0, -ramp_s]
@@ -33,14 +36,19 @@ def halt_at_stop(
     for s, m in list(zip(knots_s, knots_m, strict=True))[::-1]:
         knots_s.append(halt_s - s + 1e-9)
         knots_m.append(-m)
-    time_s = np.arange(-118.0, 118.0 + halt_s, step_s)
+    time_s = np.arange(-1_198.0, 118.0 + halt_s, step_s)
     x: Floats = np.interp(time_s, knots_s, knots_m)
     track = Track(
         time_s=START_S + time_s,
         lon_lat=PLANE.to_lon_lat(np.column_stack([x, np.full(len(x), aside_m)])),
         accuracy_m=np.full(len(x), 6.0),
     )
-    plan = make_plan(PLANE.to_lon_lat(np.zeros((1, 2))), service_s=service_s, radius_m=30.0)
+    plan = make_plan(
+        PLANE.to_lon_lat(np.zeros((1, 2))),
+        service_s=service_s,
+        planned_arrival_s=START_S,
+        radius_m=30.0,
+    )
     span_s = START_S + np.array([[time_s[0], time_s[-1]]])
     return plan_versus_fact(track, plan, shared_s=span_s, until_s=span_s[0, 1]).stops[0]
 

@@ -1,5 +1,7 @@
 """The blocks against the plain recursion."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,3 +63,18 @@ def test_of_equal_ways_it_is_always_the_same() -> None:
     moves = np.zeros((300, 4, 4))
 
     assert found(np.zeros(4), moves).tolist() == [0] * 301
+
+
+def test_a_long_track_among_thirteen_states_takes_bounded_memory() -> None:
+    steps = np.random.default_rng(8).random((CHUNK_STEPS, 13, 13))
+
+    def moves(begin: int, end: int) -> Floats:
+        return steps[: end - begin] + 0.0
+
+    tracemalloc.start()
+    path = cheapest_path(np.zeros(13), moves, 10 * CHUNK_STEPS)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(path) == 10 * CHUNK_STEPS + 1
+    assert most < 10 * steps.nbytes

@@ -263,6 +263,7 @@ async def post(
         (b'{"lat": ' + b"9" * 200_000 + b"}", {}, 400, "json-malformed"),
         (f'{{"name": "a", "name": "{CANARY}"}}'.encode(), {}, 400, "json-key-twice"),
         (b'{"a": {"b": 1, "\\u0062": 2}}', {}, 400, "json-key-twice"),
+        (json.dumps({f"a{n}": n for n in range(257)}).encode(), {}, 400, "json-malformed"),
         (b"[]", {}, 422, "fields-invalid"),
         (b"null", {}, 422, "fields-invalid"),
     ],

@@ -27,10 +27,11 @@ WRITTEN_BY: Final[dict[Act, set[str]]] = {
     Act.SHIFT_ENDED_BY_OTHER: {"shifts/service.py"},
     Act.MEMBER_BLOCKED: {"consent/service.py"},
     Act.MEMBER_UNBLOCKED: {"erasure/service.py"},
-    Act.ERASURE_REQUESTED: {"erasure/service.py"},
+    Act.ERASURE_REQUESTED: {"erasure/service.py", "erasure/restoring.py"},
     Act.ERASURE_DECIDED: {"erasure/service.py"},
     Act.ERASURE_CANCELLED: {"erasure/service.py"},
     Act.MEMBER_ERASED: {"erasure/saga.py"},
+    Act.ERASURE_CERTIFIED: {"certificates/service.py"},
     Act.EDITION_PUBLISHED: {"policies/service.py"},
     Act.EDITION_ACCEPTED: {"policies/service.py"},
     Act.CLARIFICATION_ASKED: {"clarifications/service.py"},
@@ -50,12 +51,18 @@ WRITTEN_BY: Final[dict[Act, set[str]]] = {
     Act.TRACKS_EXPIRED: {"retention/service.py"},
     Act.TRACK_DAYS_SET: {"retention/service.py"},
     Act.REPORT_DAYS_SET: {"reports/service.py"},
+    Act.PLAN_DAYS_SET: {"retention/plans.py"},
+    Act.DEVICE_REVOKED: {"credentials/service.py"},
+    Act.API_TOKEN_REVOKED: {"credentials/service.py"},
+    Act.RESTORED: {"backups/reconcile.py"},
 }
+LISTED_IN: Final = {"journal/model.py"}
+"""Where acts are listed, and none is written."""
 
 
 @pytest.mark.parametrize("act", Act)
 def test_every_act_is_written_by_what_is_said_here(act: Act) -> None:
-    assert call_sites(Act).get(act, set()) == WRITTEN_BY[act]
+    assert call_sites(Act).get(act, set()) - LISTED_IN == WRITTEN_BY[act]
 
 
 @pytest.mark.parametrize("path", sorted(set().union(*WRITTEN_BY.values())))

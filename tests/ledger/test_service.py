@@ -12,14 +12,14 @@ import pytest
 from server.accounts import service as accounts
 from server.accounts.model import Locale, NewMember
 from server.credentials.model import Role
+from server.kek.key_file import load
 from server.kit import db
 from server.kit.db import ROLE_KEYS, Pool
 from server.kit.ids import uuid7
 from server.ledger import service
 from server.ledger.model import SYSTEM, Act, Actor, ActorKind
-from server.vault.kek import load
 from server.vault.model import Category, SubjectErased
-from server.vault.service import open_vault
+from server.vault.opening import open_vault
 from tests.conftest import Databases
 from tests.ledger.chains import CHECKPOINTS, append_some, bare_company, build, enrolled
 from tests.ledger.details import open_details

@@ -9,9 +9,10 @@ from server.audit.command import SOUND, verify_all
 from server.consent.model import ConsentItem
 from server.kit import db
 from server.ledger import service
+from server.ledger.documents import DocumentRefused
 from server.ledger.service import CHECKPOINT_ENTRIES_MAX
 from server.receipts import service as receipts
-from server.receipts.verification import ReceiptRefused, read, verify
+from server.receipts.verification import read, verify
 from tests.consent.acts import give
 from tests.consent.people import new_driver
 from tests.ledger.by_hand import append_in_bulk
@@ -52,7 +53,9 @@ async def receipt_of(world: World, driver_id: UUID, record_id: UUID) -> bytes:
 
 async def sound(world: World, said: list[str]) -> bool:
     companies = [world.company_id]
-    status = await verify_all(world.pool, world.vault, companies, say=said.append, now=NOW)
+    status = await verify_all(
+        world.pool, world.keys_pool, world.vault, companies, say=said.append, now=NOW
+    )
     return status == SOUND
 
 
@@ -91,7 +94,7 @@ async def test_control_with_a_checkpoint_at_the_end_alone_it_is_too_large(
     receipt = await receipt_of(world, *ids)
 
     assert len(await checkpoints(world)) == 1
-    with pytest.raises(ReceiptRefused, match="too large"):
+    with pytest.raises(DocumentRefused, match="too large"):
         read(receipt)
 
 
@@ -110,7 +113,7 @@ async def test_what_an_earlier_release_left_out_is_signed_by_the_job(
     await sign_end_alone(world, monkeypatch)
     (end,) = await checkpoints(world)
     # The control: without the job the receipt stays too large.
-    with pytest.raises(ReceiptRefused, match="too large"):
+    with pytest.raises(DocumentRefused, match="too large"):
         read(await receipt_of(world, *ids))
 
     await service.keep_checkpoint(world.pool, world.vault, world.company_id, NOW)

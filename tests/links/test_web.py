@@ -226,24 +226,30 @@ async def test_a_link_ends_when_it_was_asked_to_within_limits(
     assert told["code"] == "link-expiry-invalid" if status == 422 else told["state"] == "active"
 
 
-async def test_a_stop_or_route_that_is_not_there_gets_no_link(
+async def test_a_stop_or_route_that_is_not_there_or_not_driven_gets_no_link(
     client: ClientSession, world: World
 ) -> None:
     staff = await world.session("dispatcher")
     route = await planned(client, staff, world.driver)
     nobodys = await planned(client, staff, None)
+    cancelled = await planned(client, staff, world.driver)
+    async with client.post(
+        f"/v1/routes/{cancelled['route_id']}/cancel", headers=bearer(staff)
+    ) as answer:
+        assert answer.status == 200
     stop_id = route["stops"][0]["stop_id"]
     said = []
     for route_id, wanted in (
         (str(uuid4()), stop_id),
         (route["route_id"], str(uuid4())),
         (nobodys["route_id"], nobodys["stops"][0]["stop_id"]),
+        (cancelled["route_id"], cancelled["stops"][0]["stop_id"]),
     ):
         path = f"/v1/routes/{route_id}/stops/{wanted}/links"
         async with client.post(path, json={}, headers=bearer(staff)) as answer:
             said.append((await answer.json())["code"])
 
-    assert said == ["route-not-found", "stop-not-found", "route-unassigned"]
+    assert said == ["route-not-found", "stop-not-found", "route-unassigned", "route-cancelled"]
 
 
 async def test_an_integration_needs_its_own_scope(client: ClientSession, world: World) -> None:

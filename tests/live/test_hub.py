@@ -14,7 +14,7 @@ from server.kit.sending import Connection
 from server.live import hub as hubs
 from server.live.hub import Barrier, Hub
 from server.live.model import LiveUnavailable, WatchersFull
-from server.live.web import EventStream
+from server.live.wire import EventStream
 from tests.conftest import Databases
 from tests.http import Clock
 from tests.live.screens import serve_live, upload
@@ -57,7 +57,7 @@ async def test_who_does_not_read_is_dropped_and_the_others_go_on(
             hub.admit(
                 channel,
                 watcher,
-                seen=looking(world.pool, world.company_id, clock),
+                looks=looking(world.pool, world.company_id, clock),
                 last_event_id=None,
             )
         async with asyncio.timeout(10):
@@ -108,7 +108,7 @@ async def test_a_tick_that_outlives_its_lease_sends_nothing(
         hub.joined(world.company_id) as channel,
     ):
         hub.admit(
-            channel, watcher, seen=looking(world.pool, world.company_id, clock), last_event_id=None
+            channel, watcher, looks=looking(world.pool, world.company_id, clock), last_event_id=None
         )
         hub.barrier = held_up(hubs.SEND_S_MAX)
         other.setblocking(False)  # noqa: FBT003 - the socket's own signature
@@ -140,7 +140,7 @@ async def test_screens_are_cut_off_when_nothing_can_be_read_any_more(
         hub.joined(world.company_id) as channel,
     ):
         hub.admit(
-            channel, watcher, seen=looking(world.pool, world.company_id, clock), last_event_id=None
+            channel, watcher, looks=looking(world.pool, world.company_id, clock), last_event_id=None
         )
         hub.barrier = broken
         async with asyncio.timeout(10):
@@ -203,7 +203,7 @@ async def test_a_hint_brings_the_frame_before_the_second_is_full(
         hub.joined(world.company_id) as channel,
     ):
         hub.admit(
-            channel, watcher, seen=looking(world.pool, world.company_id, clock), last_event_id=None
+            channel, watcher, looks=looking(world.pool, world.company_id, clock), last_event_id=None
         )
         other.setblocking(False)  # noqa: FBT003 - the socket's own signature
         shown = asyncio.create_task(_until_shown(other))
@@ -243,13 +243,13 @@ async def test_a_screen_that_came_too_late_for_a_frame_of_positions_is_sent_no_e
 ) -> None:
     hub = hub_of(world, clock, tick_s=0.05)
     early, late = Chunks(), Chunks()
-    seen = looking(world.pool, world.company_id, clock)
+    looks = looking(world.pool, world.company_id, clock)
     async with (
         serve_live(world, databases.main, clock=clock) as client,
         hub.joined(world.company_id) as channel,
         asyncio.timeout(10),
     ):
-        hub.admit(channel, early, seen=seen, last_event_id=None)
+        hub.admit(channel, early, looks=looks, last_event_id=None)
         await upload(client, world.driver, clock.at)
         while not any(b"event: pos" in one for one in early.chunks):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
@@ -259,7 +259,7 @@ async def test_a_screen_that_came_too_late_for_a_frame_of_positions_is_sent_no_e
             """Let the other screen come while the barrier is asked for."""
             async with gate.frames(pool, company_id) as conn:
                 if late not in channel.watchers:
-                    hub.admit(channel, late, seen=seen, last_event_id=None)
+                    hub.admit(channel, late, looks=looks, last_event_id=None)
                 yield conn
 
         before = len(early.chunks)

@@ -113,7 +113,11 @@ def test_a_position_is_shown_only_under_what_it_was_read_with(gate: Gate, crew: 
     "gate", [replace(GATE, epoch=4), replace(GATE, rev=5), replace(GATE, plan_fact_since=CONSENTED)]
 )
 def test_an_act_on_what_screens_do_not_show_is_not_seen_on_them(gate: Gate) -> None:
-    assert sight(gate) == sight()
+    crews = {DRIVER: ON_SHIFT}
+    told = changes(picture_of({DRIVER: sight()}, crews), {DRIVER: sight(gate)}, crews)
+
+    assert (told.events, told.moves) == ((), ())
+    assert replace(sight(gate), driven_since=None) == sight()
 
 
 def test_an_account_that_is_not_active_is_not_listed() -> None:

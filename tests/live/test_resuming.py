@@ -12,7 +12,7 @@ import pytest
 from server.kit.ids import uuid7
 from server.live.channel import EVENTS_KEPT_MAX, Channel, Encoder, Frame, Seat
 from server.live.model import Changes, Event, Gone, Picture, Sight, Signal, Topic, Work
-from server.live.web import EventStream
+from server.live.wire import EventStream
 from server.tracking.model import LatestPosition
 from tests.world import NOW
 
@@ -72,9 +72,10 @@ class KeepsPositions(Channel):
 
     def encode(self, encoder: Encoder, told: Changes, *, now: object) -> Frame:
         frame = super().encode(encoder, told, now=now)  # type: ignore[arg-type]  # a datetime, as there
-        if frame.moves and self._kept:
+        moves = b"".join(part.written for part in frame.parts if part.is_look)
+        if moves and self._kept:
             number, topic, encoded = self._kept.pop()
-            self._kept.append((number, topic, encoded + frame.moves))
+            self._kept.append((number, topic, (encoded or b"") + moves))
         return frame
 
 
@@ -83,7 +84,7 @@ def channel_of(kind: type[Channel] = Channel) -> Channel:
 
 
 def admit(channel: Channel, screen: Recorder, last_event_id: str | None = None) -> None:
-    seat = Seat(seen=None, digest=None)  # type: ignore[arg-type]  # nobody asks it here
+    seat = Seat(looks={Topic.LIVE: None}, digest=None)
     channel.admit(screen, STREAM, seat, last_event_id=last_event_id, now=NOW)
 
 
@@ -91,7 +92,7 @@ def tell(channel: Channel, events: Sequence[Event], moves: Sequence[Sight]) -> N
     told = Changes(events=tuple(events), moves=tuple(moves), after=NOBODY)
     frame = channel.encode(STREAM, told, now=NOW)
     for screen in tuple(channel.watchers):
-        screen.send(frame.chunk((Topic.LIVE,), with_moves=True))
+        screen.send(frame.chunk((Topic.LIVE,), with_looks=True))
 
 
 def sight(driver_id: UUID, second: int) -> Sight:
@@ -103,6 +104,7 @@ def sight(driver_id: UUID, second: int) -> Sight:
         vehicle_id=None,
         epoch=second,
         shared=True,
+        driven_since=None,
         position=LatestPosition(
             driver_id=driver_id,
             recorded_at=NOW + timedelta(seconds=second),

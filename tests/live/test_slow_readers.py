@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from server.kit.sending import Connection
 from server.live.hub import Hub
-from server.live.web import EventStream
+from server.live.wire import EventStream
 from tests.conftest import Databases
 from tests.http import Clock
 from tests.live.screens import serve_live, upload
@@ -85,7 +85,7 @@ async def watched(
             hub.admit(
                 channel,
                 meter,
-                seen=looking(world.pool, world.company_id, clock),
+                looks=looking(world.pool, world.company_id, clock),
                 last_event_id=None,
             )
         yield slow, quick

@@ -14,6 +14,7 @@ from server.guardians.model import ADULT_AT
 from server.links.model import KEPT as LINKS_KEPT
 from server.policies.model import NOTICE_PERIOD, Document
 from server.reads.retention import READS_KEPT
+from server.stop_events.model import KEPT as STOP_EVENTS_KEPT
 from server.tracking.model import LATEST_KEPT_S
 from server.uploads.model import CLOCK_OFFSET_MAX_S
 
@@ -73,6 +74,7 @@ class Program:
     reads_kept: timedelta = READS_KEPT
     latest_kept: timedelta = timedelta(seconds=LATEST_KEPT_S)
     links_kept: timedelta = LINKS_KEPT
+    stop_events_kept: timedelta = STOP_EVENTS_KEPT
     notice_period: timedelta = NOTICE_PERIOD
 
     def with_processing(self, item: ConsentItem, changed: Processing) -> "Program":
@@ -163,7 +165,10 @@ def _of_keeping(text: str, language: Locale, program: Program) -> Iterator[str]:
         {iso(program.latest_kept)},
         {track},
         {UNTIL_ERASURE},
-        set(),  # reports: computed when asked for
+        set(),  # reports: as the company keeps them
+        {iso(program.stop_events_kept)},
+        {track},  # alerts, which come of it
+        set(),  # routes: without limit
         {UNTIL_ERASURE},
         {iso(program.reads_kept)},
         {iso(program.links_kept)},
@@ -204,6 +209,7 @@ def _of_times(texts: Mapping[Document, str], language: Locale, program: Program)
         iso(program.reads_kept),
         iso(program.latest_kept),
         iso(program.links_kept),
+        iso(program.stop_events_kept),
         iso(program.notice_period),
     }
     for document, text in texts.items():

@@ -57,6 +57,7 @@ def kept_longer(item: ConsentItem) -> Program:
         replace(PROGRAM, reads_kept=366 * DAY),
         replace(PROGRAM, latest_kept=timedelta(minutes=16)),
         replace(PROGRAM, links_kept=29 * DAY),
+        replace(PROGRAM, stop_events_kept=366 * DAY),
         replace(PROGRAM, notice_period=29 * DAY),
         PROGRAM.with_processing(
             ConsentItem.MARKETING, replace(PROCESSING[ConsentItem.MARKETING], recipients=())
@@ -67,7 +68,8 @@ def kept_longer(item: ConsentItem) -> Program:
     ],
     ids=[
         *(item.value for item in ConsentItem),
-        *("term", "reads", "latest", "links", "notice", "one recipient less", "one recipient more"),
+        *("term", "reads", "latest", "links", "stop events", "notice"),
+        *("one recipient less", "one recipient more"),
     ],
 )
 def test_a_program_that_does_otherwise_is_found_out(language: Locale, program: Program) -> None:
@@ -176,12 +178,21 @@ async def test_one_purpose_that_is_withdrawn_leaves_recording_for_another(
 async def test_what_is_promised_to_go_by_itself_has_a_job_that_removes_it(
     world: World, databases: Databases, keys_pool: Pool
 ) -> None:
-    """Positions after 15 minutes, tracks, who looked after 365 days, ended links after 30."""
-    opened = Opened(dsn=databases.main, pool=world.pool, keys_pool=keys_pool, vault=world.vault)
+    """Positions after 15 minutes, tracks and what comes of them, who looked, ended links."""
+    opened = Opened(
+        dsn=databases.main,
+        keys_dsn=databases.keys,
+        pool=world.pool,
+        keys_pool=keys_pool,
+        vault=world.vault,
+    )
     jobs = background.jobs_of(opened, settings.read({}), Clock())
 
     assert "sweep_latest_positions" in jobs.every_minute
-    assert set(jobs.every_day) >= {"forget_old_tracks", "forget_old_reads", "forget_links"}
+    assert set(jobs.every_day) >= {
+        *("forget_old_tracks", "forget_old_reads", "forget_links"),
+        *("forget_reports", "forget_alerts", "forget_stop_events"),
+    }
 
 
 @pytest.mark.parametrize("days", [1, 30, 60, 365])

@@ -57,8 +57,9 @@ async def dump(dsn: str) -> bytes:
     """Return a plain SQL dump, everything in it."""
     command = [str(localpg.binary("pg_dump")), "--dbname", dsn]
     done = await asyncio.to_thread(
-        subprocess.run, command, check=True, capture_output=True, timeout=60
+        subprocess.run, command, check=False, capture_output=True, timeout=60
     )
+    assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
 

@@ -172,8 +172,8 @@ async def _worker(
             for channel in channels:
                 if not channel.watchers:
                     screen = await stack.enter_async_context(_drained_screen())
-                    seen = looking(at.pool, channel.company_id, clock)
-                    hub.admit(channel, Tap(screen, history), seen=seen, last_event_id=None)
+                    looks = looking(at.pool, channel.company_id, clock)
+                    hub.admit(channel, Tap(screen, history), looks=looks, last_event_id=None)
             await asyncio.sleep(0.02)
         await hub.close()
 

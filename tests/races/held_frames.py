@@ -11,7 +11,7 @@ from uuid import UUID
 
 from server.live.hub import HEARTBEAT_S
 from server.live.model import Sight
-from server.live.web import EventStream
+from server.live.wire import EventStream
 
 STALL_S_MAX: Final = 0.012
 HELD_S_MAX: Final = 5.0

@@ -151,7 +151,13 @@ def _remembering(judged: Judged) -> Callable[..., Awaitable[Glimpse]]:
         found = await glimpse(pool, vault, company_id, now=now, **known)
         async with db.tenant(pool, company_id, readonly=True) as conn:
             sights, crews = await judged(conn, company_id, found, now=now)
-        return Remembered(fixes=found.fixes, assigned=found.assigned, sights=sights, crews=crews)
+        return Remembered(
+            fixes=found.fixes,
+            assigned=found.assigned,
+            standing=found.standing,
+            sights=sights,
+            crews=crews,
+        )
 
     return read
 

@@ -105,6 +105,17 @@ async def test_tracks_reports_and_files_count_together_and_each_driver_once(
     assert [one["screen"] for one in await alerts(world)] == ["export"]
 
 
+@pytest.mark.parametrize("screen", [Screen.REPORT_SUMMARY, Screen.AREA_SEARCH])
+async def test_whatever_tells_of_many_drivers_past_counts_as_well(
+    world: World, looking: Reads, dispatcher: Actor, drivers: list[UUID], screen: Screen
+) -> None:
+    await looking.record(
+        world.company_id, dispatcher, ReadPurpose.PLAN_FACT, screen, drivers[: MOST + 1], NOW
+    )
+
+    assert [one["screen"] for one in await alerts(world)] == [screen.value]
+
+
 @pytest.mark.parametrize("screen", [Screen.LIVE_MAP, Screen.LINK])
 async def test_the_map_that_shows_everybody_and_links_raise_none(
     world: World, looking: Reads, dispatcher: Actor, drivers: list[UUID], screen: Screen

@@ -95,7 +95,13 @@ async def test_the_daily_job_forgets_by_the_clock(
     drivers: list[UUID],
 ) -> None:
     clock = Clock(THEN + 364 * DAY)
-    opened = Opened(dsn=databases.main, pool=world.pool, keys_pool=keys_pool, vault=world.vault)
+    opened = Opened(
+        dsn=databases.main,
+        keys_dsn=databases.keys,
+        pool=world.pool,
+        keys_pool=keys_pool,
+        vault=world.vault,
+    )
     forget_all = jobs_of(opened, read({}), clock).every_day["forget_old_reads"]
     await look(looking, world, dispatcher, drivers)
 
@@ -120,7 +126,12 @@ async def test_verifying_says_pruned_and_not_broken(
     assert found.sound
     said: list[str] = []
     status = await verify_all(
-        world.pool, world.vault, [world.company_id], say=said.append, now=THEN + 366 * DAY
+        world.pool,
+        world.keys_pool,
+        world.vault,
+        [world.company_id],
+        say=said.append,
+        now=THEN + 366 * DAY,
     )
     assert status == SOUND
     assert said == [

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from server.consent import service as consent
 from server.consent.model import ConsentItem
 from server.kit import db
+from server.ledger import documents
 from server.ledger import service as ledger
+from server.ledger.documents import DocumentRefused
 from server.receipts import service, verification
-from server.receipts.model import statement
-from server.receipts.verification import ReceiptRefused
+from server.receipts.model import KIND
 from tests.consent.acts import give, withdraw
 from tests.consent.people import new_driver
 from tests.consents import BIN, CONTACT
@@ -70,7 +71,7 @@ def public_key(world: World) -> bytes:
 def faults(receipt: Receipt, trusted: bytes | None = None) -> tuple[str, ...]:
     try:
         verification.verify(receipt, trusted)
-    except ReceiptRefused as refused:
+    except DocumentRefused as refused:
         return refused.faults
     return ()
 
@@ -193,7 +194,7 @@ def signed_anew(receipt: Receipt, private: Ed25519PrivateKey) -> Receipt:
     raw = private.public_key().public_bytes_raw().hex()
     proof = {k: v for k, v in receipt["proof"].items() if k != "signature"} | {"public_key": raw}
     unsigned = {**receipt, "proof": proof}
-    signature = private.sign(statement(unsigned)).hex()
+    signature = private.sign(KIND.statement(unsigned)).hex()
     return {**unsigned, "proof": {**proof, "signature": signature}}
 
 
@@ -277,7 +278,7 @@ async def test_whatever_leaf_is_changed_it_is_found(world: World, receipt: Recei
         b'{"type": "ConsentReceipt", "type": "ConsentReceipt", "receipt_version": "1"}',
         b'{"type": "Invoice", "receipt_version": "1"}',
         b"[" * 100_000,
-        b" " * (verification.RECEIPT_BYTES_MAX + 1),
+        b" " * (documents.DOCUMENT_BYTES_MAX + 1),
     ],
     ids=range(11),
 )
@@ -285,7 +286,7 @@ def test_what_is_no_receipt_is_told_so(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "file"
     file.write_bytes(data)
 
-    with pytest.raises(ReceiptRefused, match=r"not a receipt|version"):
+    with pytest.raises(DocumentRefused, match=r"not a receipt|version"):
         verification.verify_receipt(file, None)
 
 
@@ -294,7 +295,7 @@ def test_a_receipt_with_nothing_in_it_is_damaged(tmp_path: Path, data: bytes) ->
     file = tmp_path / "file"
     file.write_bytes(data)
 
-    with pytest.raises(ReceiptRefused, match="damaged"):
+    with pytest.raises(DocumentRefused, match="damaged"):
         verification.verify_receipt(file, None)
 
 
@@ -310,9 +311,9 @@ def test_a_receipt_with_nothing_in_it_is_damaged(tmp_path: Path, data: bytes) ->
     ids=["empty", "short", "words", "broken", "other kind"],
 )
 def test_what_is_no_public_key_is_told_so(data: bytes) -> None:
-    with pytest.raises(ReceiptRefused, match="public key"):
-        verification.read_public_key(data)
+    with pytest.raises(DocumentRefused, match="public key"):
+        documents.read_public_key(data)
 
 
 async def test_a_public_key_is_read_as_digits_too(world: World) -> None:
-    assert verification.read_public_key(public_key(world).hex().encode()) == public_key(world)
+    assert documents.read_public_key(public_key(world).hex().encode()) == public_key(world)

@@ -126,6 +126,7 @@ def stop_fact(place: int, stop: Stop) -> dict[str, Any]:
         "service_delta_s": 125.0 if seen else None,
         "distance_m": 12.4 if seen else None,
         "evidence": "stay" if seen else None,
+        "unknown_reason": "not_recorded" if STATUSES[place] == "unknown" else None,
     }
 
 
@@ -237,6 +238,43 @@ def subject(language: Locale = Locale.EN, *, line: bool = True) -> Subject:
 def changed(base: Subject, **members: Any) -> Subject:
     """Return it with other members of its report."""
     return replace(base, report=base.report.model_copy(update=members))
+
+
+def set_back(language: Locale = Locale.EN) -> Subject:
+    """Return a night in Berlin in which the clock shows the hour from two to three twice.
+
+    The first two stops are reached at half past two by the clock, an hour apart.
+    """
+    base = subject(language)
+    midnight = datetime(2026, 10, 25, tzinfo=UTC)
+    facts = [
+        fact.model_copy(
+            update={
+                **dict.fromkeys(("window_start", "window_end", "departed_at", "tapped_at")),
+                "planned_arrival": planned,
+                "arrived_at": None if fact.arrived_at is None else planned,
+            }
+        )
+        for place, fact in enumerate(base.report.stops)
+        for planned in (midnight + timedelta(hours=place, minutes=30),)
+    ]
+    head = replace(
+        base.route.head,
+        date=midnight.date(),
+        starts_at=midnight,
+        ends_at=midnight + timedelta(hours=8),
+    )
+    told = changed(
+        base,
+        stops=facts,
+        display_time_zone="Europe/Berlin",
+        unplanned=[],
+        deviations=[],
+        speeding=[],
+        fact=base.report.fact.model_copy(update={"segments": []}),
+        live=base.report.live.model_copy(update={"eta": []}),
+    )
+    return replace(told, route=replace(told.route, head=head))
 
 
 def many(count: int, language: Locale = Locale.EN) -> Subject:

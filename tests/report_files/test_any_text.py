@@ -53,7 +53,7 @@ def test_every_file_opens_and_says_any_name(name: str) -> None:
     assert gpxpy.parse(gpx).waypoints[0].name is not None
     text = sheets.csv_of_stops(told).decode("utf-8-sig")
     row = list(csv.reader(io.StringIO(text, newline="")))[1]
-    assert row[2].removeprefix("'") == name.removeprefix("'") or row[2] == name
+    assert row[2].replace("'", "") == name.replace("'", "")
     raw = sheets.xlsx(told)
     with zipfile.ZipFile(io.BytesIO(raw)) as parts:
         for part in parts.namelist():

@@ -11,10 +11,11 @@ import pytest
 from pypdf import PdfReader
 
 from server.accounts.model import Locale
-from server.report_files import pdf, picture
+from server.report_files import pdf, picture, tables
 from server.report_files.model import PdfNotInstalled, Subject, counts
+from server.report_files.tables import Kind
 from server.report_files.words import NONE, TEXTS, Words
-from tests.report_files.subjects import NAMES, changed, many, subject, without_fact
+from tests.report_files.subjects import NAMES, changed, many, set_back, subject, without_fact
 
 SVG = "{http://www.w3.org/2000/svg}"
 SECRET = "no-reader-of-a-report-sees-this"  # noqa: S105 - a word to look for
@@ -51,6 +52,19 @@ async def test_the_pdf_says_in_every_language_what_the_report_says(language: Loc
     assert words["note"]["not_known"] in text
     found = counts(told.report)
     assert words["short"]["of"].format(n=found["visited"], all=len(NAMES)) in text
+
+
+async def test_on_paper_a_time_that_the_clock_shows_twice_says_which_it_was() -> None:
+    told = set_back()
+    words = Words(Locale.EN, told.zone)
+
+    text = await text_of(told)
+
+    assert "Europe/Berlin (UTC+2 / UTC+1)" in text
+    assert "02:30 UTC+2" in text
+    assert "02:30 UTC+1" in text
+    under_the_axis = re.findall(r">(UTC[^<]*)<", picture.timeline(told, words))
+    assert under_the_axis == ["UTC+2", "UTC+1"]
 
 
 async def test_kazakh_letters_are_in_the_font_that_is_shipped() -> None:
@@ -105,6 +119,41 @@ def test_no_line_is_drawn_across_a_gap() -> None:
     times = picture.timeline(told, words)
     assert times.count("#BBD6EE") == len(told.report.fact.segments)
     assert times.count("#F1F3F5") >= 2
+
+
+def test_a_halt_that_a_gap_ends_is_drawn_up_to_the_gap_and_not_over_what_comes_later() -> None:
+    told = subject()
+    left, *others = told.report.stops
+    recorded = told.report.fact.segments[0].to_at
+    forever = changed(told, stops=[left.model_copy(update={"departed_at": None}), *others])
+    until_the_gap = changed(
+        told, stops=[left.model_copy(update={"departed_at": recorded}), *others]
+    )
+    words = Words(Locale.EN, told.zone)
+
+    assert picture.timeline(forever, words) == picture.timeline(until_the_gap, words)
+
+
+def test_on_paper_less_than_a_minute_is_not_none() -> None:
+    words = Words(Locale.EN, subject().zone)
+
+    shown = [tables.shown(Kind.DURATION, seconds, words) for seconds in (0.0, 20.0, 60.0, None)]
+
+    assert shown == ["0:00", "<0:01", "0:01", NONE]
+
+
+@pytest.mark.parametrize("name", ["R-1042", "North of Aral, Қойма «Әуе» " * 7, "W" * 200])
+async def test_the_first_page_is_one_page_whatever_the_route_is_called(name: str) -> None:
+    told = many(60)
+    told = replace(told, route=replace(told.route, name=name))
+    stops = [one.model_copy(update={"name": name}) for one in told.report.stops]
+
+    made = await pdf.pdf(pdf.content(changed(told, stops=stops)))
+
+    first, second, *_ = (page.extract_text() for page in PdfReader(io.BytesIO(made)).pages)
+    legend = TEXTS[Locale.EN]["timeline"]
+    assert f"{legend['gap']} {legend['window']}" in re.sub(r"\s+", " ", first)
+    assert second.startswith(TEXTS[Locale.EN]["sheet"]["stops"])
 
 
 @pytest.mark.parametrize("count", [1, 2, 60, 61, 121, 500])

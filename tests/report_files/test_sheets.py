@@ -4,7 +4,7 @@ import csv
 import io
 import zipfile
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import openpyxl
 import pytest
@@ -13,12 +13,33 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from server.accounts.model import Locale
 from server.report_files import sheets
-from server.report_files.model import Subject, assess, counts
-from server.report_files.sheets import FORMULA_STARTS, harmless
+from server.report_files.model import Subject, assess, counts, halts, is_poor
+from server.report_files.sheets import harmless
 from server.report_files.words import NONE, TEXTS
-from tests.report_files.subjects import LATE_S, NAMES, STATUSES, many, subject, without_fact
+from tests.report_files.subjects import (
+    LATE_S,
+    NAMES,
+    STATUSES,
+    changed,
+    many,
+    minutes,
+    set_back,
+    subject,
+    without_fact,
+)
 
 LANGUAGES = list(Locale)
+FORMULA_STARTS = tuple("=+-@＝＋－＠")  # noqa: RUF001 - full-width forms are formulas, too
+HIDDEN = (
+    "Склад 5,=HYPERLINK(A1),x",
+    "Shop 5;=1+cmd|'/C calc'!A0",
+    "Shop 5\t@SUM(A1)",
+    "Shop 5;, ＝1+1",  # noqa: RUF001 - a formula where the system's language has such signs
+    'Shop,"=1+1"',
+    '"Shop";"-1"',
+    "Shop\n+1",
+)
+"""Formulas only for who parts the cells otherwise than the file does."""
 
 
 def opened(told: Subject) -> Workbook:
@@ -41,6 +62,21 @@ def column(of: Worksheet, heading: str) -> list[object]:
 
 def figures(of: Worksheet) -> dict[str, object]:
     return {str(row[0]): row[1] for row in of.iter_rows(min_row=2, max_col=2, values_only=True)}
+
+
+def width(of: Worksheet, place: int) -> float:
+    """Return how wide a column is; neighbours of one width are told together."""
+    groups = of.column_dimensions.values()
+    [found] = [one.width for one in groups if (one.min or 0) <= place <= (one.max or 0)]
+    return float(found)
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_csv(told: Subject) -> list[list[str]]:
@@ -132,7 +168,7 @@ def test_quality_names_the_rules_by_which_it_was_made() -> None:
     assert found["Left out: jump out and back"] == 10
     assert found["Parameter gap_s"] == "120"
     assert found["Algorithm"] == "1.0"
-    assert found["Time covered by positions"] == pytest.approx(0.84)
+    assert found["Shared time covered by positions"] == pytest.approx(0.84)
 
 
 def test_deviations_hold_what_was_not_planned_in_order_of_time() -> None:
@@ -154,6 +190,71 @@ def test_five_hundred_stops_are_five_hundred_rows() -> None:
 
     assert sheet(told, "stops").max_row == 501
     assert len(read_csv(told)) == 501
+
+
+def test_on_a_day_when_the_clock_is_changed_each_time_of_csv_says_its_own_offset() -> None:
+    told = set_back()
+    rows = read_csv(told)
+
+    place = rows[0].index("Arrival actual, UTC+2 / UTC+1")
+    assert [row[place] for row in rows[1:3]] == [
+        "2026-10-25 02:30:00+02:00",
+        "2026-10-25 02:30:00+01:00",
+    ]
+    times = [datetime.fromisoformat(row[place]) if row[place] else None for row in rows[1:]]
+    assert times == [stop.arrived_at for stop in told.report.stops]
+
+
+def test_a_time_that_the_clock_shows_twice_has_its_offset_beside_it_in_a_workbook() -> None:
+    of = sheet(set_back(), "stops")
+
+    heads = [str(cell.value) for cell in of[1]]
+    place = 1 + heads.index("Arrival actual\nUTC+2 / UTC+1")
+    cells = [of.cell(row, place) for row in (2, 3, 4)]
+    assert [cell.value for cell in cells] == [
+        datetime(2026, 10, 25, hour, 30, tzinfo=UTC).replace(tzinfo=None) for hour in (2, 2, 3)
+    ]
+    assert [cell.number_format for cell in cells] == [
+        'dd.mm.yyyy hh:mm" UTC+2"',
+        'dd.mm.yyyy hh:mm" UTC+1"',
+        "dd.mm.yyyy hh:mm",
+    ]
+    assert width(of, place) > len("25.10.2026 02:30 UTC+2")
+
+
+def test_a_deviation_after_the_clock_was_set_back_stands_under_both_offsets() -> None:
+    told = set_back()
+    first = told.report.stops[0].arrived_at
+    stops = [
+        stop.model_copy(update={"planned_arrival": None, "arrived_at": first})
+        for stop in told.report.stops
+    ]
+    [left, *_] = subject().report.deviations
+    after = told.route.head.starts_at + timedelta(hours=2)
+    left = left.model_copy(update={"from_at": after, "to_at": after + timedelta(minutes=9)})
+    head = replace(told.route.head, ends_at=told.route.head.starts_at + timedelta(minutes=50))
+    told = replace(
+        changed(told, stops=stops, deviations=[left]), route=replace(told.route, head=head)
+    )
+
+    assert sheet(told, "deviations")["B1"].value == "From\nUTC+2 / UTC+1"
+
+
+def test_the_first_of_the_two_hours_has_its_offset_where_nothing_comes_after_it() -> None:
+    told = set_back()
+    first = told.report.stops[0].arrived_at
+    stops = [
+        stop.model_copy(update={"planned_arrival": None, "arrived_at": first})
+        for stop in told.report.stops
+    ]
+    head = replace(told.route.head, ends_at=told.route.head.starts_at + timedelta(minutes=50))
+    told = replace(changed(told, stops=stops), route=replace(told.route, head=head))
+
+    of = sheet(told, "stops")
+
+    place = 1 + [str(cell.value) for cell in of[1]].index("Arrival actual\nUTC+2")
+    assert of.cell(2, place).number_format == 'dd.mm.yyyy hh:mm" UTC+2"'
+    assert width(of, place) > len("25.10.2026 02:30 UTC+2")
 
 
 @pytest.mark.parametrize(
@@ -179,8 +280,27 @@ def test_no_cell_of_csv_that_people_wrote_begins_a_formula() -> None:
     names = [row[rows[0].index("Stop")] for row in rows[1:]]
     assert not any(name.lstrip().startswith(FORMULA_STARTS) for name in names)
     assert [name.removeprefix("'") for name in names] == list(NAMES)
-    assert harmless(" \t=1") == "' \t=1"
-    assert harmless("1-2") == "1-2"
+    assert harmless(" =1") == "' =1"
+    assert harmless("1-2, 3") == "1-2, 3"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("name", HIDDEN)
+def test_no_separator_by_which_csv_is_read_makes_a_formula(
+    language: Locale, separator: str, name: str
+) -> None:
+    told = subject(language)
+    first, *rest = told.report.stops
+    told = changed(told, stops=[first.model_copy(update={"name": name}), *rest])
+
+    text = sheets.csv_of_stops(told).decode("utf-8-sig")
+
+    lines = text.splitlines()  # who does not see the quotes sees lines end in them, too
+    found = [cell for row in csv.reader(lines, delimiter=separator) for cell in row]
+    begun = [cell.strip().replace(",", ".") for cell in found]
+    assert [one for one in begun if one.startswith(FORMULA_STARTS) and not is_number(one)] == []
+    assert read_csv(told)[1][2].replace("'", "") == name.replace("'", "")
 
 
 def test_what_is_not_known_is_empty_in_csv_beside_the_word_that_says_so() -> None:
@@ -189,7 +309,7 @@ def test_what_is_not_known_is_empty_in_csv_beside_the_word_that_says_so() -> Non
 
     for row, word in ((missed, "missed"), (unknown, "unknown")):
         assert row["Status"] == word
-        assert row["Arrival actual, UTC+5"] == row["Difference, min"] == row["Waiting"] == ""
+        assert row["Arrival actual, UTC+5"] == row["Difference, min"] == row["Waiting, h:mm"] == ""
 
 
 def test_late_and_early_are_judged_as_on_the_screen() -> None:
@@ -219,3 +339,62 @@ def test_late_and_early_are_judged_as_on_the_screen() -> None:
     assert (assess(in_window).minutes, assess(unplanned).minutes) == (12, 2)
     assert sum(found[status] for status in set(STATUSES)) == len(LATE_S)
     assert (found["on_time"], found["judged"]) == (1, 2)
+
+
+def test_without_an_arrival_a_stop_with_a_window_is_not_said_to_have_none() -> None:
+    rows = read_csv(subject())
+    place = rows[0].index("Against window")
+    windowed = rows[0].index("Window from, UTC+5")
+
+    assert [row[place] for row in rows[1:] if row[windowed]] == ["late", "on time", "", ""]
+    assert {row[place] for row in rows[1:] if not row[windowed]} == {"no window"}
+
+
+def test_a_halt_lasts_no_longer_than_it_was_recorded() -> None:
+    told = subject().report
+    [before, first, second] = told.fact.segments
+    cut_off: list[dict[str, datetime | None]] = [
+        {"arrived_at": minutes(100), "departed_at": None},
+        {"arrived_at": None, "departed_at": minutes(180)},
+        {"arrived_at": minutes(150), "departed_at": None},
+        {"arrived_at": None, "departed_at": None},
+    ]
+
+    stops = [
+        stop.model_copy(update=times) for stop, times in zip(told.stops, cut_off, strict=False)
+    ]
+
+    assert list(halts(told.model_copy(update={"stops": stops}))) == [
+        (minutes(100), first.to_at),
+        (second.from_at, minutes(180)),
+        (minutes(150), minutes(150)),
+    ]
+    assert before.to_at < minutes(100)
+
+
+def test_only_a_silence_within_the_drive_makes_its_times_uncertain() -> None:
+    told = subject().report
+    silent = told.quality.model_copy(update={"coverage": 0.1})
+    whole = told.fact.model_copy(update={"segments": told.fact.segments[:2]})
+    noisy = told.quality.model_copy(update={"sigma_m": 31.0})
+
+    assert is_poor(told)
+    assert not is_poor(told.model_copy(update={"fact": whole, "quality": silent}))
+    assert is_poor(told.model_copy(update={"fact": whole, "quality": noisy}))
+    assert not is_poor(without_fact(subject()).report)
+
+
+def test_a_text_stands_off_the_figure_before_it() -> None:
+    cell = sheet(subject(), "stops")["C2"]
+
+    assert (cell.alignment.horizontal, cell.alignment.indent) == ("left", 1)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_beside_an_unknown_stop_stands_why_and_beside_no_other(language: Locale) -> None:
+    texts = TEXTS[language]
+
+    found = column(sheet(subject(language), "stops"), texts["column"]["unknown_reason"])
+
+    told = {"unknown": texts["unknown_reason"]["not_recorded"]}
+    assert found[-len(STATUSES) :] == [told.get(status, NONE) for status in STATUSES]

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from geo.report import Evidence, Method, StopStatus, WindowStatus
+from geo.report import Evidence, Method, StopStatus, UnknownReason, WindowStatus
 from server.accounts.model import Locale
 from server.report_files import words as words_of
 from server.report_files.model import FileFormat, offset_text
@@ -43,6 +43,7 @@ def test_every_code_of_a_report_has_a_word(language: Locale) -> None:
         "status": get_args(StopStatus),
         "window": get_args(WindowStatus),
         "evidence": get_args(Evidence),
+        "unknown_reason": get_args(UnknownReason),
         "method": get_args(Method),
         "availability": tuple(one.value for one in Availability),
         "state": tuple(one.value for one in State),
@@ -90,15 +91,27 @@ def test_times_are_of_the_zone_and_another_day_has_its_date() -> None:
 
     assert words.clock(NOON) == "12:00"
     assert words.clock(NOON + timedelta(hours=13), NOON.date()) == "23.11. 01:00"
-    assert words.offsets([NOON]) == "UTC+5"
+    assert words.offsets([NOON]) == ("UTC+5",)
 
 
 def test_on_a_day_when_the_clock_is_changed_both_offsets_are_named() -> None:
     words = Words(Locale.EN, ZoneInfo("Europe/Berlin"))
     night = datetime(2026, 10, 25, 0, 0, tzinfo=UTC)
 
-    assert words.offsets([night, night + timedelta(hours=6)]) == "UTC+2 / UTC+1"
+    assert words.offsets([night, night + timedelta(hours=6)]) == ("UTC+2", "UTC+1")
     assert offset_text(timedelta(hours=-3, minutes=-30)) == "UTC-3:30"
+
+
+def test_a_time_that_the_clock_shows_twice_has_its_offset_beside_it() -> None:
+    words = Words(Locale.EN, ZoneInfo("Europe/Berlin"))
+    midnight = datetime(2026, 10, 25, tzinfo=UTC)
+    shown = [words.clock(midnight + timedelta(minutes=minutes)) for minutes in (-1, 30, 90, 120)]
+
+    assert shown == ["01:59", "02:30 UTC+2", "02:30 UTC+1", "03:00"]
+    assert words.moment(midnight) == "25.10.2026 02:00 UTC+2"
+    spring = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
+    assert words.clock(spring) == "03:00"
+    assert words.clock(spring - timedelta(minutes=1)) == "01:59"
 
 
 def test_the_name_of_a_file_tells_day_route_and_zone_and_keeps_its_ending() -> None:
@@ -116,7 +129,7 @@ def test_the_name_of_a_file_tells_day_route_and_zone_and_keeps_its_ending() -> N
 def test_no_text_is_there_for_nothing() -> None:
     sources = "".join(path.read_text() for path in Path(words_of.__file__).parent.glob("*.py"))
     by_code = {"status", "window", "difference", "assessment", "evidence", "method", "kind",
-               "dropped", "availability", "state"}  # fmt: skip
+               "dropped", "availability", "state", "unknown_reason"}  # fmt: skip
     unused = [
         f"{table}.{name}"
         for table, texts in TEXTS[Locale.EN].items()

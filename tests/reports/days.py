@@ -1,6 +1,6 @@
 """A day for tests: a plan of two stops, a drive that serves both, and when that was."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -124,10 +124,11 @@ async def plan(
     *,
     began: datetime = STARTED,
     vehicle_id: UUID | None = None,
+    stops: Sequence[Stop] = STOPS,
 ) -> RouteHead:
-    """Plan the day's two stops from then on."""
+    """Plan the day's two stops, or others, from then on."""
     later = began - STARTED
-    stops = [
+    planned = [
         replace(
             stop,
             stop_id=uuid7(),
@@ -135,7 +136,7 @@ async def plan(
             window_start=stop.window_start and stop.window_start + later,
             window_end=stop.window_end and stop.window_end + later,
         )
-        for stop in STOPS
+        for stop in stops
     ]
     draft = await routes.drafted(
         NewRoute(
@@ -144,7 +145,7 @@ async def plan(
             driver_id=None if driver is None else driver.member_id,
             vehicle_id=vehicle_id,
             planned_start=began,
-            stops=stops,
+            stops=planned,
             line=None,
         )
     )

@@ -1,13 +1,17 @@
 """What is done for reports without a caller."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
 from server import background, settings
 from server.background import jobs_of, twice
 from server.databases import Opened
+from server.kit import db
 from server.kit.db import Pool
+from server.reports import store
+from server.reports.store import Due
 from tests.conftest import Databases
 from tests.http import Clock
 from tests.reports.days import DAY, driven, keep_reports, plan, rows, share
@@ -16,7 +20,13 @@ from tests.world import NOW, World, add_driver
 
 @pytest.fixture
 def opened(databases: Databases, world: World, keys_pool: Pool) -> Opened:
-    return Opened(dsn=databases.main, pool=world.pool, keys_pool=keys_pool, vault=world.vault)
+    return Opened(
+        dsn=databases.main,
+        keys_dsn=databases.keys,
+        pool=world.pool,
+        keys_pool=keys_pool,
+        vault=world.vault,
+    )
 
 
 async def test_all_routes_that_are_over_are_finished_in_one_run(
@@ -36,6 +46,19 @@ async def test_all_routes_that_are_over_are_finished_in_one_run(
     assert sum(row["sealed"] is not None for row in found) == 1
 
 
+async def test_a_report_that_failed_is_made_every_day(world: World, opened: Opened) -> None:
+    await keep_reports(world)
+    head = await driven(world)
+    async with db.tenant(world.pool, world.company_id) as conn:
+        of = Due(head.route_id, world.driver.member_id, head.plan_version)
+        await store.note_tried(conn, world.company_id, of, failed=True, now=NOW)
+
+    await jobs_of(opened, settings.read({}), Clock()).every_day["finish_missed_reports"]()
+
+    [row] = await rows(world)
+    assert row["sealed"] is not None
+
+
 async def test_reports_that_were_kept_long_enough_go_every_day(
     world: World, opened: Opened
 ) -> None:
@@ -44,10 +67,16 @@ async def test_reports_that_were_kept_long_enough_go_every_day(
     await jobs_of(opened, settings.read({}), Clock()).every_minute["finish_reports"]()
     kept = len(await rows(world))
 
-    later = Clock(NOW + 31 * DAY)
-    await jobs_of(opened, settings.read({}), later).every_day["forget_reports"]()
+    # What is old is removed by a clock that is right.
+    now = datetime.now(UTC)
+    forget = jobs_of(opened, settings.read({}), Clock(now)).every_day["forget_reports"]
+    await world.owner.execute("UPDATE route SET starts_at = $1, ends_at = $1", now - 29 * DAY)
+    await forget()
+    before = len(await rows(world))
+    await world.owner.execute("UPDATE route SET starts_at = $1, ends_at = $1", now - 31 * DAY)
+    await forget()
 
-    assert (kept, await rows(world)) == (1, [])
+    assert (kept, before, await rows(world)) == (1, 1, [])
 
 
 async def test_what_is_due_twice_a_minute_is_done_twice_apart() -> None:

@@ -1,6 +1,7 @@
 """Sums add up however they are grouped; a stored report is covered by the rule of tracks."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -16,8 +17,9 @@ from server.reports.model import (
     grouped,
     planned_s,
 )
-from server.routes.model import TAIL, Plan
-from tests.reports.days import DAY, HOUR, STARTED, STOPS
+from server.routes.model import LEAD, TAIL, Plan
+from server.stop_events.model import LATE_MAX
+from tests.reports.days import DAY, HOUR, MINUTE, STARTED, STOPS
 from tests.world import NOW
 
 COUNTS = st.integers(0, 500)
@@ -65,6 +67,72 @@ def test_a_group_leaves_the_company_only_with_ten_different_drivers(
         drivers = {one.driver_id for one in contributions if one.group == group.key}
         assert group.contributors == len(drivers)
         assert group.tells_of_few == (len(drivers) < CONTRIBUTORS_MIN)
+
+
+def test_a_figure_in_which_few_drivers_have_a_part_is_told_of_as_such() -> None:
+    """Of ten drivers one alone had windows, planned times and a gap."""
+    plain = Sums(
+        stops_due=4,
+        stops_visited=3,
+        stops_windowed=0,
+        stops_on_time=0,
+        planned_m=1.0,
+        actual_m=1.0,
+        gap_m=0.0,
+        planned_s=None,
+        actual_s=60.0,
+    )
+    other = replace(plain, stops_windowed=3, gap_m=5.0, planned_s=50.0)
+    parts = [
+        Contribution(driver_id=UUID(int=number), group="a", sums=plain if number else other)
+        for number in range(CONTRIBUTORS_MIN)
+    ]
+
+    [group] = grouped(parts)
+
+    assert group.few == {
+        "stops_windowed",
+        "stops_on_time",
+        "on_time_rate",
+        "gap_m",
+        "planned_s",
+        "timed_actual_s",
+    }
+    assert (group.sums.planned_s, group.timed_actual_s, group.sums.actual_s) == (50.0, 60.0, 600.0)
+
+
+def test_a_figure_in_which_nobody_has_a_part_is_told_as_the_zero_that_it_is() -> None:
+    nothing = replace(Sums.together(()), stops_due=4, actual_s=60.0)
+    parts = [
+        Contribution(driver_id=UUID(int=number), group="a", sums=nothing)
+        for number in range(CONTRIBUTORS_MIN)
+    ]
+
+    [group] = grouped(parts)
+
+    assert group.few == set()
+    assert (group.sums.stops_windowed, group.sums.gap_m) == (0, 0)
+
+
+@pytest.mark.parametrize(("untimed", "told"), [(0, True), (1, False), (CONTRIBUTORS_MIN, True)])
+def test_what_timed_routes_took_is_not_told_if_the_rest_is_of_few(
+    untimed: int, *, told: bool
+) -> None:
+    sums = Sums.together(())
+    parts = [
+        Contribution(
+            driver_id=UUID(int=number),
+            group="a",
+            sums=replace(sums, planned_s=50.0 if number >= untimed else None, actual_s=60.0),
+        )
+        for number in range(untimed + CONTRIBUTORS_MIN)
+    ]
+
+    [group] = grouped(parts)
+
+    assert ("timed_actual_s" not in group.few) is told
+    assert "planned_s" not in group.few
+    assert "actual_s" not in group.few
 
 
 @given(SUMS)
@@ -118,19 +186,49 @@ def test_a_report_is_covered_only_by_consents_older_than_all_of_it(
     assert stored(apart=apart).is_covered(given) is covered
 
 
-@pytest.mark.parametrize(("buffer", "settled"), [(HOUR, True), (HOUR + DAY, False)])
-def test_a_report_is_settled_once_no_phone_can_bring_anything(
-    buffer: timedelta, *, settled: bool
+@pytest.mark.parametrize(
+    ("buffer", "later", "settled"),
+    [
+        (4 * DAY, 4 * DAY, True),
+        (4 * DAY, 4 * DAY - MINUTE, False),
+        (HOUR, LATE_MAX, True),
+        (HOUR, LATE_MAX - MINUTE, False),
+    ],
+)
+def test_a_report_is_settled_once_no_phone_can_bring_positions_or_words(
+    buffer: timedelta, later: timedelta, *, settled: bool
 ) -> None:
     chosen = Settings(
-        report_days=None, speed_limit_kmh=None, buffer_max_s=int(buffer.total_seconds())
+        report_days=None,
+        speed_limit_kmh=None,
+        buffer_max_s=int(buffer.total_seconds()),
+        track_days=None,
     )
+    report = stored()
 
-    assert stored().ends_at + TAIL + HOUR == NOW
-    assert chosen.is_settled(stored()) is settled
+    computed = replace(report, computed_at=report.ends_at + TAIL + later)
+
+    assert chosen.is_settled(computed, starts_at=STARTED) is settled
+
+
+@pytest.mark.parametrize(
+    ("days", "at", "settled"),
+    [
+        (2, STARTED - LEAD + 2 * DAY - HOUR, True),
+        (2, STARTED - LEAD + 2 * DAY - HOUR - MINUTE, False),
+        (60, NOW - 5 * HOUR + TAIL + LATE_MAX, True),
+        (60, NOW - 5 * HOUR + TAIL + LATE_MAX - MINUTE, False),
+    ],
+)
+def test_a_report_is_settled_an_hour_before_its_track_is_not_whole_any_more(
+    days: int, at: datetime, *, settled: bool
+) -> None:
+    chosen = Settings(report_days=None, speed_limit_kmh=None, buffer_max_s=0, track_days=days)
+
+    assert chosen.is_settled(replace(stored(), computed_at=at), starts_at=STARTED) is settled
 
 
 def test_the_speed_limit_is_part_of_the_rules_that_a_report_names() -> None:
-    chosen = Settings(report_days=None, speed_limit_kmh=90, buffer_max_s=0)
+    chosen = Settings(report_days=None, speed_limit_kmh=90, buffer_max_s=0, track_days=None)
 
     assert chosen.parameters.speed_limit_mps == 25.0

@@ -1,6 +1,7 @@
 """Routes that are being driven are followed: from what is new, and only while it is shared."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from geo import live as live_geo
 from geo.live import LiveState
 from geo.types import Floats
+from geo.values import Plan as GeoPlan
 from geo.values import Track
 from server.reads.service import Reads
 from server.reports import refresh, store
@@ -193,6 +195,62 @@ async def test_a_route_that_cannot_be_followed_is_begun_again_and_holds_up_nobod
     assert len(found) == 2
     [first] = [one for one in found if one.head.route_id == head.route_id]
     assert first.summary.last_fix_s == (BEGAN + timedelta(seconds=295)).timestamp()
+
+
+@pytest.mark.parametrize("step", ["begin", "summary"])
+async def test_whatever_fails_in_one_route_the_others_are_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    bad = await planned(world)
+    other = await add_driver(world.vault, world.pool, world.company_id)
+    await share(world, other, NOW - 3 * HOUR)
+    good = await plan(world, other, began=BEGAN)
+    real = getattr(live_geo, step)
+    broken: list[GeoPlan | LiveState] = []
+
+    def failing(first: GeoPlan | LiveState, **more: float) -> object:
+        # Routes are begun and told of in the order in which they come.
+        if not broken:
+            broken.append(first)
+            raise KeyError
+        return real(first, **more)
+
+    monkeypatch.setattr(live_geo, step, failing)
+
+    found = await following(world).refresh(world.company_id, now=NOW)
+
+    assert len(broken) == 1
+    assert len(found) == 1
+    assert found[0].head.route_id in {bad.route_id, good.route_id}
+
+
+async def test_routes_that_are_held_are_built_anew_also_where_no_other_has_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await planned(world)
+    monkeypatch.setattr(refresh, "ROUTES_HELD_MAX", 1)
+    live = following(world)
+    await live.refresh(world.company_id, now=NOW)
+    other = await add_driver(world.vault, world.pool, world.company_id)
+    await share(world, other, NOW - 3 * HOUR)
+    await plan(world, other, began=BEGAN)
+    begun = []
+    begin, advance = live_geo.begin, live_geo.advance
+
+    def counting(of: GeoPlan) -> LiveState:
+        begun.append(of)
+        return begin(of)
+
+    def contradicted(
+        state: LiveState, fixes: Track, *, shared_s: Floats, until_s: float
+    ) -> LiveState:
+        return replace(advance(state, fixes, shared_s=shared_s, until_s=until_s), rebuild_due=True)
+
+    monkeypatch.setattr(live_geo, "begin", counting)
+    monkeypatch.setattr(live_geo, "advance", contradicted)
+    await live.refresh(world.company_id, now=NOW + TICK)
+
+    assert (len(begun), len(live)) == (1, 1)
 
 
 async def test_routes_beyond_what_may_be_held_are_left_out(

@@ -1,5 +1,6 @@
 """Sums over many reports: of what is shared now, and outside the company of ten at least."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,12 +11,16 @@ from server.reports.model import SUMMARY_DAYS_MAX, Contribution, Sums, grouped
 from tests.http import bearer
 from tests.reports.days import (
     DRIVE_S,
+    STARTED,
+    STOPS,
     Office,
+    drive,
     driven,
     finish,
     keep_reports,
     plan,
     share,
+    store_positions,
     withdraw,
 )
 from tests.world import NOW, World, add_company, add_driver, add_member, open_session
@@ -98,6 +103,46 @@ async def test_sums_that_leave_the_company_are_of_ten_drivers_at_least(
     assert {name for name, value in group.items() if value is not None} == {"key", "suppressed"}
     assert seen_inside[0]["drivers"] == 9
     assert (of_ten[0]["suppressed"], of_ten[0]["drivers"]) == (False, 10)
+    assert [name for name, value in of_ten[0].items() if value is None] == []
+    # Nobody drove across a gap.
+    assert (of_ten[0]["gap_m"], of_ten[0]["on_time_rate"]) == (0.0, 1.0)
+
+
+async def test_a_figure_of_few_drivers_does_not_leave_the_company(
+    world: World, office: Office
+) -> None:
+    await fleet(world, 9)
+    driver = await add_driver(world.vault, world.pool, world.company_id)
+    await share(world, driver, STARTED - timedelta(hours=2))
+    untimed = [replace(stop, planned_arrival=None, window_start=None) for stop in STOPS]
+    await plan(world, driver, stops=[replace(stop, window_end=None) for stop in untimed])
+    await store_positions(world, driver, drive(STARTED))
+    # It goes on until the end of the day.
+    office.clock.at = NOW + timedelta(days=1)
+    await finish(world, now=office.clock.at)
+
+    [inside] = (await summed(office))["items"]
+    [outside] = (await summed(office, aggregate=True))["items"]
+
+    assert (inside["drivers"], inside["stops_windowed"]) == (10, 9)
+    assert inside["timed_actual_s"] == pytest.approx(0.9 * inside["actual_s"], rel=0.01)
+    missing = {"stops_windowed", "stops_on_time", "on_time_rate", "planned_s", "timed_actual_s"}
+    assert {name for name in outside if outside[name] is None} == missing
+    assert outside["actual_s"] == inside["actual_s"]
+
+
+async def test_a_route_that_was_cancelled_before_it_began_is_not_missing(
+    world: World, office: Office
+) -> None:
+    await fleet(world, 2)
+    cancelled = await driven(world)
+    await world.owner.execute(
+        "UPDATE route SET cancelled_at = starts_at WHERE route_id = $1", cancelled.route_id
+    )
+
+    found = await summed(office)
+
+    assert (found["routes"], found["reported"]) == (2, 2)
 
 
 async def test_a_driver_who_drove_ten_routes_is_still_one() -> None:

@@ -10,7 +10,8 @@ from server.gate import service as gate
 from server.gate.model import GateItem
 from server.kit import db
 from server.kit.ids import uuid7
-from server.routes.model import RouteHead
+from server.reports.web import get_plan_fact
+from server.routes.model import PlanVersionNotFound, RouteHead
 from tests.http import bearer
 from tests.reports.days import HOUR, MINUTE, STARTED, STOPS, Office, driven, plan
 from tests.world import NOW, World, add_company, add_member, open_session
@@ -60,6 +61,7 @@ async def test_an_earlier_version_of_the_plan_can_be_asked_for(
     assert (await office.report(head, plan_version=1))["plan_version"] == 1
     status, problem = await office.get(f"/v1/routes/{head.route_id}/plan-fact", plan_version=7)
     assert (status, problem["code"]) == (HTTPStatus.NOT_FOUND, "plan-version-not-found")
+    assert PlanVersionNotFound in get_plan_fact.raises
 
 
 async def test_another_companys_report_is_as_absent_as_none(world: World, office: Office) -> None:

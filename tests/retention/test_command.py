@@ -15,7 +15,7 @@ from server.databases import Opened
 from server.kit.db import Pool
 from server.kit.jobs import Jobs
 from server.kit.web import utc_now
-from server.retention.command import run_now, tell_due
+from server.retention.command import KINDS, run_now, tell_due
 from server.retention.model import (
     CLOCKS_APART_MAX,
     ClocksApart,
@@ -23,6 +23,7 @@ from server.retention.model import (
     TrackDaysPromised,
 )
 from server.retention.service import forget_old_tracks
+from tests.alerts.seen import planned
 from tests.conftest import Databases
 from tests.http import Clock
 from tests.retention.rows import AUGUST, DAY, KEPT, SECOND, keep, keys_left, left
@@ -32,29 +33,57 @@ from tests.world import NOW, World, add_company
 MINUTE: Final = timedelta(minutes=1)
 
 
+def others(company_id: UUID, went: str, **counts: str) -> list[str]:
+    kinds = (*(kind.of for kind in KINDS), "five minutes of reads")
+    return [f"{company_id}: {counts.get(of.split()[0], f'0 {of}')} {went}." for of in kinds]
+
+
+async def report_stop_and_alert(world: World, at: datetime) -> None:
+    """Let the driver have said something of a stop, and something been raised about the route."""
+    route = await planned(world)
+    ids = (world.company_id, world.driver.member_id, route.head.route_id, at)
+    await world.owner.execute(
+        "INSERT INTO stop_event (company_id, stop_event_id, driver_id, event_id, route_id,"
+        " stop_id, received_at, event_sealed) VALUES ($1, gen_random_uuid(), $2,"
+        " gen_random_uuid(), $3, gen_random_uuid(), $4, '')",
+        *ids,
+    )
+    await world.owner.execute(
+        "INSERT INTO alert (company_id, alert_id, driver_id, route_id, raised_at, kind,"
+        " occurrence, particulars_sealed) VALUES ($1, gen_random_uuid(), $2, $3, $4, 'late',"
+        " 1, '')",
+        *ids,
+    )
+
+
 async def test_a_dry_run_and_a_run_say_what_goes_of_each_company(
     world: World, databases: Databases
 ) -> None:
     other = await add_company(world.vault, world.owner)
     await keep(world, AUGUST)
     await count_refusal(world, AUGUST)
+    await report_stop_and_alert(world, NOW - 366 * DAY)
     companies = [world.company_id, other]
     said: list[str] = []
 
     await tell_due(world.pool, world.vault, companies, say=said.append, now=NOW)
 
-    ours, theirs = f"{world.company_id}: ", f"{other}: "
     assert said == [
-        f"{ours}3 positions (since 2026-08-10) in 1 rows would go.",
-        f"{ours}1 keys of drivers' months would go.",
-        f"{ours}1 counters of refusals (since 2026-08-10) would go.",
-        f"{ours}0 final reports would go.",
-        f"{ours}0 five minutes of reads would go.",
-        f"{theirs}0 positions in 0 rows would go.",
-        f"{theirs}0 keys of drivers' months would go.",
-        f"{theirs}0 counters of refusals would go.",
-        f"{theirs}0 final reports would go.",
-        f"{theirs}0 five minutes of reads would go.",
+        f"{world.company_id}: 3 positions (since 2026-08-10) in 1 rows would go.",
+        f"{world.company_id}: 1 keys of drivers' months would go.",
+        f"{world.company_id}: 0 keys of days of live positions would go.",
+        f"{world.company_id}: 1 counters of refusals (since 2026-08-10) would go.",
+        *others(
+            world.company_id,
+            "would go",
+            alerts="1 alerts (since 2025-11-21)",
+            words="1 words of drivers about stops (since 2025-11-21)",
+        ),
+        f"{other}: 0 positions in 0 rows would go.",
+        f"{other}: 0 keys of drivers' months would go.",
+        f"{other}: 0 keys of days of live positions would go.",
+        f"{other}: 0 counters of refusals would go.",
+        *others(other, "would go"),
     ]
     assert await left(world) == {AUGUST}
 
@@ -64,13 +93,20 @@ async def test_a_dry_run_and_a_run_say_what_goes_of_each_company(
     )
 
     assert said == [
-        f"{ours}3 positions (since 2026-08-10) in 1 rows went.",
-        f"{ours}1 keys of drivers' months went.",
-        f"{ours}1 counters of refusals went.",
-        f"{ours}0 final reports went.",
-        f"{ours}0 five minutes of reads went.",
+        f"{world.company_id}: 3 positions (since 2026-08-10) in 1 rows went.",
+        f"{world.company_id}: 1 keys of drivers' months went.",
+        f"{world.company_id}: 0 keys of days of live positions went.",
+        f"{world.company_id}: 1 counters of refusals went.",
+        *others(
+            world.company_id,
+            "went",
+            alerts="1 alerts",
+            words="1 words of drivers about stops",
+        ),
     ]
     assert await left(world) == set()
+    assert await world.owner.fetchval("SELECT count(*) FROM alert") == 0
+    assert await world.owner.fetchval("SELECT count(*) FROM stop_event") == 0
 
 
 async def test_the_daily_job_removes_what_every_company_kept_long_enough(
@@ -79,7 +115,13 @@ async def test_the_daily_job_removes_what_every_company_kept_long_enough(
     now = utc_now()  # what it goes by as well is PostgreSQL's own clock
     await keep(world, now - KEPT - DAY)
     await keep(world, now)
-    opened = Opened(dsn=databases.main, pool=world.pool, keys_pool=keys_pool, vault=world.vault)
+    opened = Opened(
+        dsn=databases.main,
+        keys_dsn=databases.keys,
+        pool=world.pool,
+        keys_pool=keys_pool,
+        vault=world.vault,
+    )
 
     def jobs_at(at: datetime) -> Jobs:
         return jobs_of(opened, settings.read({}), Clock(at))

@@ -11,18 +11,18 @@ import pytest
 from aiohttp import ClientSession
 
 from server.consent.model import ConsentItem
+from server.kek.key_file import load
 from server.kit import db
 from server.kit.db import Pool
 from server.kit.ids import uuid7
+from server.ledger import documents
 from server.ledger import service as ledger
+from server.ledger.documents import KEYS_PATH, DocumentRefused
 from server.ledger.model import checkpoint_statement
 from server.receipts import verification
-from server.receipts.model import KEYS_PATH
-from server.receipts.verification import ReceiptRefused
 from server.rights.web import ENDPOINTS as RIGHTS
-from server.vault.kek import load
 from server.vault.model import verifies
-from server.vault.service import open_vault
+from server.vault.opening import open_vault
 from tests.consent.acts import give
 from tests.consent.people import new_driver
 from tests.endpoints import CONSENT
@@ -66,9 +66,9 @@ async def test_the_key_there_verifies_a_downloaded_receipt(
     assert key["key_id"] == receipt["proof"]["key_id"]
     # The same letters in both places: people compare them by eye.
     assert key["public_key"] == receipt["proof"]["public_key"]
-    trusted = verification.read_public_key(key["public_key"].encode())
+    trusted = documents.read_public_key(key["public_key"].encode())
     verification.verify(receipt, trusted)
-    with pytest.raises(ReceiptRefused, match="another key"):
+    with pytest.raises(DocumentRefused, match="another key"):
         verification.verify(receipt, bytes(32))
 
 

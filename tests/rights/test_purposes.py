@@ -264,7 +264,7 @@ def test_the_document_names_the_purposes() -> None:
 
     assert named == {
         "read_live": ["dispatch_tracking"],
-        STREAMED: ["dispatch_tracking"],
+        STREAMED: ["dispatch_tracking", "plan_fact"],
         "read_track": ["plan_fact", "subject_access"],
         "read_tracks": ["plan_fact"],
         SEARCHED: ["plan_fact"],

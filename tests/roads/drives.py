@@ -1,5 +1,7 @@
 """Places to drive through, and drives."""
 
+from uuid import UUID
+
 import numpy as np
 
 from geo.plane import segment_lengths_m
@@ -7,6 +9,7 @@ from geo.types import Floats
 from geo.values import Track
 from tests.roads.router_server import Place
 
+COMPANY = UUID("019aa7a4-8b00-7000-8000-000000000000")
 PLACES: list[Place] = [(76.88, 43.23), (76.9, 43.25), (76.95, 43.24)]
 POINTS = np.array(PLACES)
 

@@ -7,15 +7,19 @@ from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 from aiohttp import ClientSession
 
 import server
 from server.kit.wire import rfc3339
+from server.roads.asking import Router
 from server.roads.model import RouterKind
-from server.roads.service import Roads, roads_of
+from server.roads.service import OF_COMPANY_MAX, Roads, roads_of
+from server.roads.valhalla import Valhalla
 from server.roads.web import ROADS
+from server.route_imports import service as imports
 from server.route_imports.web import ENDPOINTS as IMPORTS
 from server.routes.web import ENDPOINTS
 from tests.http import bearer, serve
@@ -164,11 +168,45 @@ async def test_imported_routes_are_laid_on_roads(client: ClientSession, roadside
     made = await sent(client, "POST", "/v1/route-imports", {"routes": routes})
 
     found = [await read(client, one["route_id"]) for one in made["routes"]]
+    assert [one["line_source"] for one in found] == [one["line_source"] for one in made["routes"]]
     assert sorted(one["line_source"] for one in found) == ["given", *["roads"] * 8]
     assert len(roadside.asked) == 8
     assert {round(one["planned_m"]) for one in made["routes"]} == {
         round(one["planned_m"]) for one in found
     }
+
+
+async def test_each_route_of_an_import_has_its_own_time_with_the_router(
+    world: World, roadside: Roadside
+) -> None:
+    roadside.delay_s = 0.1
+    routes = {"routes": [PLAN | {"name": str(seq)} for seq in range(60)]}
+
+    async with router_server(roadside, RouterKind.VALHALLA) as at:
+        roads = Roads(Valhalla(Router(at.url)), plan_s_max=1.2)  # all take longer, one does not
+        async with serve(world, IMPORTS, prepare=lambda app: app.update({ROADS: roads})) as client:
+            client.headers.update(bearer(await world.session("dispatcher")))
+            made = await sent(client, "POST", "/v1/route-imports?dry_run=true", routes)
+
+    assert {one["line_source"] for one in made["routes"]} == {"roads"}
+    assert roadside.at_once_max == OF_COMPANY_MAX
+
+
+async def test_an_import_says_which_routes_the_router_had_no_time_for(
+    client: ClientSession, roadside: Roadside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "ROADS_S_MAX", 0.3)
+    roadside.delay_s = 0.1
+    routes = {"routes": [PLAN | {"name": str(seq)} for seq in range(12)]}
+    path = f"/v1/route-imports?import_id={uuid4()}"
+
+    made = await sent(client, "POST", path, routes)
+    again = await sent(client, "POST", path, routes)
+
+    told = [one["line_source"] for one in made["routes"]]
+    assert set(told) == {"roads", "straight"}
+    assert [(await read(client, one["route_id"]))["line_source"] for one in made["routes"]] == told
+    assert again == made | {"repeated": True}
 
 
 async def test_an_import_with_a_fault_asks_nobody(

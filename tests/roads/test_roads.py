@@ -16,7 +16,7 @@ from server.roads.service import OFF, Roads, roads_of
 from server.roads.valhalla import FIXES_MAX, STOPS_MAX
 from server.routes.model import LINE_POINTS_MAX
 from server.routes.model import STOPS_MAX as PLAN_STOPS_MAX
-from tests.roads.drives import PLACES, POINTS, chords_m, drive
+from tests.roads.drives import COMPANY, PLACES, POINTS, chords_m, drive
 from tests.roads.router_server import Place, Roadside, bent, length_m, router_server
 
 
@@ -37,7 +37,7 @@ async def test_a_road_has_its_line_and_the_length_and_time_of_each_leg(
 async def test_a_plan_gets_the_line_without_points_that_do_not_shape_it(roads: Roads) -> None:
     many = [(76.8 + at * 1e-4, 43.2) for at in range(30)]
 
-    assert await roads.line(many) == ((76.8, 43.2), (76.8029, 43.2))
+    assert await roads.line(COMPANY, many) == ((76.8, 43.2), (76.8029, 43.2))
 
 
 async def test_a_plan_of_the_most_stops_is_asked_for_in_stretches(
@@ -162,12 +162,12 @@ async def test_places_stand_in_the_url_only_where_the_router_takes_no_other(
 async def test_what_is_no_journey_is_asked_of_nobody(
     roads: Roads, roadside: Roadside, places: list[Place]
 ) -> None:
-    assert await roads.line(places) is None
+    assert await roads.line(COMPANY, places) is None
     assert roadside.asked == []
 
 
 async def test_a_road_over_the_antimeridian_goes_the_short_way(roads: Roads) -> None:
-    line = await roads.line([(179.99, 65.0), (-179.99, 65.01)])
+    line = await roads.line(COMPANY, [(179.99, 65.0), (-179.99, 65.01)])
 
     assert line is not None
     assert (line[0], line[-1]) == ((179.99, 65.0), (-179.99, 65.01))
@@ -175,14 +175,14 @@ async def test_a_road_over_the_antimeridian_goes_the_short_way(roads: Roads) -> 
 
 
 async def test_two_stops_in_one_place_have_no_line(roads: Roads) -> None:
-    assert await roads.line([PLACES[0], PLACES[0]]) is None
+    assert await roads.line(COMPANY, [PLACES[0], PLACES[0]]) is None
 
 
 async def test_where_none_is_set_up_nothing_is_asked() -> None:
     road, matched = await OFF.route(POINTS), await OFF.match(drive(5))
     matrix = await OFF.matrix(POINTS)
 
-    assert await OFF.line(PLACES) is None
+    assert await OFF.line(COMPANY, PLACES) is None
     assert road.legs_m.tolist() == segment_lengths_m(POINTS).tolist()
     assert matched.method is Method.STRAIGHT
     assert matrix.method is Method.STRAIGHT

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import time
+from datetime import date
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -23,9 +25,11 @@ from server.roads.model import (
     RouterKind,
 )
 from server.roads.osrm import Osrm
-from server.roads.service import Roads, roads_of
+from server.roads.service import OF_COMPANY_MAX, Roads, roads_of
 from server.roads.valhalla import Valhalla
-from tests.roads.drives import PLACES, POINTS, chords_m, drive
+from server.routes.model import NewRoute, Stop
+from server.routes.service import drafted, on_roads
+from tests.roads.drives import COMPANY, PLACES, POINTS, chords_m, drive
 from tests.roads.router_server import Roadside, bent, encoded, router_server
 
 
@@ -143,7 +147,7 @@ async def test_a_router_in_trouble_leaves_legs_straight_and_tells_no_place(
         roads = impatient(at, within_s=0.5 if trouble.delay_s else 10.0)
         with capture_logs() as logs:
             road = await roads.route(POINTS)
-            line = await roads.line(PLACES)
+            line = await roads.line(COMPANY, PLACES)
             matched = await roads.match(drive(5))
 
     assert road.method is Method.STRAIGHT
@@ -162,7 +166,7 @@ async def test_a_router_that_is_not_there_leaves_legs_straight() -> None:
     roads = roads_of(RouterAt(kind=RouterKind.OSRM, url="http://127.0.0.1:9"))
 
     with capture_logs() as logs:
-        assert await roads.line(PLACES) is None
+        assert await roads.line(COMPANY, PLACES) is None
 
     assert [one["error"] for one in logs] == ["unreachable"]
 
@@ -192,7 +196,7 @@ async def test_no_matcher_holds_a_plan_up_or_breaks_it(
     delay_s: float, event: str, error: str
 ) -> None:
     with capture_logs() as logs:
-        assert await Roads(Matcher(delay_s), plan_s_max=0.1).line(PLACES) is None
+        assert await Roads(Matcher(delay_s), plan_s_max=0.1).line(COMPANY, PLACES) is None
 
     assert [(one["event"], one["error"]) for one in logs] == [(event, error)]
     assert "76." not in str(logs)
@@ -201,7 +205,52 @@ async def test_no_matcher_holds_a_plan_up_or_breaks_it(
 async def test_only_so_many_questions_are_asked_at_once(roads: Roads, roadside: Roadside) -> None:
     roadside.delay_s = 0.05
 
-    lines = await asyncio.gather(*(roads.line(PLACES) for _ in range(3 * AT_ONCE_MAX)))
+    lines = await asyncio.gather(*(roads.line(uuid4(), PLACES) for _ in range(3 * AT_ONCE_MAX)))
 
     assert None not in lines
     assert roadside.at_once_max == AT_ONCE_MAX
+
+
+async def test_a_companys_many_plans_leave_room_for_anothers(
+    roads: Roads, roadside: Roadside
+) -> None:
+    roadside.delay_s = 0.2
+    many = [asyncio.create_task(roads.line(COMPANY, PLACES)) for _ in range(12)]
+    await roadside.thinking.wait()
+
+    assert await roads.line(uuid4(), PLACES[:2]) is not None
+
+    assert sum(one.done() for one in many) <= 2 * OF_COMPANY_MAX  # it did not wait for them
+    assert roadside.at_once_max == OF_COMPANY_MAX + 1 < AT_ONCE_MAX
+    assert None not in await asyncio.gather(*many)
+
+
+class Astray:
+    """A router whose roads go the other way round the Earth."""
+
+    async def route(self, points: Floats) -> Road:
+        line = np.array([points[0], points[0] - [90.0, 0.0], points[-1]])
+        return Road(line=line, legs_m=np.zeros(2), legs_s=np.zeros(2))
+
+    async def match(self, _track: Track) -> Matched:
+        raise NotImplementedError
+
+    async def matrix(self, _points: Floats) -> Matrix:
+        raise NotImplementedError
+
+
+async def test_a_line_that_cannot_be_planned_with_is_no_fault_of_the_plan() -> None:
+    stops = [
+        Stop(
+            stop_id=uuid4(), name="S", lat=43.0, lon=lon, radius_m=50.0, service_s=0.0,
+            planned_arrival=None, window_start=None, window_end=None,
+        )
+        for lon in (0.0, 100.0, 1.0)
+    ]  # fmt: skip
+    new = NewRoute(
+        name="East", day=date(2026, 12, 1), driver_id=None, vehicle_id=None, planned_start=None,
+        stops=stops, line=None,
+    )  # fmt: skip
+    draft = await drafted(new)
+
+    assert await on_roads(COMPANY, draft, Roads(Astray())) is draft

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import date, time
 from http import HTTPStatus
+from time import thread_time
 from typing import Any
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ STOPS = [
     {"name": "S", "lat": 43.3, "lon": 77},
 ]
 NOBODY = (None, None, None)
+LOOP_S_MAX = 0.25
 PLANS = {"routes": [{"name": name, "date": "2026-12-01", "stops": STOPS} for name in ("A", "B")]}
 
 
@@ -294,6 +296,35 @@ async def test_two_hundred_routes_are_imported_in_one_go(client: ClientSession) 
     assert status == HTTPStatus.OK
     assert len(made["routes"]) == 200
     assert {one["stop_count"] for one in made["routes"]} == {20}
+
+
+async def test_of_json_the_first_route_that_does_not_fit_is_told(client: ClientSession) -> None:
+    """A hundred thousand empty stops are a small file, and would be three faults each."""
+    wrong = {"name": "A", "date": "2026-12-01", "stops": [{}]}
+
+    status, problem = await send(client, {"routes": [PLANS["routes"][0], *[wrong] * 199]})
+
+    assert (status, problem["code"]) == (HTTPStatus.UNPROCESSABLE_ENTITY, "fields-invalid")
+    assert [one["path"] for one in problem["fields"]] == [
+        f"/routes/1/stops/0/{member}" for member in ("name", "lat", "lon")
+    ]
+
+
+async def test_json_of_many_stops_leaves_the_loop_free(client: ClientSession) -> None:
+    """Counted is the processor time of the loop's thread, in which uploads wait."""
+    stops = [{"name": "S", "lat": 43.2 + n / 1e4, "lon": 76.9} for n in range(500)]
+    plans = {"routes": [{"name": "A", "date": "2026-12-01", "stops": stops} for _ in range(100)]}
+    raw = json.dumps(plans).encode()
+    headers = {"Content-Type": "application/json"}
+    began = thread_time()
+
+    async with client.post(
+        "/v1/route-imports?dry_run=true", data=io.BytesIO(raw), headers=headers
+    ) as answer:
+        shown = await answer.json()
+
+    assert len(shown["routes"]) == 100
+    assert thread_time() - began < LOOP_S_MAX
 
 
 def test_the_document_names_both_forms() -> None:

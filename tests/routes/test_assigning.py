@@ -1,5 +1,6 @@
 """Giving routes to drivers and taking them back, cancelling them, and removing mistakes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -13,11 +14,13 @@ from server.kit import db
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
 from server.links.web import ENDPOINTS as LINKS
-from server.routes import service
+from server.routes import editing, service
 from server.routes.web import ENDPOINTS
+from server.stop_events.web import ENDPOINTS as STOP_EVENTS
 from server.vehicles.web import ENDPOINTS as VEHICLES
 from tests.http import Clock, bearer, serve
 from tests.routes.test_editing import PLAN, ask, edit, plan
+from tests.waiting import A_ROW, until_somebody_waits_for
 from tests.world import NOW, World, add_driver
 
 
@@ -28,7 +31,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def client(world: World, clock: Clock) -> AsyncIterator[ClientSession]:
-    async with serve(world, ENDPOINTS, VEHICLES, LINKS, clock=clock) as opened:
+    async with serve(world, ENDPOINTS, VEHICLES, LINKS, STOP_EVENTS, clock=clock) as opened:
         opened.headers.update(bearer(await world.session("dispatcher")))
         yield opened
 
@@ -45,13 +48,16 @@ async def active(world: World, at: datetime = NOW) -> list[UUID]:
         return [one.route_id for one in await service.active(conn, world.company_id, now=at)]
 
 
-async def test_a_route_is_given_and_taken_back(client: ClientSession, world: World) -> None:
+async def test_a_route_is_given_and_taken_back_before_it_begins(
+    client: ClientSession, world: World, clock: Clock
+) -> None:
     route = await plan(client)
     _, vehicle = await ask(client, "POST", "/v1/vehicles", {"name": "Van", "plate": "123 ABC 02"})
 
     status, given = await give(client, route, world.driver.member_id, vehicle["vehicle_id"])
     _, read = await ask(client, "GET", f"/v1/routes/{route['route_id']}")
     now_active = await active(world)
+    clock.at = NOW - timedelta(hours=2, seconds=1)
     back = await give(client, route, None)
 
     assert (status, given["warnings"]) == (HTTPStatus.OK, [])
@@ -147,6 +153,45 @@ async def test_of_routes_that_follow_each_other_one_is_active(
     assert set(await active(world, NOW + timedelta(hours=3))) == {ids[1], ids[2]}
 
 
+async def test_the_map_names_the_route_that_is_driven_until_the_next_one_begins(
+    client: ClientSession, world: World
+) -> None:
+    first, second = [
+        await plan(client, driver_id=str(world.driver.member_id), planned_start=start, line=None,
+                   stops=[{"name": "S", "lat": 43.25, "lon": 76.95, "planned_arrival": start}])
+        for start in (rfc3339(NOW - timedelta(hours=1)), rfc3339(NOW + timedelta(minutes=30)))
+    ]  # fmt: skip
+
+    for minutes, expected in ((0, first), (29, first), (30, second)):
+        at = NOW + timedelta(minutes=minutes)
+        async with db.tenant(world.pool, world.company_id) as conn:
+            found = await service.assigned(conn, world.company_id, now=at)
+        assert found[world.driver.member_id].route_id == UUID(expected["route_id"]), minutes
+        assert await active(world, at) == [found[world.driver.member_id].route_id]
+
+
+async def test_a_driver_sees_yesterdays_route_that_goes_on_beside_todays(
+    client: ClientSession, world: World
+) -> None:
+    """NOW is 17:00 in Almaty: a route from 22:00 to 14:00 may be driven for an hour yet."""
+    night, morning = [
+        await plan(client, driver_id=str(world.driver.member_id), date=day, planned_start=start,
+                   line=None, stops=[{"name": "S", "lat": 43.25, "lon": 76.95,
+                                      "planned_arrival": end}])
+        for day, start, end in (
+            ("2026-11-21", rfc3339(NOW - timedelta(hours=19)), rfc3339(NOW - timedelta(hours=3))),
+            ("2026-11-22", rfc3339(NOW - timedelta(minutes=30)), rfc3339(NOW)),
+        )
+    ]  # fmt: skip
+
+    headers = bearer(await world.driver_session())
+    async with client.get("/v1/me/today", headers=headers) as answer:
+        today = await answer.json()
+
+    ids = [night["route_id"], morning["route_id"]]
+    assert [one["route_id"] for one in today["routes"]] == ids
+
+
 async def test_a_mistake_is_removed_with_all_its_versions(
     client: ClientSession, world: World
 ) -> None:
@@ -160,6 +205,60 @@ async def test_a_mistake_is_removed_with_all_its_versions(
     for table in ("route", "route_version"):
         count = f"SELECT count(*) FROM {table}"  # noqa: S608 - our own words
         assert await world.owner.fetchval(count) == 0
+
+
+async def test_what_has_begun_is_not_taken_back_but_given_to_another(
+    client: ClientSession, world: World
+) -> None:
+    other = await add_driver(world.vault, world.pool, world.company_id)
+    route = await plan(client, driver_id=str(world.driver.member_id))
+    path = f"/v1/routes/{route['route_id']}"
+
+    back = await give(client, route, None)
+    removed = await ask(client, "DELETE", path)
+    handed_on = await give(client, route, other.member_id)
+
+    for answer in (back, removed):
+        assert (answer[0], answer[1]["code"]) == (HTTPStatus.CONFLICT, "route-begun")
+    assert handed_on[0] == HTTPStatus.OK
+    assert (await ask(client, "GET", path))[1]["driver_id"] == str(other.member_id)
+
+
+async def test_what_has_begun_has_begun_though_it_is_planned_for_later(
+    client: ClientSession, world: World, clock: Clock
+) -> None:
+    begun, ahead = [await plan(client, driver_id=str(world.driver.member_id)) for _ in range(2)]
+    later = rfc3339(NOW + timedelta(hours=4))
+    clock.at = NOW - timedelta(hours=3)
+    await edit(client, ahead, planned_start=later)
+    clock.at = NOW
+    await edit(client, begun, planned_start=later)
+
+    answers = [
+        await ask(client, "DELETE", f"/v1/routes/{route['route_id']}") for route in (begun, ahead)
+    ]
+
+    assert [status for status, _ in answers] == [HTTPStatus.CONFLICT, HTTPStatus.NO_CONTENT]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("POST", "/cancel", None), ("PUT", "/assignment", {"driver_id": None, "vehicle_id": None})],
+)
+async def test_what_is_removed_meanwhile_is_not_found(
+    client: ClientSession, world: World, method: str, path: str, body: Any
+) -> None:
+    route = await plan(client)
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await editing.delete(conn, world.company_id, route["route_id"], now=NOW)
+        waiting = asyncio.create_task(
+            ask(client, method, f"/v1/routes/{route['route_id']}{path}", body)
+        )
+        await until_somebody_waits_for(world.owner, A_ROW)
+
+    status, problem = await waiting
+
+    assert (status, problem["code"]) == (HTTPStatus.NOT_FOUND, "route-not-found")
 
 
 async def test_what_has_begun_is_not_removed(

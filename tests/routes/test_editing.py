@@ -235,6 +235,22 @@ async def test_what_the_driver_spoke_of_stays_in_the_plan(
     assert [stop["name"] for stop in second["stops"]] == ["Client", "Depot"]
 
 
+async def test_a_settled_stop_that_is_sent_back_as_it_was_read_is_the_same(
+    client: ClientSession, world: World
+) -> None:
+    stops = [STOPS[0], STOPS[1] | {"planned_arrival": "2026-11-22T05:00:00.123456Z"}]
+    first = await plan(client, stops=stops, line=None, driver_id=str(world.driver.member_id))
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await editing.settle(
+            conn, world.company_id, first["route_id"], first["stops"][1]["stop_id"]
+        )
+
+    status, second = await edit(client, first, stops=kept(first, 0, 1))
+
+    assert (status, second["plan_version"]) == (HTTPStatus.OK, 2)
+    assert second["stops"][1]["planned_arrival"] == "2026-11-22T05:00:00.123Z"
+
+
 async def test_a_plan_is_changed_until_its_day_is_over(client: ClientSession, clock: Clock) -> None:
     first = await plan(client)
     clock.at = NOW + timedelta(hours=6)

@@ -1,6 +1,9 @@
+import io
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from http import HTTPStatus
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from server.routes.web import ENDPOINTS
 from tests.http import bearer, serve
 from tests.world import NOW, World, add_company, add_member, open_session
 
+LOOP_S_MAX = 0.1
 PLAN: dict[str, Any] = {
     "name": "North of the river",
     "date": "2026-11-22",
@@ -121,6 +125,20 @@ async def test_what_does_not_fit_is_refused_with_its_place(
 
     assert found == status
     assert place in [field["path"] for field in problem["fields"]]
+
+
+async def test_a_large_plan_leaves_the_loop_free(
+    client: ClientSession, dispatcher: dict[str, str]
+) -> None:
+    """Counted is the processor time of the loop's thread, in which uploads wait."""
+    raw = json.dumps(PLAN | {"stops": [{}] * 900_000}).encode()
+    headers = {**dispatcher, "Content-Type": "application/json"}
+    began = thread_time()
+
+    async with client.post("/v1/routes", data=io.BytesIO(raw), headers=headers) as answer:
+        assert answer.status == HTTPStatus.UNPROCESSABLE_ENTITY
+
+    assert thread_time() - began < LOOP_S_MAX
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from server.deposits.store import STORE_OR_SKIP, STORE_OR_WAIT
+from server.erasure import search_store as searching
 from server.erasure import store as erasure
 from server.tracking.compaction_store import EXCHANGE
 from tests.scale.rules import Breach, Rule, breaches
@@ -27,14 +28,44 @@ PASSED: Final = {
     "server/deposits/store.py:store": [STORE_OR_SKIP, STORE_OR_WAIT],
     # Made by PostgreSQL from the catalogue: what it makes is looked at below.
     "server/erasure/store.py:count_rows": [],
+    "server/erasure/search_store.py:look": [],
 }
 SKIPPED: Final = {
+    "server/backups/store.py:make_role": "makes a role, before there is a table",
+    "server/backups/store.py:grant_role": "grants a role, before there is a table",
+    "server/backups/store.py:rename_database": "of the embedded server, to restore in its place",
+    "server/backups/store.py:make_database": "of the embedded server, to restore in its place",
     "server/databases.py:_embedded": "makes the databases themselves, before there is a table",
     "server/kit/migrate.py:migrate": "lets one process migrate at a time, as the owner",
 }
 _COMMITTER: Final = "the committer stores uploads of many companies in one statement, by design"
+_EXCHANGE: Final = (
+    "all keys of the key database, which is one node, are exchanged in one transaction: who makes "
+    "or destroys one waits for it, and what either wrote is compared in the rows as well"
+)
+_ALL_KEYS: Final = "keys are exchanged, and told of, for all companies at once, by a role for that"
 _BARRIER: Final = "bounded by a lease or a timeout; what it guards is compared in the gate as well"
+_REKEYING: Final = {
+    (f"server/{where}", Breach(Rule.ADVISORY, lock)): _EXCHANGE
+    for where, lock in (
+        ("rekeying/store.py:try_lock", "pg_try_advisory_lock"),
+        ("rekeying/store.py:hold_up_others", "pg_advisory_xact_lock"),
+        ("vault/store.py:wait_for_rewrapping", "pg_advisory_xact_lock_shared"),
+    )
+} | {
+    (f"server/rekeying/store.py:{name}", Breach(Rule.ONE_COMPANY, table)): _ALL_KEYS
+    for name, table in (
+        ("waiting", "subject"),
+        ("take_on", "subject"),
+        ("company_keys", "company_key"),
+        ("set_company_keys", "company_key"),
+        ("standing", "company_key"),
+        ("standing", "data_key"),
+        ("standing", "subject"),
+    )
+}
 EXEMPT: Final = {
+    **_REKEYING,
     ("server/deposits/store.py:store", Breach(Rule.SET_OF_COMPANIES, "gate")): _COMMITTER,
     ("server/deposits/store.py:store", Breach(Rule.SET_OF_COMPANIES, "gate_closing")): _COMMITTER,
     ("server/deposits/store.py:store", Breach(Rule.LOCKED, "gate")): _COMMITTER,
@@ -66,6 +97,14 @@ EXEMPT: Final = {
         "server/vault/store.py:lock_peppers",
         Breach(Rule.ADVISORY, "pg_advisory_xact_lock"),
     ): "at the first start only, in the key database, which is one node",
+    (
+        "server/backups/store.py:heads",
+        Breach(Rule.ONE_COMPANY, "ledger_head"),
+    ): "a backup is of all companies, and made by the owner",
+    (
+        "server/journal/store.py:companies",
+        Breach(Rule.ONE_COMPANY, "journal_place"),
+    ): "before it serves, the server looks which companies there ever were; one node",
 }
 FOUND: Final = collect(TOP / "server", passed=PASSED, skipped=SKIPPED)
 
@@ -101,7 +140,12 @@ async def test_postgres_understands_every_statement(
     keys_owner: "asyncpg.Connection[asyncpg.Record]",
 ) -> None:
     conn = {"main": owner, "keys": keys_owner}[database]
-    of_keys = ("server/vault/",)
+    of_keys = (
+        "server/backups/keys_store.py",
+        "server/journal/",
+        "server/rekeying/",
+        "server/vault/",
+    )
 
     for where, sql in FOUND.texts:
         if where.startswith(of_keys) == (database == "keys") and not sql.startswith("SET"):
@@ -116,6 +160,16 @@ async def test_the_counts_after_an_erasure_keep_the_rules_too(
     assert len(places) >= 30
     for place in places:
         assert breaches(place.count_statement, tenants) == set(), place
+
+
+async def test_the_search_before_keys_are_destroyed_keeps_the_rules_too(
+    owner: "asyncpg.Connection[asyncpg.Record]", tenants: frozenset[str]
+) -> None:
+    tables = await searching.tables(owner)
+
+    assert len(tables) >= 50
+    for table in tables:
+        assert breaches(table.search_statement, tenants) == set(), table
 
 
 BAD: Final = {

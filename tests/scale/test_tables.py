@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 _COMMITTER: Final = "the committer stores uploads of many companies in one statement, by design"
+_EXCHANGE: Final = "who exchanges keys wraps those of all companies in one transaction, by design"
 FAULTS_EXEMPT: Final = {
     "main": {
         Fault(TableRule.COMPANY, "alembic_version"): "which migrations ran: of the whole database",
@@ -39,8 +40,19 @@ FAULTS_EXEMPT: Final = {
         Fault(TableRule.LEADS, "pepper_pkey"): "as above",
         Fault(TableRule.COMPANY, "signing_key"): "of the installation, which signs for all",
         Fault(TableRule.LEADS, "signing_key_pkey"): "as above",
+        Fault(TableRule.COMPANY, "rekeying"): "an exchange of keys is one of all companies",
+        Fault(TableRule.LEADS, "rekeying_pkey"): "as above",
+        Fault(TableRule.LEADS, "rekeying_under_way"): "as above",
+        Fault(TableRule.POINTS, "subject.subject_rekeying_id_fkey"): "as above",
+        Fault(TableRule.POLICY, "company_key.rekeyed"): _EXCHANGE,
+        Fault(TableRule.POLICY, "data_key.rekeyed"): _EXCHANGE,
+        Fault(TableRule.POLICY, "subject.rekeyed"): _EXCHANGE,
+        Fault(TableRule.POLICY, "journal_place.compared"): (
+            "before it serves, the server looks which companies there ever were"
+        ),
         Fault(TableRule.IDS, "company_key.kek_id"): "names a file's content, and no row",
         Fault(TableRule.IDS, "pepper.kek_id"): "as above",
+        Fault(TableRule.IDS, "rekeying.kek_id"): "as above",
         Fault(TableRule.IDS, "signing_key.kek_id"): "as above",
     },
 }

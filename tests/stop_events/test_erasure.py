@@ -7,12 +7,12 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
+from server.kek.key_file import load
 from server.kit import db
 from server.kit.db import Pool
 from server.stop_events import service
-from server.vault.kek import load
 from server.vault.model import SealedText
-from server.vault.service import open_vault
+from server.vault.opening import open_vault
 from tests.stop_events.saying import COMMENT, call, planned, reported
 from tests.world import NOW, World, add_driver
 

@@ -226,8 +226,14 @@ async def test_taps_tell_each_stop_of_which_something_was_said(
     await reported(client, driver, route, "comment", stop=1, text=COMMENT)
 
     async with db.tenant(world.pool, world.company_id, readonly=True) as conn:
-        route_id = UUID(route["route_id"])
-        found = await service.taps(conn, world.vault, world.company_id, route_id)
+        found = await service.taps(
+            conn,
+            world.vault,
+            world.company_id,
+            UUID(route["route_id"]),
+            driver_id=world.driver.member_id,
+            since=NOW - 9 * MINUTE,
+        )
 
     assert {str(stop_id): taps for stop_id, taps in found.items()} == {
         route["stops"][0]["stop_id"]: StopTaps(
@@ -246,13 +252,9 @@ async def test_what_several_drivers_of_a_route_said_counts(
     assert (await call(client, "PUT", path, dispatcher, given))[0] == 200
     await reported(client, await world.driver_session(other), route, "arrived", stop=1)
 
-    async with db.tenant(world.pool, world.company_id, readonly=True) as conn:
-        route_id = UUID(route["route_id"])
-        found = await service.taps(conn, world.vault, world.company_id, route_id)
     _, theirs = await call(client, "GET", TODAY, await world.driver_session(other))
     late, refused = await report(client, driver, route, event(route, "comment", text=COMMENT))
 
-    assert [found[UUID(stop["stop_id"])].state for stop in route["stops"]] == ["done", "arrived"]
     # Who drives on sees what is done, and of what was said only what they said themself.
     stops = theirs["routes"][0]["stops"]
     assert [stop["state"] for stop in stops] == ["done", "arrived"]
@@ -286,8 +288,9 @@ async def test_what_is_a_year_old_is_forgotten(
 ) -> None:
     await reported(client, driver, route, "done")
 
-    async with db.tenant(world.pool, world.company_id) as conn:
-        kept = await service.forget_old(conn, world.company_id, NOW + KEPT)
-        gone = await service.forget_old(conn, world.company_id, NOW + KEPT + MINUTE)
+    async with db.tenant(world.pool, world.company_id, readonly=True) as conn:
+        due = await service.old(conn, world.company_id, NOW + KEPT + MINUTE)
+    kept = await service.forget_old(world.pool, world.company_id, NOW + KEPT)
+    gone = await service.forget_old(world.pool, world.company_id, NOW + KEPT + MINUTE)
 
-    assert (kept, gone) == (0, 1)
+    assert (due, kept, gone) == ((1, NOW), 0, 1)

@@ -124,7 +124,11 @@ async def test_what_is_more_than_one_turn_is_merged_in_several(
     monkeypatch.setattr(compaction, "HOURS_IN_A_TURN", 2)
     monkeypatch.setattr(compaction, "HOURS_AT_ONCE", 2)
     opened = Opened(
-        dsn=databases.main, pool=api.world.pool, keys_pool=keys_pool, vault=api.world.vault
+        dsn=databases.main,
+        keys_dsn=databases.keys,
+        pool=api.world.pool,
+        keys_pool=keys_pool,
+        vault=api.world.vault,
     )
 
     one_turn = await run(api, databases)

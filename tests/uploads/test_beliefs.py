@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.conftest import Databases
 from tests.uploading import positions
 from tests.world import NOW, World
 
-WAITING = 20
+ARRIVALS = tuple(NOW + timedelta(milliseconds=later) for later in range(20))
 
 
 class Counted(Beliefs):
@@ -48,7 +49,7 @@ async def test_it_is_read_once_for_all_who_wait(world: World) -> None:
     beliefs = Counted(world.pool)
     token = token_of(world)
 
-    known = await asyncio.gather(*(beliefs.known(token, NOW) for _ in range(WAITING)))
+    known = await asyncio.gather(*(beliefs.known(token, at) for at in ARRIVALS))
 
     assert beliefs.devices == beliefs.companies == 1
     assert {id(one) for one in known} == {id(beliefs.held(token))}
@@ -73,7 +74,7 @@ async def test_an_unknown_token_is_refused_to_all_who_wait(world: World) -> None
     assert token is not None
 
     known = await asyncio.gather(
-        *(beliefs.known(token, NOW) for _ in range(WAITING)), return_exceptions=True
+        *(beliefs.known(token, at) for at in ARRIVALS), return_exceptions=True
     )
 
     assert {type(one) for one in known} == {NotAuthenticated}
@@ -158,14 +159,14 @@ async def test_what_was_read_for_who_came_before_is_asked_again_before_it_refuse
     world: World, databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, go_on = asyncio.Event(), asyncio.Event()
-    consent_of = beliefs_module._consent_of  # noqa: SLF001 - held up, nothing else
+    cells_of = beliefs_module._cells_of  # noqa: SLF001 - held up, nothing else
 
     async def held_up(*asked: Any) -> Any:
         read.set()
         await go_on.wait()
-        return await consent_of(*asked)
+        return await cells_of(*asked)
 
-    monkeypatch.setattr(beliefs_module, "_consent_of", held_up)
+    monkeypatch.setattr(beliefs_module, "_cells_of", held_up)
     token = token_of(world)
     upload = parse_upload(json.dumps({"positions": positions(3)}).encode())
     async with committer.running(databases.main, world.pool) as stores:

@@ -9,6 +9,7 @@ import pytest
 
 from server.gate import service as gates
 from server.gate.model import GateItem
+from server.kek.key_file import load
 from server.kit import db
 from server.kit.db import ROLE_KEYS, pool
 from server.kit.ids import uuid7
@@ -16,8 +17,7 @@ from server.kit.wire import rfc3339
 from server.tracking import service
 from server.tracking.model import TrackPurpose
 from server.uploads import web as uploads
-from server.vault.kek import load
-from server.vault.service import open_vault
+from server.vault.opening import open_vault
 from tests import consents
 from tests.conftest import Databases
 from tests.endpoints import TRACKING

@@ -16,5 +16,6 @@ class Seconds:
 
 def held(vault: Vault) -> set[UUID]:
     """Return the keys that lie unwrapped in memory, whether or not they are still used."""
-    places = (*vault._by_id.values(), *vault._by_period.values())  # noqa: SLF001 - what lies in memory
+    held = vault._held  # noqa: SLF001 - what lies in memory
+    places = (*held._by_id.values(), *held._by_place.values())  # noqa: SLF001 - what lies in memory
     return {key.key_id for _, key in places}

@@ -17,11 +17,14 @@ from uuid import UUID
 import pytest
 
 from server import databases
+from server.kek.key_file import load
 from server.kit.db import Pool
-from server.vault import service, store
-from server.vault.kek import load
+from server.vault import held as held_keys
+from server.vault import store
+from server.vault.held import EVICT_EVERY_S, Held
 from server.vault.model import Category, DataKey
-from server.vault.service import EVICT_EVERY_S, Vault, evicting, open_vault
+from server.vault.opening import evicting, open_vault
+from server.vault.service import Vault
 from tests import running
 from tests.vault.memory import Seconds, held
 from tests.world import NOW, World
@@ -37,7 +40,7 @@ def seconds() -> Seconds:
 @pytest.fixture
 async def timed(world: World, keys_pool: Pool, kek_file: Path, seconds: Seconds) -> Vault:  # noqa: ARG001 - has the keys
     vault = await open_vault(keys_pool, load(kek_file), NOW)
-    vault._monotonic = seconds  # noqa: SLF001 - the clock of the test
+    vault._held._monotonic = seconds  # noqa: SLF001 - the clock of the test
     return vault
 
 
@@ -47,7 +50,7 @@ async def key_of(world: World, vault: Vault, category: Category = Category.TRACK
 
 @pytest.fixture
 def nothing_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Vault, "evict", lambda _vault: None)
+    monkeypatch.setattr(Held, "evict", lambda _held: None)
 
 
 async def usable_after(world: World, timed: Vault, seconds: Seconds, wait_s: float) -> bool:
@@ -73,7 +76,7 @@ async def test_an_unwrapped_key_is_used_without_asking_for_less_than_that(
 async def test_control_without_an_end_a_destroyed_key_is_used_on(
     world: World, timed: Vault, seconds: Seconds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "USED_S_MAX", inf)
+    monkeypatch.setattr(held_keys, "USED_S_MAX", inf)
 
     assert await usable_after(world, timed, seconds, 60.0)
 
@@ -152,7 +155,7 @@ async def held_by_a_server_after_a_minute(server_dsn: str, home: Path) -> int:
     async with running.demo(server_dsn, home, driving=False) as demo:
         vault = demo.running.opened.vault
         assert held(vault) != set()
-        vault._monotonic = lambda: time.monotonic() + 60.0  # noqa: SLF001 - a minute later
+        vault._held._monotonic = lambda: time.monotonic() + 60.0  # noqa: SLF001 - a minute later
         await asyncio.sleep(1.5 * EVICT_EVERY_S)
         return len(held(vault))
 
@@ -218,7 +221,7 @@ async def daily(world: World, vault: Vault) -> int:
 
 
 each_fetch = pytest.mark.parametrize(
-    ("fetch", "read"), [(by_period, "key_of"), (by_id, "keys_by_id")], ids=["period", "id"]
+    ("fetch", "read"), [(by_period, "keys_at"), (by_id, "keys_by_id")], ids=["period", "id"]
 )
 each_destruction = pytest.mark.parametrize("destroy", [with_the_person, daily])
 
@@ -273,6 +276,6 @@ async def test_control_a_vault_that_does_not_count_holds_the_destroyed_key(
     fetching: Fetching, fetch: Fetch, read: str, destroy: Destroy
 ) -> None:
     stands_still = property(lambda _vault: 0, lambda _vault, _count: None)
-    fetching.patch.setattr(Vault, "_forgotten", stands_still, raising=False)
+    fetching.patch.setattr(Held, "forgotten", stands_still, raising=False)
 
     assert await fetching.is_held(fetch, read, destroy)

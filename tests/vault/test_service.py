@@ -1,16 +1,21 @@
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import asyncpg
 import pytest
 from cryptography.exceptions import InvalidTag
 
+from server.kek.key_file import load
+from server.kek.model import KekUnusable, KeyDamaged
 from server.kit.db import Pool
 from server.kit.ids import uuid7
-from server.vault.kek import KekUnusable, load
-from server.vault.model import Category, SealedText, SubjectErased
-from server.vault.service import Vault, open_vault
-from tests.world import NOW, World
+from server.vault.model import Category, DataKey, SealedText, SubjectErased
+from server.vault.opening import open_vault
+from server.vault.service import Vault
+from tests.world import NOW, World, add_member
 
 
 async def test_what_was_sealed_opens_in_another_process(
@@ -45,6 +50,15 @@ async def test_a_value_moved_to_another_company_does_not_open(world: World) -> N
     assert key.open(sealed, row_id=b"row", schema="chunk") == b"secret"
     with pytest.raises(InvalidTag):
         replace(key, company_id=uuid7()).open(sealed, row_id=b"row", schema="chunk")
+
+
+async def test_a_value_that_was_cut_short_does_not_open(world: World) -> None:
+    key = await world.vault.key(world.company_id, world.driver.member_id, Category.TRACK, at=NOW)
+    sealed = key.seal(b"secret", row_id=b"row", schema="chunk")
+
+    for size in range(len(sealed)):
+        with pytest.raises(InvalidTag):
+            key.open(sealed[:size], row_id=b"row", schema="chunk")
 
 
 async def test_tracks_have_a_key_a_month_and_live_a_key_a_day(world: World) -> None:
@@ -111,3 +125,35 @@ async def test_keys_of_another_company_are_not_there(world: World) -> None:
     assert await world.vault.keys(uuid7(), []) == {}
     with pytest.raises(SubjectErased):
         await world.vault.keys(uuid7(), [key.key_id])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda wrapped: wrapped[:-1] + bytes([wrapped[-1] ^ 1]), lambda wrapped: wrapped[:5]],
+    ids=["flipped", "cut"],
+)
+async def test_a_key_that_was_changed_is_refused_to_who_needs_it_and_to_nobody_else(
+    world: World, keys_owner: "asyncpg.Connection[asyncpg.Record]", change: Callable[[bytes], bytes]
+) -> None:
+    other = await add_member(world.vault, world.pool, world.company_id, role="driver")
+    member_ids = (world.driver.member_id, other)
+    for member_id in member_ids:
+        await world.vault.key(world.company_id, member_id, Category.TRACK, at=NOW)
+        world.vault.forget(world.company_id, member_id)
+    wrapped = await keys_owner.fetchval(
+        "SELECT wrapped FROM data_key WHERE subject_id = $1 AND category = 'track'",
+        world.driver.member_id,
+    )
+    await keys_owner.execute(
+        "UPDATE data_key SET wrapped = $2 WHERE wrapped = $1", wrapped, change(wrapped)
+    )
+
+    keys = await asyncio.gather(
+        *(
+            world.vault.key(world.company_id, one, Category.TRACK, at=NOW)
+            for one in (*member_ids, other)
+        ),
+        return_exceptions=True,
+    )
+
+    assert [type(one) for one in keys] == [KeyDamaged, DataKey, DataKey]

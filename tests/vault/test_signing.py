@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from server.kek.key_file import load
+from server.kek.model import KekUnusable
 from server.kit.db import Pool
 from server.kit.ids import uuid7
-from server.vault.kek import KekUnusable, load
 from server.vault.model import LedgerWitness, verifies
-from server.vault.service import Vault, open_vault
+from server.vault.opening import open_vault
+from server.vault.service import Vault
 from tests.world import NOW, World
 
 if TYPE_CHECKING:

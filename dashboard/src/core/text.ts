@@ -197,6 +197,7 @@ const en = {
   'erase.missing': 'The request for this driver was not found.',
   'step.close_gate': 'Stop tracking',
   'step.end_sessions': 'End log-ins and devices',
+  'step.note_person': 'Note what to look for',
   'step.erase_links': 'End customer links',
   'step.erase_alerts': 'Erase alerts',
   'step.erase_stop_events': 'Erase what the driver said of stops',
@@ -213,6 +214,7 @@ const en = {
   'step.erase_gate': 'Delete recording times',
   'step.erase_ledger': 'Unlink the ledger',
   'step.erase_account': 'Delete name and phone',
+  'step.search': 'Look everywhere for the driver',
   'step.destroy_keys': 'Destroy keys',
   'step.verify': 'Check that nothing is left',
 

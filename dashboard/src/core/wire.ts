@@ -95,6 +95,10 @@ export interface GoneEvent {
   epoch: number;
 }
 
+export interface UndrivenEvent {
+  driver_id: string;
+}
+
 export interface ErasureEvent {
   driver_id: string;
   state: ErasureState;

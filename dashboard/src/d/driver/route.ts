@@ -77,8 +77,8 @@ export class RoutePart {
     this.#report = null;
     if (this.#route !== null) {
       this.#draw(this.#route, null);
-      void this.#load();
     }
+    void this.#load();
   }
 
   destroy(): void {

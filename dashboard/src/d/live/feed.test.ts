@@ -30,6 +30,7 @@ function offShift(id: string): LiveDriver {
 let drivers: LiveDriver[];
 let fleet: Fleet;
 let feed: Feed;
+let undriven: (string | null)[];
 const live = vi.fn(() => Promise.resolve({ server_now: '2026-11-22T09:00:00Z', drivers }));
 
 function tell(event: string, data: object): void {
@@ -45,9 +46,10 @@ beforeEach(async () => {
   live.mockClear();
   drivers = [offShift('a')];
   fleet = new Fleet();
+  undriven = [];
   const ignore = (): void => undefined;
   const api = { live } as unknown as Api;
-  feed = new Feed({ api, clock: new ServerClock(), fleet, onChange: ignore, onRemoval: ignore, onStream: ignore, onSnapshot: ignore, onSessionLost: ignore });
+  feed = new Feed({ api, clock: new ServerClock(), fleet, onChange: ignore, onRemoval: ignore, onUndriven: (driverId) => { undriven.push(driverId); }, onStream: ignore, onSnapshot: ignore, onSessionLost: ignore });
   await vi.advanceTimersByTimeAsync(10_000);
 });
 
@@ -92,4 +94,15 @@ it('does not let that snapshot bring back a driver who is gone', async () => {
   tell('gone', { driver_id: 'a', epoch: 2 });
   await vi.advanceTimersByTimeAsync(10_000);
   expect(fleet.drivers.get('a')).toMatchObject({ position: null, link: 'not_shared' });
+});
+
+it('passes on whose driven lines are to go, also of a driver off shift', () => {
+  tell('undriven', { driver_id: 'a' });
+  expect(undriven).toEqual(['a']);
+  expect(fleet.drivers.get('a')).toMatchObject({ link: 'off_shift' });
+});
+
+it('takes all driven lines for gone when events were missed', () => {
+  tell('resync', { reason: 'events_lost' });
+  expect(undriven).toEqual([null]);
 });

@@ -4,7 +4,7 @@
 import { type Api, type ApiError, asApiError, isAbort } from '../../core/api.ts';
 import type { ServerClock } from '../../core/clock.ts';
 import { type SseEvent, Stream, type StreamState } from '../../core/sse.ts';
-import type { ErasureEvent, GoneEvent, HelloEvent, PosEvent, StateEvent } from '../../core/wire.ts';
+import type { ErasureEvent, GoneEvent, HelloEvent, PosEvent, StateEvent, UndrivenEvent } from '../../core/wire.ts';
 import type { Fleet } from './fleet.ts';
 
 export interface FeedOptions {
@@ -15,6 +15,8 @@ export interface FeedOptions {
   onChange: () => void;
   /** Something must vanish now, not at the next tick. */
   onRemoval: (driverId: string) => void;
+  /** So must the lines of what the driver drove; null: whoever is shown, as events were missed. */
+  onUndriven: (driverId: string | null) => void;
   onStream: (state: StreamState) => void;
   /** null: the snapshot is loaded. */
   onSnapshot: (error: ApiError | null) => void;
@@ -39,7 +41,7 @@ export class Feed {
     this.#options = options;
     void this.load();
     this.#stream = new Stream({
-      url: '/v1/stream',
+      url: '/v1/stream?topics=live,tracks',
       onEvent: (event) => { this.#take(event); },
       onState: (state) => {
         if (state.kind === 'refused') {
@@ -101,6 +103,7 @@ export class Feed {
         void this.load();
         break;
       case 'resync':
+        this.#options.onUndriven(null);
         void this.load();
         break;
       case 'pos': {
@@ -119,6 +122,9 @@ export class Feed {
         this.#options.onRemoval(gone.driver_id);
         break;
       }
+      case 'undriven':
+        this.#options.onUndriven((JSON.parse(event.data) as UndrivenEvent).driver_id);
+        break;
       case 'erasure': {
         const erasure = JSON.parse(event.data) as ErasureEvent;
         this.#loadSoonIf(fleet.isUnknown(erasure.driver_id));

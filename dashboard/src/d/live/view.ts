@@ -79,6 +79,7 @@ class LiveScreen {
       fleet: this.#fleet,
       onChange: () => { this.#drawSoon(); },
       onRemoval: (driverId) => { this.#removed(driverId); },
+      onUndriven: (driverId) => { this.#dropTrack(driverId); },
       onStream: (state) => {
         this.#header.setStream(state);
         this.#drawSoon();
@@ -168,10 +169,14 @@ class LiveScreen {
     }
     this.#stopped += 1;
     this.#ctx.announcer.say(t(this.#stopped === 1 ? 'say.stopped' : 'say.stopped_many', { n: this.#stopped }));
-    if (driverId === this.#selection.driverId) {
+    this.#dropTrack(driverId);
+    this.#draw();
+  }
+
+  #dropTrack(driverId: string | null): void {
+    if (driverId === null || driverId === this.#selection.driverId) {
       this.#panel?.dropTrack();
     }
-    this.#draw();
   }
 
   #tick(): void {

@@ -1,0 +1,98 @@
+"""Nothing is served on a `main` from before, nor with keys from before."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from server.backups import keys_store
+from server.backups.model import Behind, Standing
+from server.erasure import restoring
+from server.journal import service as journal
+from server.kit import db
+from server.kit.db import Pool
+from server.ledger import service as ledger
+from server.vault.service import Vault
+
+AT_ONCE_MAX: Final = 4
+"""Companies that are compared at once: each takes a connection to either database."""
+
+
+async def refuse_behind(
+    pool: Pool, keys_pool: Pool, vault: Vault, companies: Sequence[UUID]
+) -> None:
+    """Refuse to serve where `main` lacks what the key database knows of, or the other way round.
+
+    ``companies`` are those of `main`.
+
+    Raises
+    ------
+    Behind
+    """
+    await refuse_keyless(keys_pool, companies)
+    for one in await standings(pool, keys_pool, vault, companies):
+        refusal = one.refusal()
+        if refusal is not None:
+            raise Behind(refusal)
+
+
+async def refuse_keyless(keys_pool: Pool, companies: Sequence[UUID]) -> None:
+    """Refuse a key database that is empty, or not ours, beside a `main` with companies.
+
+    It knows of no act and no erasure, so nothing in it tells that anything is from before. One
+    company of several without a key is no reason: it may be younger than the newest backup of the
+    keys, and the others can be served.
+
+    Raises
+    ------
+    Behind
+    """
+    for company_id in companies:
+        async with db.tenant(keys_pool, company_id, readonly=True) as keys:
+            if await keys_store.has_company_key(keys, company_id):
+                return
+    if companies:
+        raise Behind(
+            "The key database holds no key of any company in main: it is empty, or not the one "
+            "that belongs to it. Restore its newest backup: jolda restore FOLDER --keys"
+        )
+
+
+async def standings(
+    pool: Pool, keys_pool: Pool, vault: Vault, companies: Sequence[UUID]
+) -> list[Standing]:
+    """Return how each company stands, also those that only the key database has heard of."""
+    everybody = sorted({*companies, *await journal.companies(keys_pool)})
+    there = set(companies)
+    turns = asyncio.Semaphore(AT_ONCE_MAX)
+
+    async def one(company_id: UUID) -> Standing:
+        async with turns:
+            return await standing(pool, keys_pool, vault, company_id, is_there=company_id in there)
+
+    return await asyncio.gather(*map(one, everybody))
+
+
+async def standing(
+    pool: Pool, keys_pool: Pool, vault: Vault, company_id: UUID, *, is_there: bool
+) -> Standing:
+    """Compare one company's `main` with what the key database knows of it."""
+    place = await journal.place(keys_pool, company_id)
+    witness = await vault.witness(company_id)
+    restorations = await journal.restorations(keys_pool, company_id)
+    destroyed = await journal.destroyed(keys_pool, company_id)
+    known = [(one.index, one.hash) for one in (place, witness) if one is not None]
+    async with db.tenant(pool, company_id, readonly=True) as conn:
+        head = await ledger.head(conn, company_id)
+        found = {index: await ledger.hash_at(conn, company_id, index) for index, _ in known}
+        erased = await restoring.erased(conn, company_id)
+    return Standing(
+        company_id=company_id,
+        is_there=is_there,
+        head=0 if head is None else head.index,
+        known=max((index for index, _ in known), default=0),
+        is_other=any(found[index] not in {None, one} for index, one in known),
+        under_way=next((one for one in restorations if one.ended_at is None), None),
+        lost=max((one.known_until for one in restorations if one.ended_at), default=0),
+        undestroyed=tuple(one for one in erased if one not in destroyed),
+    )

@@ -1,0 +1,383 @@
+"""After a backup was restored: nothing that was taken away since then comes back.
+
+What a restored `main` cannot know stands in the key database: the journal of what was taken away,
+and the tombstones of whoever was erased. Each step may be done twice, so this resumes wherever it
+was broken off; until it has ended for every company, nothing is served.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from server.accounts import service as accounts
+from server.accounts.model import BlockReason
+from server.accounts.sealing import reindex
+from server.attestations import service as attestations
+from server.attestations.model import AttestationMissing
+from server.backups import fence
+from server.backups.model import Behind, Standing
+from server.consent import service as consent
+from server.consent.acts import Who
+from server.consent.model import ConsentActor
+from server.credentials import service as credentials
+from server.credentials.model import ApiTokenMissing, DeviceMissing, MemberState
+from server.erasure import restoring
+from server.gate import service as gate
+from server.gate.model import GateMissing
+from server.guardians import service as guardians
+from server.journal import service as journal
+from server.journal.model import ENDS_CONSENTS, NegativeAct, Restoration
+from server.journal.service import Journal
+from server.kit import db
+from server.kit.db import Connection, Pool
+from server.ledger import service as ledger
+from server.ledger.model import SYSTEM, Act, Actor, ActorKind
+from server.links import service as links
+from server.links.model import LinkMissing
+from server.shifts import service as shifts
+from server.shifts.model import ShiftEnd
+from server.tracking import service as tracking
+from server.vault.model import LedgerWitness
+from server.vault.service import Vault
+
+Say = Callable[[str], None]
+Failpoint = Callable[[str], None]
+
+OPERATOR: Final = Actor(kind=ActorKind.OPERATOR)
+_SYSTEM: Final = Who(actor=ConsentActor.SYSTEM, ledger=OPERATOR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a reconciliation works with."""
+
+    pool: Pool
+    keys_pool: Pool
+    vault: Vault
+    say: Say
+    failpoint: Failpoint = lambda _place: None
+    """Is told each place where a crash could strike, and may raise."""
+
+
+async def reconcile(
+    ground: Ground,
+    companies: Sequence[UUID],
+    *,
+    now: datetime,
+    dry_run: bool = False,
+    every: bool = False,
+) -> int:
+    """Take away again what a restored backup brought back; return for how many companies.
+
+    ``companies`` are those of `main`. With ``dry_run`` only what would be done is told. With
+    ``every`` all of them were restored, also where nothing else tells.
+
+    Raises
+    ------
+    Behind
+        A ledger is another one than the key database knows: that is no backup of it.
+    """
+    found = await fence.standings(ground.pool, ground.keys_pool, ground.vault, companies)
+    for one in found:
+        if one.is_other:
+            raise Behind(one.refusal())
+    gaps = [one.journal_until for one in found if one.journal_until is not None]
+    journal_until = min(gaps, default=None)
+    # A key database from before has no mark of who was younger than its backup.
+    unheard = {one.company_id for one in found if gaps and one.known == 0}
+    waiting = [
+        one
+        for one in found
+        if one.needs_reconciling or (one.is_there and (every or one.company_id in unheard))
+    ]
+    for one in waiting:
+        until = journal_until if one.company_id in unheard else one.journal_until
+        if dry_run:
+            await _tell(ground, one, every=every, journal_until=until)
+        else:
+            await _reconcile(ground, one, every=every, journal_until=until, now=now)
+    if not waiting:
+        ground.say("Both databases are of one moment: there is nothing to reconcile.")
+    return len(waiting)
+
+
+async def _reconcile(
+    ground: Ground, one: Standing, *, every: bool, journal_until: datetime | None, now: datetime
+) -> None:
+    company_id = one.company_id
+    for subject_id in one.undestroyed:
+        # The key database is the one from before: whoever was erased must not have keys again.
+        await ground.vault.destroy(company_id, subject_id, now)
+    ground.failpoint("keys")
+    if not (one.is_restored or every or journal_until is not None):
+        ground.say(f"{company_id}: {_count(len(one.undestroyed), 'person')} lost their keys again.")
+        return
+    restored = await journal.begin_restoration(
+        ground.keys_pool,
+        company_id,
+        restored_from=one.head,
+        known_until=one.known,
+        journal_until=journal_until,
+        now=now,
+    )
+    ground.failpoint("begun")
+    if not one.is_there:
+        await journal.end_restoration(ground.keys_pool, company_id, restored, now)
+        ground.say(f"{company_id}: made after the backup; nothing of it is left in main.")
+        return
+    await _go_on(ground, company_id, restored, now=now)
+    ground.failpoint("resumed")
+    lost = await journal.acts_between(
+        ground.keys_pool,
+        company_id,
+        after=restored.restored_from,
+        until=restored.known_until,
+    )
+    await _void_credentials(ground, company_id, lost, now=now)
+    ground.failpoint("voided")
+    await _stop_drivers(ground, company_id, lost, restored, now=now)
+    ground.failpoint("stopped")
+    erased = await _erase(ground, company_id, lost, now=now)
+    ground.failpoint("erased")
+    indexed = await reindex(ground.pool, ground.vault, company_id)
+    ground.failpoint("indexed")
+    await _end(ground, company_id, restored, now=now)
+    _say_done(ground, company_id, restored, acts=len(lost), erased=erased, indexed=indexed)
+
+
+def _say_done(
+    ground: Ground,
+    company_id: UUID,
+    restored: Restoration,
+    *,
+    acts: int,
+    erased: int,
+    indexed: int,
+) -> None:
+    lost = (
+        f"entries after {restored.restored_from} were lost, "
+        f"{restored.known_until} is the last that is known of"
+    )
+    if restored.known_until == restored.restored_from:
+        lost = f"nothing is known of that came after entry {restored.restored_from}"
+    ground.say(
+        f"{company_id}: {lost}. All shifts, sessions and "
+        f"invitations ended, {_count(acts, 'act')} taken over, "
+        f"{_count(erased, 'person')} erased again, {_count(indexed, 'log-in')} indexed anew."
+    )
+    if restored.journal_until is not None:
+        ground.say(
+            f"{company_id}: the key database was restored as well, and knows of nothing after "
+            f"{restored.journal_until:%Y-%m-%d %H:%M:%S} UTC. Every consent was taken back, and "
+            "is asked for again. Look through the blocks, phones, API tokens, links and requests "
+            "for erasure yourself: what was done to them after that is lost."
+        )
+
+
+async def _go_on(ground: Ground, company_id: UUID, restored: Restoration, *, now: datetime) -> None:
+    """Write in the ledger that what was between is lost, and let it go on after that."""
+    async with db.tenant(ground.pool, company_id) as conn:
+        head = await ledger.head(conn, company_id)
+        if head is not None and head.index < restored.resumes_at:
+            # No proof of an entry reaches over the gap: whatever is there is signed now.
+            await ledger.checkpoint(conn, ground.vault, company_id, now)
+        if await ledger.leave_out(conn, company_id, until=restored.resumes_at):
+            await ledger.append(
+                conn,
+                company_id,
+                Act.RESTORED,
+                actor=OPERATOR,
+                subject_id=None,
+                facts=restored.facts,
+                now=now,
+            )
+
+
+async def _void_credentials(
+    ground: Ground, company_id: UUID, lost: Sequence[NegativeAct], *, now: datetime
+) -> None:
+    """End what somebody proves themself with, or sees something by, as far as it was ended."""
+    async with db.tenant(ground.pool, company_id) as conn:
+        await credentials.end_every_session(conn, company_id)
+        await accounts.end_every_invitation(conn, company_id)
+        for one in lost:
+            if one.reference_id is None:
+                continue
+            # Made and revoked after the backup: there is none.
+            if one.act is Act.API_TOKEN_REVOKED:
+                with suppress(ApiTokenMissing):
+                    await credentials.revoke_api_token(
+                        conn, company_id, one.reference_id, by=OPERATOR, now=now
+                    )
+            elif one.act is Act.LINK_REVOKED:
+                with suppress(LinkMissing):
+                    await links.revoke(conn, company_id, one.reference_id, by=OPERATOR, now=now)
+
+
+async def _stop_drivers(
+    ground: Ground,
+    company_id: UUID,
+    lost: Sequence[NegativeAct],
+    restored: Restoration,
+    *,
+    now: datetime,
+) -> None:
+    """Let nothing be recorded until each driver starts again, and take away what was."""
+    async with db.tenant(ground.pool, company_id, readonly=True) as conn:
+        about = await _by_member(conn, company_id, lost)
+        states = await accounts.driver_states(conn, company_id)
+    for driver_id, state in states.items():
+        if state is MemberState.ERASING:
+            continue
+        with suppress(GateMissing):
+            async with gate.stopping(ground.pool, company_id, driver_id, now=now) as conn:
+                await shifts.end(conn, company_id, driver_id, by=ShiftEnd.OPERATOR, now=now)
+                if restored.journal_until is not None:
+                    # Whoever withdrew after that is not known any more: so it may be anybody.
+                    await guardians.end_again(conn, company_id, driver_id, now=now)
+                    await _ask_anew(conn, company_id, driver_id, now=now)
+                await _take_away(conn, company_id, driver_id, about.get(driver_id, ()), now=now)
+        ground.failpoint("driver")
+
+
+async def _by_member(
+    conn: Connection, company_id: UUID, lost: Sequence[NegativeAct]
+) -> dict[UUID, list[NegativeAct]]:
+    """Return the acts by the member they are about; who joined after the backup is not there."""
+    pseudonyms = {one.subject_id for one in lost if one.subject_id is not None}
+    members = await ledger.members_of(conn, company_id, pseudonyms)
+    about: dict[UUID, list[NegativeAct]] = defaultdict(list)
+    for one in lost:
+        if one.subject_id in members:
+            about[members[one.subject_id]].append(one)
+    return about
+
+
+async def _take_away(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    lost: Sequence[NegativeAct],
+    *,
+    now: datetime,
+) -> None:
+    acts = {one.act for one in lost}
+    if Act.ATTESTATION_DISPUTED in acts:
+        await _dispute_again(conn, company_id, driver_id, now=now)
+    if Act.GUARDIAN_CONSENT_REVOKED in acts:
+        await guardians.end_again(conn, company_id, driver_id, now=now)
+    if acts & ENDS_CONSENTS:
+        await _ask_anew(conn, company_id, driver_id, now=now)
+    for one in lost:
+        if one.act is Act.DEVICE_REVOKED and one.reference_id is not None:
+            with suppress(DeviceMissing):
+                await credentials.revoke_device(
+                    conn, company_id, driver_id, one.reference_id, by=OPERATOR, now=now
+                )
+    if Act.MEMBER_BLOCKED in acts:
+        state = await accounts.state_of(conn, company_id, driver_id)
+        if state is MemberState.ACTIVE:
+            other = BlockReason.OTHER
+            await consent.block(conn, company_id, driver_id, other, by=OPERATOR, now=now)
+        # Why it was is lost. It may have been a lost phone, and whoever found it is not the driver.
+        await credentials.end_sessions_and_devices(conn, company_id, driver_id, now=now)
+    if Act.ERASURE_REQUESTED in acts:
+        await restoring.ask_again(conn, company_id, driver_id, now=now)
+
+
+async def _dispute_again(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
+) -> None:
+    """Hide from the company again what it collected of a driver who had not been told."""
+    try:
+        await attestations.dispute(conn, company_id, driver_id, now=now)
+    except AttestationMissing:
+        # Attested after the backup. What it was collected on is lost; what was collected is not.
+        await tracking.set_apart(conn, company_id, driver_id, now=now)
+
+
+async def _ask_anew(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> None:
+    """Void every consent of the driver, and ask for each again."""
+    ended = await consent.invalidate(conn, company_id, driver_id, who=_SYSTEM, now=now)
+    if not (await gate.read(conn, company_id, driver_id)).account_active:
+        return
+    for one in ended:
+        await consent.request(conn, company_id, driver_id, one.item, by=SYSTEM, now=now)
+
+
+async def _erase(
+    ground: Ground, company_id: UUID, lost: Sequence[NegativeAct], *, now: datetime
+) -> int:
+    """Erase everybody who was erased and is there again; return how many.
+
+    Their keys are destroyed; or it was so near its end, when `main` was lost, that the ledger had
+    said so before the keys were.
+    """
+    gone = set(await journal.destroyed(ground.keys_pool, company_id))
+    async with db.tenant(ground.pool, company_id, readonly=True) as conn:
+        states = await accounts.driver_states(conn, company_id)
+        about = await _by_member(conn, company_id, lost)
+    gone |= {driver_id for driver_id, acts in about.items() if _says_erased(acts)}
+    again = [driver_id for driver_id in states if driver_id in gone]
+    for driver_id in again:
+        await restoring.erase_again(ground.pool, ground.vault, company_id, driver_id, now=now)
+        ground.failpoint("person")
+    return len(again)
+
+
+def _says_erased(acts: Sequence[NegativeAct]) -> bool:
+    return any(one.act is Act.MEMBER_ERASED for one in acts)
+
+
+async def _end(ground: Ground, company_id: UUID, restored: Restoration, *, now: datetime) -> None:
+    """Let the key database follow, then let the company be served."""
+    async with db.tenant(ground.pool, company_id) as conn:
+        signed = await ledger.checkpoint(conn, ground.vault, company_id, now)
+    if signed is not None:
+        witness = LedgerWitness(index=signed.index, hash=signed.hash)
+        await ground.vault.keep_witness(company_id, witness, now)
+    await Journal(ground.pool, ground.keys_pool).copy(company_id, now)
+    ground.failpoint("followed")
+    await journal.end_restoration(ground.keys_pool, company_id, restored, now)
+
+
+async def _tell(
+    ground: Ground, one: Standing, *, every: bool, journal_until: datetime | None
+) -> None:
+    """Say what would be done for one company."""
+    company_id = one.company_id
+    if not one.is_there:
+        ground.say(f"{company_id}: made after the backup; nothing of it is left in main.")
+        return
+    if one.undestroyed:
+        ground.say(f"{company_id}: {_count(len(one.undestroyed), 'person')} would lose keys again.")
+    if not (one.is_restored or every or journal_until is not None):
+        return
+    begun = one.under_way
+    if begun is not None and begun.resumes_at <= one.head:
+        from_index, until = begun.restored_from, begun.known_until
+    else:
+        from_index, until = one.head, max(one.head, one.known)
+    lost = await journal.acts_between(ground.keys_pool, company_id, after=from_index, until=until)
+    destroyed = await journal.destroyed(ground.keys_pool, company_id)
+    async with db.tenant(ground.pool, company_id, readonly=True) as conn:
+        states = await accounts.driver_states(conn, company_id)
+        about = await _by_member(conn, company_id, lost)
+    gone = destroyed.keys() | {member for member, acts in about.items() if _says_erased(acts)}
+    kinds = ", ".join(sorted({one.act.value for one in lost})) or "nothing"
+    ground.say(
+        f"{company_id}: entries after {from_index} are lost, {until} is the last that is known "
+        f"of. Would end all shifts, sessions and invitations, take over "
+        f"{_count(len(lost), 'act')} ({kinds}), and erase "
+        f"{_count(len(states.keys() & gone), 'person')} again."
+    )
+    if journal_until is not None:
+        ground.say(f"{company_id}: would take back every consent, and ask for it again.")
+
+
+def _count(count: int, of: str) -> str:
+    return f"{count} {of}" if count == 1 else f"{count} {of}s"

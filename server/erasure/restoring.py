@@ -1,0 +1,100 @@
+"""Erasing once more whoever a restored backup brought back: their keys are gone for good."""
+
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from server.accounts import service as accounts
+from server.credentials.model import MemberState, Role
+from server.erasure import saga, service, store
+from server.erasure.model import Request, State
+from server.gate import service as gate
+from server.kit import db
+from server.kit.db import Connection, Pool
+from server.kit.ids import uuid7
+from server.ledger import service as ledger
+from server.ledger.model import Act, Actor, ActorKind
+from server.vault.service import Vault
+
+
+async def erased(conn: Connection, company_id: UUID) -> list[UUID]:
+    """Return the drivers who were erased, by ids that point to nobody."""
+    return await store.erased_drivers(conn, company_id)
+
+
+async def ask_again(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> bool:
+    """Write down anew that an erasure was asked for, inside ``gate.service.stopping``.
+
+    It waits for a decision, whatever was decided before: that is lost. False where one is under
+    way already.
+
+    Raises
+    ------
+    GateMissing
+    """
+    if await store.is_under_way(conn, company_id, driver_id):
+        return False
+    by = Actor(kind=ActorKind.DRIVER, member_id=driver_id)
+    await service.ask(conn, company_id, driver_id, by=by, reason=None, after_restore=True, now=now)
+    return True
+
+
+async def erase_again(
+    pool: Pool, vault: Vault, company_id: UUID, driver_id: UUID, *, now: datetime
+) -> None:
+    """Erase a driver whose keys were destroyed already, though this `main` never heard of it.
+
+    Nothing is waited for and nobody is asked: it was decided, and done, before. Resumes where it
+    was left.
+
+    Raises
+    ------
+    GateMissing
+        There is no such driver (any more).
+    """
+    async with db.tenant(pool, company_id, readonly=True) as conn:
+        found = await store.under_way(conn, company_id, driver_id)
+    if found is None or found.state is not State.ERASING:
+        async with gate.stopping(pool, company_id, driver_id, now=now) as conn:
+            found = await _into_erasing(conn, company_id, driver_id, now=now)
+    await saga.run(pool, vault, company_id, found.request_id, now)
+
+
+async def _into_erasing(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
+) -> Request:
+    found = await store.under_way(conn, company_id, driver_id)
+    account = await accounts.state_of(conn, company_id, driver_id)
+    # Who decided, where that is lost as well, nobody can say.
+    decided = replace(
+        found
+        or Request(
+            request_id=uuid7(),
+            driver_id=driver_id,
+            state=State.ERASING,
+            requested_by=Role.MAIN_USER,
+            reason=None,
+            requested_at=now,
+            after_restore=True,
+        ),
+        state=State.ERASING,
+        # A grace that was not over when the backup was made is over now.
+        grace_until=now if found is None else min(found.grace_until or now, now),
+    )
+    await (store.insert if found is None else store.update)(conn, company_id, decided)
+    if account not in {MemberState.GRACE, MemberState.ERASING}:
+        await accounts.set_state(conn, company_id, driver_id, MemberState.GRACE)
+    if account is not MemberState.ERASING:
+        await service.into_erasing(conn, company_id, decided, now=now)
+    await service.stop_tracking(conn, company_id, driver_id, now=now)
+    await ledger.append(
+        conn,
+        company_id,
+        Act.ERASURE_REQUESTED,
+        actor=Actor(kind=ActorKind.OPERATOR),
+        subject_id=driver_id,
+        detail={"request_id": str(decided.request_id)},
+        facts={"state": State.ERASING.value, "restored": True},
+        now=now,
+    )
+    return decided

@@ -1,0 +1,114 @@
+"""The words that a column's comment is made of. The lists are closed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+PLAIN: Final = "plain"
+NONE: Final = "none:"
+"""What the reason follows, where nothing erases a column or nobody exports it."""
+
+CATEGORIES: Final[Mapping[str, str]] = {
+    "identity": "who the person is",
+    "contact": "how they are reached, and what was written to and by them",
+    "account": "their role, log-ins and devices",
+    "consent": "what they were told, asked and agreed to",
+    "work": "their shifts and what they had to drive or to decide",
+    "track": "where they were",
+    "live": "where they are",
+    "report": "how they drove what was planned",
+    "plan": "customers and their places, in the plans of routes",
+    "notice": "that they were told something",
+    "ledger": "what the ledger says of them",
+    "reads": "who looked where they were",
+    "erasure": "that somebody was erased, and nobody's name",
+}
+FORMS: Final[Mapping[str, str]] = {
+    "clear": "as it is",
+    "sealed": "AES-256-GCM, under the key of its category",
+    "hashed": "SHA-256, HMAC-SHA-256 or argon2id",
+    "wrapped": "a key, under the key above it",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """Until when something stays."""
+
+    until: str
+    job: str | None = None
+    """Which removes it; None: whatever ends it does."""
+    by_age: bool = False
+    """It goes after a time: ``jolda retention --dry-run`` tells how much is due."""
+
+
+RETENTIONS: Final[Mapping[str, Retention]] = {
+    "erasure": Retention(until="the person is erased", job="erase_due"),
+    "track_days": Retention(
+        until="older than the company's `track_days`", job="forget_old_tracks", by_age=True
+    ),
+    "alerts": Retention(
+        until="older than the company's `track_days`", job="forget_alerts", by_age=True
+    ),
+    "report_days": Retention(
+        until="the company's `report_days` after the planned end of the route",
+        job="forget_reports",
+        by_age=True,
+    ),
+    "plan_days": Retention(
+        until="the company's `plan_days` after the planned end of the route, and nothing that is "
+        "still kept is of it",
+        job="forget_plans",
+        by_age=True,
+    ),
+    "stop_events": Retention(
+        until="365 days after it was received", job="forget_stop_events", by_age=True
+    ),
+    "links": Retention(until="30 days after the link ended", job="forget_links", by_age=True),
+    "reads": Retention(until="365 days old", job="forget_old_reads", by_age=True),
+    "latest": Retention(
+        until="15 minutes after the fix", job="sweep_latest_positions", by_age=True
+    ),
+    "keys": Retention(
+        until="the subject is erased; `track`: `track_days` after its month, `live`: the end of "
+        "the day after its own",
+        job="destroy_live_keys",
+        by_age=True,
+    ),
+    "search": Retention(until="the erasing job has looked for it", job="erase_due"),
+    "act": Retention(
+        until="the end of the act that stops recording, or a minute", job="sweep_gate_closings"
+    ),
+    "acceptance": Retention(until="the invitation is accepted, or the person is erased"),
+    "log_in": Retention(until="log-out, or the first log-in after it ran out, or erasure"),
+    "queue": Retention(until="the job is done"),
+    "exchange": Retention(until="the next exchange of keys", job="rekey"),
+    "company": Retention(until="always: it is the company's, or the installation's"),
+    "always": Retention(until="always: it proves what was done"),
+}
+
+ORGANISATIONS: Final = frozenset({"company.name", "api_token.name", "controller_change.name"})
+"""Names that are no person's: of companies, and of what a company has."""
+
+NOT_ERASED: Final[Mapping[str, str]] = {
+    "pseudonym": "It names a pseudonym. Whose it was is forgotten with `ledger_subject`, and then "
+    "it points to nobody.",
+    "tombstone": "It keeps an old copy of `main` from bringing the person back. It names an id "
+    "that nothing else has.",
+    "nobody": "The id in it is nobody's any more.",
+    "commitment": "Without the receipt, which only the person has, it matches nothing.",
+    "customer": "It is a customer's, who is no member. It goes with the plan: after its time, or "
+    "when the route is deleted.",
+    "staff": "It names a member of staff, and goes with what they did for the driver.",
+    "published": "The company publishes it.",
+    "vehicle": "It is the company's vehicle, which goes on without who drove it.",
+}
+NOT_EXPORTED: Final[Mapping[str, str]] = {
+    "secret": "It proves who somebody is.",
+    "index": "It finds what another column holds, which is exported.",
+    "internal": "The server works by it; of the person it says nothing that other columns do not.",
+    "key": "Keys are never given out.",
+    "nobody": "When there is one, there is nobody to give it to.",
+    "customer": "It is the company's and its customer's, not the driver's.",
+    "on_request": "No operation gives the driver all of it yet: the company answers who asks.",
+}

@@ -1,0 +1,274 @@
+"""What may have happened outside sharing accuses nobody; the driver's word of it is believed."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from geo.judge import Clock
+from geo.live import advance, begin, summary
+from geo.pace import Timetable
+from geo.plan_fact import PlanFact, plan_versus_fact
+from geo.types import Floats
+from geo.values import DEFAULT, Plan, Taps, Track
+from tests.geo.days import START_S, Day, make_day, make_plan, plane_at
+from tests.geo.rounds import Round, drive_round
+
+PLANE = plane_at()
+PLACES_M: Floats = np.linspace(0.0, 10_000.0, 6)
+ROAD: Floats = PLANE.to_lon_lat(np.column_stack([PLACES_M, np.zeros(6)]))
+HOURS_LATER_S = 4.0 * 3_600.0
+DAY = make_day(11, missed=(3,), outliers=0.0)
+MIDDLE_S = float(DAY.departed_s[4] + 60.0)
+FOREVER: Floats = np.array([[START_S, np.inf]])
+
+
+def planned(arrival_s: Floats) -> Plan:
+    return make_plan(ROAD, service_s=300.0, planned_arrival_s=arrival_s)
+
+
+PLAN = planned(START_S + np.linspace(300.0, 2_800.0, 6))
+
+
+def done(said_s: dict[int, float], stops: int = 6) -> Taps:
+    never = np.full(stops, np.nan)
+    done_s = never.copy()
+    for stop, at_s in said_s.items():
+        done_s[stop] = at_s
+    return Taps(arrived_s=never, done_s=done_s, failed_s=never)
+
+
+def statuses(found: PlanFact) -> list[str]:
+    return [stop.status for stop in found.stops]
+
+
+def compared(
+    day: Round,
+    *shared: tuple[float, float],
+    plan: Plan = PLAN,
+    until_s: float | None = None,
+    taps: Taps | None = None,
+) -> PlanFact:
+    until_s = day.until_s if until_s is None else until_s
+    return plan_versus_fact(day.track, plan, shared_s=np.array(shared), until_s=until_s, taps=taps)
+
+
+# Stops 0, 1 and 5 are served, 2 to 4 driven past.
+FAR_FIRST = drive_round([(0.0, 0.0, 300.0), (2_000.0, 0.0, 300.0), (10_000.0, 0.0, 300.0)])
+END_S = float(FAR_FIRST.departed_s[-1] + 60.0)
+
+
+def test_who_ends_sharing_before_the_plan_ends_may_serve_the_rest_on_the_way_back() -> None:
+    later_s = START_S + HOURS_LATER_S
+
+    untold = compared(FAR_FIRST, (START_S, END_S), until_s=later_s)
+    told = compared(
+        FAR_FIRST,
+        (START_S, END_S),
+        until_s=later_s,
+        taps=done({2: END_S + 1_800.0, 3: END_S + 1_200.0, 4: END_S + 600.0}),
+    )
+
+    assert statuses(untold) == ["visited"] * 2 + ["unknown"] * 3 + ["visited"]
+    assert statuses(told) == ["visited"] * 6
+    assert told.totals.completion == 1.0
+    assert {told.stops[stop].evidence for stop in (2, 3, 4)} == {"driver_tap"}
+
+
+def test_at_once_nobody_can_have_gone_back() -> None:
+    found = compared(FAR_FIRST, (START_S, END_S), until_s=END_S + 120.0)
+
+    assert statuses(found)[2:5] == ["missed"] * 3
+
+
+def test_sharing_that_ends_after_the_plan_would_have_shown_the_visit() -> None:
+    """Four hours later the report is asked for; the route was over long before."""
+    early = planned(START_S + np.linspace(0.0, 1_700.0, 6))
+    later_s = START_S + HOURS_LATER_S
+
+    untold = compared(FAR_FIRST, (START_S, END_S), plan=early, until_s=later_s)
+    told = compared(
+        FAR_FIRST, (START_S, END_S), plan=early, until_s=later_s, taps=done({3: END_S + 1_200.0})
+    )
+
+    assert statuses(untold)[2:5] == ["missed"] * 3
+    assert statuses(told)[2:5] == ["missed", "visited", "missed"]
+
+
+def test_a_plan_without_times_does_not_say_when_it_is_over() -> None:
+    found = compared(
+        FAR_FIRST,
+        (START_S, END_S),
+        plan=planned(np.full(6, np.nan)),
+        until_s=START_S + HOURS_LATER_S,
+    )
+
+    assert statuses(found) == ["visited"] * 2 + ["unknown"] * 3 + ["visited"]
+
+
+def test_one_stop_without_a_time_does_not_hide_when_the_plan_is_over() -> None:
+    early = planned(START_S + np.linspace(0.0, 1_000.0, 6))
+    early.planned_arrival_s[3] = np.nan
+
+    found = compared(FAR_FIRST, (START_S, END_S), plan=early, until_s=START_S + HOURS_LATER_S)
+
+    assert statuses(found)[2:5] == ["missed"] * 3
+
+
+@pytest.mark.parametrize(
+    ("untimed", "ends_s"),
+    [((), 1_300.0), ((3,), 1_300.0), ((5,), 1_100.0 + 637.5), ((4, 5), 900.0 + 2 * 637.5)],
+)
+def test_what_follows_the_last_time_of_a_plan_takes_its_time(
+    untimed: tuple[int, ...], ends_s: float
+) -> None:
+    """Two kilometres of straight legs are counted as 337.5 s, and a service is 300 s."""
+    plan = planned(START_S + np.linspace(0.0, 1_000.0, 6))
+    plan.planned_arrival_s[list(untimed)] = np.nan
+
+    found = Clock.of(
+        plan,
+        done({}),
+        Timetable.of(plan, PLACES_M, DEFAULT),
+        shared_s=FOREVER,
+        until_s=START_S,
+        delay_s=10.0,
+        under_way_s=120.0,
+    )
+
+    assert found.ends_s - START_S == pytest.approx(ends_s + 10.0)
+
+
+@pytest.mark.parametrize(("pause_s", "status"), [(3.0 * 3_600.0, "unknown"), (180.0, "missed")])
+def test_in_a_long_pause_the_driver_may_go_back_to_any_stop(pause_s: float, status: str) -> None:
+    day = drive_round(
+        [
+            (0.0, 0.0, 300.0),
+            *((x, 0.0, 300.0) for x in (4_000.0, 6_000.0, 8_000.0)),
+            (8_500.0, 0.0, pause_s),
+            (10_000.0, 0.0, 300.0),
+        ]
+    )
+    from_s, to_s = float(day.arrived_s[4]), float(day.departed_s[4])
+    shared = (START_S, from_s), (to_s, day.until_s)
+
+    untold = compared(day, *shared)
+    told = compared(day, *shared, taps=done({1: (from_s + to_s) / 2.0}))
+
+    assert statuses(untold) == ["visited", status] + ["visited"] * 4
+    assert statuses(told) == ["visited"] * 6
+    # While sharing went on the data contradict the driver.
+    if status == "missed":
+        contradicted = compared(day, *shared, taps=done({1: to_s + 100.0}))
+        assert contradicted.stops[1].status == "missed"
+
+
+@pytest.mark.parametrize(
+    ("planned_s", "said_s", "status"),
+    [
+        (300.0, None, "unknown"),
+        (1_800.0, None, "missed"),
+        (1_800.0, -300.0, "visited"),
+        (1_800.0, 300.0, "missed"),
+    ],
+)
+def test_the_first_stop_may_have_been_served_minutes_before_its_time_and_before_sharing(
+    planned_s: float, said_s: float | None, status: str
+) -> None:
+    day = drive_round([(x, 0.0, 300.0) for x in PLACES_M[1:].tolist()])
+    plan = planned(np.append(START_S + planned_s, day.arrived_s))
+    taps = None if said_s is None else done({0: START_S + said_s})
+
+    found = compared(day, (START_S, day.until_s), plan=plan, taps=taps)
+
+    assert statuses(found) == [status] + ["visited"] * 5
+
+
+def day_of(day: Day, plan: Plan, shared_s: Floats, until_s: float, *, over: bool) -> PlanFact:
+    kept = day.track.time_s <= until_s
+    track = Track(
+        time_s=day.track.time_s[kept],
+        lon_lat=day.track.lon_lat[kept],
+        accuracy_m=day.track.accuracy_m[kept],
+    )
+    return plan_versus_fact(track, plan, shared_s=shared_s, until_s=until_s, over=over)
+
+
+def windows(from_s: float, to_s: float) -> Plan:
+    return dataclasses.replace(
+        DAY.plan,
+        planned_arrival_s=np.full(8, np.nan),
+        window_from_s=np.full(8, from_s),
+        window_to_s=np.full(8, to_s),
+    )
+
+
+ALL_DAY = windows(START_S + 600.0, START_S + 10.0 * 3_600.0)
+
+
+def test_of_a_route_that_is_over_nothing_is_pending() -> None:
+    """Its driver is recorded further, on the next route, or was cancelled in the middle."""
+    going_on = day_of(DAY, ALL_DAY, FOREVER, MIDDLE_S, over=False)
+    over = day_of(DAY, ALL_DAY, FOREVER, MIDDLE_S, over=True)
+
+    assert statuses(going_on)[5:] == ["pending"] * 3
+    assert len(going_on.progress.eta) == 3
+    assert statuses(over) == ["visited"] * 3 + ["missed", "visited"] + ["missed"] * 3
+    assert over.totals.completion == 0.5
+    assert over.progress.eta == ()
+
+
+def test_of_a_route_that_is_over_what_was_not_shared_is_unknown() -> None:
+    until_s = MIDDLE_S + 60.0
+    shared_s = np.array([[START_S, MIDDLE_S]])
+
+    paused = day_of(DAY, DAY.plan, shared_s, until_s, over=False)
+    over = day_of(DAY, DAY.plan, shared_s, until_s, over=True)
+
+    assert statuses(paused)[5:] == ["unknown", "pending", "pending"]  # one was due by now
+    assert statuses(over)[5:] == ["unknown"] * 3
+
+
+@pytest.mark.parametrize(
+    ("from_s", "to_s", "status"),
+    [(-60.0, 2_600.0, "missed"), (60.0, 2_600.0, "missed"), (-3_600.0, -60.0, "unknown")],
+)
+def test_a_window_that_was_open_when_sharing_began_excuses_nothing(
+    from_s: float, to_s: float, status: str
+) -> None:
+    plan = windows(START_S + from_s, START_S + to_s)
+
+    found = day_of(DAY, plan, DAY.shared_s, DAY.until_s, over=True)
+
+    assert found.stops[3].status == status
+
+
+@pytest.mark.parametrize("silent_s", [0.0, 130.0])
+@pytest.mark.parametrize("timed", [True, False])
+def test_the_stop_that_a_late_shift_drives_to_is_pending(silent_s: float, *, timed: bool) -> None:
+    """The shift, and with it sharing, begins an hour after the plan."""
+    times_s = START_S - 3_600.0 + np.array([500.0, 1_200.0, 1_900.0])
+    plan = make_plan(
+        PLANE.to_lon_lat(np.array([[5_000.0, 0.0], [9_000.0, 0.0], [13_000.0, 0.0]])),
+        service_s=300.0,
+        planned_arrival_s=times_s if timed else np.nan,
+        window_from_s=np.nan if timed else START_S - 3_600.0,
+        window_to_s=np.nan if timed else START_S - 1_800.0,
+    )
+    time_s = np.arange(0.0, 300.0, 5.0)
+    track = Track(
+        time_s=START_S + time_s,
+        lon_lat=PLANE.to_lon_lat(np.column_stack([10.0 * time_s, np.zeros(60)])),
+        accuracy_m=np.full(60, 7.5),
+    )
+    now_s = START_S + 300.0 + silent_s
+
+    found = plan_versus_fact(track, plan, shared_s=FOREVER, until_s=now_s)
+    live = summary(advance(begin(plan), track, shared_s=FOREVER, until_s=now_s), now_s=now_s)
+    over = plan_versus_fact(track, plan, shared_s=FOREVER, until_s=now_s, over=True)
+
+    assert statuses(found) == ["pending"] * 3
+    assert found.progress.next_stop == live.next_stop == 0
+    assert [eta.planned_sequence for eta in found.progress.eta] == [0, 1, 2]
+    assert found.totals.completion is None
+    assert over.stops[0].status == "unknown"

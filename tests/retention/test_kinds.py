@@ -1,0 +1,134 @@
+"""Everything that has an age at which it goes is told by a dry run, and goes in a run."""
+
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from server.kit.ids import uuid7
+from server.retention.command import KINDS, TOLD, run_now, tell_due
+from server.vault.model import Category
+from tests.conftest import Databases
+from tests.data_map.words import RETENTIONS
+from tests.retention.rows import DAY, keep
+from tests.retention.test_service import count_refusal
+from tests.world import NOW, World
+
+LONG_AGO: Final = NOW - 800 * DAY
+"""By every clock: of reads the database goes by its own."""
+KEYS: Final = ("keys of drivers' months", "keys of days of live positions")
+OTHERS: Final = (*KEYS, "counters of refusals", "five minutes of reads")
+
+
+async def add_route(world: World, ends_at: datetime, *, import_id: UUID | None = None) -> UUID:
+    """Store a plan as it would be, past every check."""
+    route_id = uuid7()
+    await world.owner.execute(
+        "INSERT INTO route (company_id, route_id, date, starts_at, ends_at, plan_version,"
+        " stop_count, planned_m, name_sealed, plan_sealed, created_at, import_id)"
+        " VALUES ($1, $2, $3::timestamptz::date, $3::timestamptz - interval '1 hour', $3, 2, 1, 0,"
+        " 'sealed', 'sealed', $3, $4)",
+        world.company_id,
+        route_id,
+        ends_at,
+        import_id,
+    )
+    await world.owner.execute(
+        "INSERT INTO route_version (company_id, route_id, plan_version, starts_at, ends_at,"
+        " stop_count, planned_m, name_sealed, plan_sealed, planned_at, replaced_at)"
+        " VALUES ($1, $2, 1, $3, $3, 1, 0, 'sealed', 'sealed', $3, $3)",
+        world.company_id,
+        route_id,
+        ends_at,
+    )
+    return route_id
+
+
+ATTACHED: Final = {
+    "report_days": "INSERT INTO plan_fact_report (company_id, route_id, driver_id, tried_at,"
+    " tried_version) VALUES ($1, $2, $3, $4, 1)",
+    "alerts": "INSERT INTO alert (company_id, alert_id, route_id, driver_id, kind, occurrence,"
+    " raised_at, particulars_sealed) VALUES ($1, gen_random_uuid(), $2, $3, 'late', 1, $4,"
+    " 'sealed')",
+    "stop_events": "INSERT INTO stop_event (company_id, stop_event_id, driver_id, event_id,"
+    " route_id, stop_id, received_at, event_sealed) VALUES ($1, gen_random_uuid(), $3,"
+    " gen_random_uuid(), $2, gen_random_uuid(), $4, 'sealed')",
+    "links": "INSERT INTO customer_link (company_id, link_id, token_hash, route_id, stop_id,"
+    " driver_id, created_at, expires_at) VALUES ($1, gen_random_uuid(),"
+    " sha256($2::uuid::text::bytea), $2, gen_random_uuid(), $3, $4,"
+    " $4::timestamptz + interval '1 second')",
+}
+
+
+async def attach(world: World, kind: str, route_id: UUID, at: datetime) -> None:
+    ids = world.company_id, route_id, world.driver.member_id
+    await world.owner.execute(ATTACHED[kind], *ids, at)
+
+
+async def one_of_each(world: World, at: datetime) -> None:
+    """Store one of everything that goes by its age."""
+    await keep(world, at)
+    await count_refusal(world, at)
+    await world.vault.key(world.company_id, world.driver.member_id, Category.LIVE, at=at)
+    await world.owner.execute(
+        "INSERT INTO latest_position (company_id, driver_id, recorded_at, stored_at, key_id, blob)"
+        " VALUES ($1, $2, $3, $3, gen_random_uuid(), 'sealed')"
+        " ON CONFLICT (company_id, driver_id) DO NOTHING",
+        world.company_id,
+        world.driver.member_id,
+        at,
+    )
+    await world.owner.execute(
+        "INSERT INTO location_read_bucket (company_id, bucket_at, ledger_index) VALUES ($1, $2, 1)",
+        world.company_id,
+        at,
+    )
+    for kind in ATTACHED:
+        # A route of its own, whose plan stays for as long as this does.
+        await attach(world, kind, await add_route(world, at), at)
+    await add_route(world, at)
+
+
+def counts(said: list[str]) -> dict[str, int]:
+    """Return how many of what, by what was said of them."""
+    words = [line.partition(": ")[2].split(" (since")[0] for line in said]
+    words = [line.removesuffix(" went.").removesuffix(" would go.") for line in words]
+    return {of: int(count) for count, _, of in (line.partition(" ") for line in words)}
+
+
+def test_a_dry_run_covers_all_that_has_an_age_in_the_data_map() -> None:
+    assert {name for name, one in RETENTIONS.items() if one.by_age} == TOLD
+
+
+async def test_a_dry_run_tells_one_of_each_and_removes_none_and_a_run_removes_it(
+    world: World, databases: Databases
+) -> None:
+    await one_of_each(world, LONG_AGO)
+    companies = [world.company_id]
+    each = dict.fromkeys([*(kind.of for kind in KINDS), *OTHERS], 1)
+
+    for _ in range(2):
+        told: list[str] = []
+        await tell_due(world.pool, world.vault, companies, say=told.append, now=NOW)
+        found = counts(told)
+        assert {of: found[of] for of in each} == each
+        assert "1 rows would go" in told[0]
+    said: list[str] = []
+    await run_now(databases.main, world.pool, world.vault, companies, say=said.append, now=NOW)
+
+    gone = counts(said)
+    # What hung on the other four plans went before them.
+    assert {of: gone[of] for of in each} == each | {"plans of routes": 5}
+    told = []
+    await tell_due(world.pool, world.vault, companies, say=told.append, now=NOW)
+    assert set(counts(told).values()) == {0}
+
+
+async def test_nothing_young_is_told_or_goes(world: World, databases: Databases) -> None:
+    await one_of_each(world, NOW - timedelta(minutes=1))
+    companies = [world.company_id]
+    told: list[str] = []
+
+    await tell_due(world.pool, world.vault, companies, say=told.append, now=NOW)
+    await run_now(databases.main, world.pool, world.vault, companies, say=told.append, now=NOW)
+
+    assert set(counts(told).values()) == {0}
