@@ -12,7 +12,7 @@ import numpy as np
 
 from geo.assign import Wanted
 from geo.drive import Driven, Silences
-from geo.pace import Timetable, latest_served
+from geo.pace import latest_served
 from geo.plane import norms
 from geo.report import StopStatus, UnknownReason
 from geo.types import Flags, Floats, Indices
@@ -45,12 +45,12 @@ class Clock:
     work_done_s
         From when on nobody serves a stop, as the driver ended the shift; infinity = not known, or
         not before ``until_s``.
+    back_until_s
+        Until when a driver who no longer shared may have gone back to a stop that was left out.
     delay_s
         How far behind the schedule the vehicle is, 0 if ahead or not known.
     under_way_s
         How old the latest fixes may be that are still to come.
-    ends_s
-        When the route ends by its plan and ``delay_s``, infinity = the plan does not say.
     due_s
         Shape ``(m,)``: when each stop was due, NaN = never; -infinity = the driver calls it done.
     arrival_s, opens_s, closes_s
@@ -68,9 +68,9 @@ class Clock:
     from_s: float
     ended: bool
     work_done_s: float
+    back_until_s: float
     delay_s: float
     under_way_s: float
-    ends_s: float
     due_s: Floats
     arrival_s: Floats
     opens_s: Floats
@@ -87,7 +87,6 @@ class Clock:
         cls,
         plan: Plan,
         taps: Taps,
-        table: Timetable,
         *,
         shared_s: Floats,
         until_s: float,
@@ -95,6 +94,7 @@ class Clock:
         under_way_s: float,
         over: bool = False,
         work_done_s: float | None = None,
+        next_route_s: float | None = None,
     ) -> Self:
         """Return the clock at ``until_s``; ``shared_s`` are disjoint intervals, ``(w, 2)``.
 
@@ -118,9 +118,9 @@ class Clock:
             from_s=float(begun_s[0, 0]) if len(begun_s) else np.inf,
             ended=shared_until_s < until_s,
             work_done_s=work_done_s,
+            back_until_s=until_s if next_route_s is None else min(until_s, next_route_s),
             delay_s=delay_s,
             under_way_s=under_way_s,
-            ends_s=_ends_s(due_s, table) + delay_s,
             due_s=np.where(done, -np.inf, due_s),
             arrival_s=arrival_s,
             opens_s=np.where(np.isnan(arrival_s), plan.window_from_s, arrival_s),
@@ -150,18 +150,18 @@ def statuses(
       than the present delay;
     - `unknown` if there was a silence long enough to drive there on the straight line at 7 m/s,
       stay as long as it takes to be seen and come back, or one of ten minutes at 14 m/s: between
-      the visits of its neighbours, at any time in which sharing was interrupted, or after sharing
-      ended as long as the route went on by its plan; if a pass was cut off by the beginning or end
-      of the track, or sampled too coarsely to exclude such a halt; if its time lies before sharing
-      began; or if it comes after the latest visit and sharing was over before ``until_s``;
+      the visits of its neighbours, at any time in which sharing was interrupted, or between the end
+      of sharing and ``until_s`` or the driver's next route; if a pass was cut off by the beginning
+      or end of the track, or sampled too coarsely to exclude such a halt; if its time lies before
+      sharing began; or if it comes after the latest visit and sharing was over before ``until_s``;
     - `missed` otherwise: the data would have shown the visit.
 
     Where the driver ended the shift, and sharing with it or before, nothing is served from then on:
     of what came after the last fix only the time until ``work_done_s`` counts, and whatever could
     just have been reached at that moment is `unknown`. If that time is longer than ``gap_s``, all
     of it counts like one that was not shared, be it a pause or a silent phone: who has served the
-    last stop may go back to any other. So does a silence of ten minutes after the latest visit,
-    though there are fixes after it.
+    last stop may go back to any other. So does a silence longer than ``gap_s`` after the latest
+    visit, though there are fixes after it.
     """
     visited = served.visit >= 0
     ahead = np.arange(len(visited)) > latest_served(served.visit)
@@ -170,7 +170,7 @@ def statuses(
     if len(driven.time_s):
         silent = _with_end(driven, silent, clock, parameters)
         if clock.is_work_done:
-            silent = _without_order(silent, served)
+            silent = _without_order(silent, served, parameters)
         hidden, unshared = _reachable(driven, silent, wanted, served, parameters)
         unshared |= ahead & (clock.ended and not clock.is_work_done)
         few = _unresolved(driven, wanted, served, parameters)
@@ -204,19 +204,6 @@ def statuses(
 def needed_silence_s(service_s: Floats, parameters: Parameters) -> Floats:
     """Return how long nobody must have looked for a visit to go unseen, ``(m,)``."""
     return np.where(is_short(service_s, parameters), service_s, parameters.stay_min_s)
-
-
-def _ends_s(due_s: Floats, table: Timetable) -> float:
-    """Return when the last stop is served by the plan, infinity = no stop is ever due.
-
-    What follows the last stop with a time takes as long as it is planned to take.
-    """
-    timed = np.flatnonzero(np.isfinite(due_s))
-    if not len(timed):
-        return np.inf
-    last = timed[-1]
-    after_s = table.clock_s[-1] - table.clock_s[last] + table.service_s[last + 1 :].sum()
-    return float((due_s + table.service_s)[timed].max() + after_s)
 
 
 def _pending(ahead: Flags, hidden: Flags, clock: Clock) -> Flags:
@@ -257,9 +244,10 @@ def _ends_silent(driven: Driven, clock: Clock, parameters: Parameters) -> bool:
 def _with_end(driven: Driven, silent: Silences, clock: Clock, parameters: Parameters) -> Silences:
     """Add the time from the last fix to the end of the work, if sharing was over by then.
 
-    That is when the driver ended the shift; where that is not known, the end of the route.
+    That is when the driver ended the shift. Where that is not known they may have worked on until
+    the end of the report, or until their next route: who is late goes on after the end of a plan.
     """
-    to_s = min(clock.until_s, clock.ends_s) if clock.ended else -np.inf
+    to_s = clock.back_until_s if clock.ended else -np.inf
     if clock.is_work_done:
         to_s = clock.work_done_s if _ends_silent(driven, clock, parameters) else -np.inf
     if to_s <= driven.time_s[-1]:
@@ -274,14 +262,14 @@ def _with_end(driven: Driven, silent: Silences, clock: Clock, parameters: Parame
     )
 
 
-def _without_order(silent: Silences, served: Served) -> Silences:
-    """Let a driver go anywhere in a long silence after the last visit that was seen.
+def _without_order(silent: Silences, served: Served, parameters: Parameters) -> Silences:
+    """Let a driver go anywhere in a gap after the last visit that was seen.
 
     A phone may come back only as the driver ends the shift.
     """
     times_s = served.visits.from_s[served.visit[served.visit >= 0]]
     after = silent.from_s >= times_s.max(initial=-np.inf)
-    long = silent.to_s - silent.from_s >= LONG_SILENCE_S
+    long = silent.to_s - silent.from_s > parameters.gap_s
     return replace(silent, unshared=silent.unshared | (after & long))
 
 

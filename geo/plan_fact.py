@@ -12,9 +12,8 @@ from geo.facts import deviations, legs, too_fast, totals, unplanned
 from geo.ground import Ground
 from geo.intervals import merged
 from geo.judge import Clock, needed_silence_s, statuses
-from geo.pace import Timetable
 from geo.plane import refuse_unusable
-from geo.report import PlanFact, Progress, Quality, StopStatus, UnknownReason
+from geo.report import PlanFact, Progress, Quality, StopFact, StopStatus, UnknownReason
 from geo.stop_facts import stop_facts, with_taps
 from geo.types import Floats
 from geo.values import DEFAULT, Parameters, Plan, Taps, Track
@@ -43,6 +42,7 @@ def plan_versus_fact(
     until_s: float,
     over: bool = False,
     work_done_s: float | None = None,
+    next_route_s: float | None = None,
     parameters: Parameters = DEFAULT,
     taps: Taps | None = None,
 ) -> PlanFact:
@@ -56,16 +56,19 @@ def plan_versus_fact(
         Shape ``(w, 2)``: unix seconds, intervals in which positions could be recorded, in any
         order, overlaps allowed. The one still open ends later than ``until_s``, at infinity if
         need be: it tells a running route from a finished one. Between them, before the first and
-        after the last nothing is known: no distance, no visit, nothing interpolated. A stop is
-        `missed` only where shared data would have shown the visit.
+        after the last nothing is known: no distance, no visit, nothing interpolated.
     until_s
         The instant up to which the data are complete; of a finished route when it was over.
     over
         Nothing of the route can come any more: no stop is `pending`, and none is forecast.
     work_done_s
         From then on no stop is served, as the driver said so by ending the work (a pause or a
-        withdrawal says nothing): that nothing was shared later excuses no stop. None = not known;
-        without effect where sharing went on, or after ``until_s``.
+        withdrawal says nothing): that nothing was shared later excuses no stop. The driver must
+        have had the route by then, planned as it is. None = not known; without effect where
+        sharing went on, or after ``until_s``.
+    next_route_s
+        When the driver's next route began; None = not before ``until_s``. Whoever begins it goes
+        back to no stop of this one that was left out; what was still ahead may be served yet.
     parameters, taps
         Thresholds; and what the driver said (None = nothing), believed where the data do not know.
 
@@ -83,20 +86,25 @@ def plan_versus_fact(
         of range, or the plan spans half of the Earth. It may cross the antimeridian.
     """
     taps = _no_taps(len(plan.lon_lat)) if taps is None else taps
-    refuse_plan(plan)
-    _refuse(track, shared_s, taps, stops=len(plan.lon_lat))
+    _refuse(track, plan, shared_s, taps)
     shared_s = merged(shared_s)
     ground = Ground.of(plan)
     cleaned = clean(track, ground.plane, shared_s=shared_s, until_s=until_s, parameters=parameters)
     day = _day(ground, cleaned, shared_s, until_s, taps, parameters)
     here = whereabouts(day)
     now = progress(day, here)
-    present = _clock(day, now, shared_s, until_s, over=over, work_done_s=work_done_s)
+    present = _clock(
+        day, now, shared_s, until_s, over=over, work_done_s=work_done_s, next_route_s=next_route_s
+    )
     stops = stop_facts(day, *_statuses(day, present))
     if present.running:
         now = looking_ahead(day, here, now, stops, until_s=until_s)
+    return _report(day, _quality(day, cleaned, shared_s, until_s), stops, now)
+
+
+def _report(day: Day, quality: Quality, stops: tuple[StopFact, ...], now: Progress) -> PlanFact:
     return PlanFact(
-        quality=_quality(day, cleaned, shared_s, until_s),
+        quality=quality,
         stops=stops,
         unplanned=unplanned(day),
         legs=legs(day, stops),
@@ -137,30 +145,20 @@ def _clock(
     *,
     over: bool,
     work_done_s: float | None,
+    next_route_s: float | None,
 ) -> Clock:
-    if work_done_s is not None and not _was_begun(day, work_done_s):
-        work_done_s = None
     # Uncut: that the last interval goes on after ``until_s`` tells a running route.
     return Clock.of(
         day.ground.plan,
         day.taps,
-        Timetable.of(day.ground.plan, day.ground.stops_m, day.parameters),
         shared_s=shared_s,
         until_s=until_s,
         delay_s=max(now.deviation_s or 0.0, 0.0),
         under_way_s=day.parameters.gap_s,
         over=over,
         work_done_s=work_done_s,
+        next_route_s=next_route_s,
     )
-
-
-def _was_begun(day: Day, by_s: float) -> bool:
-    """Tell whether the driver had the route by then: a stop was served, or something said of one.
-
-    Who did nothing of a route may have been given it later, and then ended no work on it.
-    """
-    said_s = np.concatenate([day.taps.arrived_s, day.taps.done_s, day.taps.failed_s])
-    return bool((day.served.visit >= 0).any() or (said_s <= by_s).any())
 
 
 def _statuses(
@@ -212,8 +210,9 @@ def refuse_plan(plan: Plan) -> None:
         refuse_unusable(np.concatenate([plan.line, plan.lon_lat]), "plan")
 
 
-def _refuse(track: Track, shared_s: Floats, taps: Taps, *, stops: int) -> None:
-    fixes = len(track.time_s)
+def _refuse(track: Track, plan: Plan, shared_s: Floats, taps: Taps) -> None:
+    refuse_plan(plan)
+    fixes, stops = len(track.time_s), len(plan.lon_lat)
     if any(values.shape != (stops,) for values in (taps.arrived_s, taps.done_s, taps.failed_s)):
         raise ValueError(f"taps must have {stops} values of each kind")
     if track.lon_lat.shape != (fixes, 2) or track.accuracy_m.shape != (fixes,):

@@ -73,6 +73,7 @@ def compared(found: Gathered) -> PlanFactReport:
             until_s=over_s,
             over=is_over,
             work_done_s=None if found.work_done is None else found.work_done.timestamp(),
+            next_route_s=until_s if until_s < over_s else None,
             taps=_said(found, route.plan, availability),
             parameters=found.settings.parameters,
         ),

@@ -185,24 +185,21 @@ async def _with_track(
 async def _work_done(
     conn: Connection, company_id: UUID, found: Gathered, driver_id: UUID, *, now: datetime
 ) -> datetime | None:
-    """Return when the driver ended the work, if it had begun by then and was planned as it is.
+    """Return when the driver ended the work, if they had the route by then, planned as it is.
 
     Nobody is done with what was planned later; which stops those are a seal hides, so no stop of a
-    plan that was changed later counts. When the route was given to the driver is not stored: `geo`
-    takes their word only if they did something of it.
+    plan that was changed later counts.
     """
     head = found.route.sealed.head
-    planned_at = next(
-        one.planned_at
-        for one in await editing.versions(conn, company_id, head.route_id)
-        if one.plan_version == head.plan_version
-    )
+    known_since = await editing.known_since(conn, company_id, head.route_id, head.plan_version)
+    if known_since is None:
+        return None
     _, over = fact_span(head, previous=None, following=None)
     return await shifts.work_done(
         conn,
         company_id,
         driver_id,
-        since=max(head.starts_at, planned_at),
+        since=max(head.starts_at, known_since),
         until=min(over, now),
     )
 

@@ -137,7 +137,7 @@ async def assign(
     if driver_id is None and await _is_driven(conn, company_id, head, now):
         raise RouteBegun
     await version_store.assign(
-        conn, company_id, route_id, driver_id=driver_id, vehicle_id=vehicle_id
+        conn, company_id, route_id, driver_id=driver_id, vehicle_id=vehicle_id, now=now
     )
     others: Sequence[UUID] = ()
     if driver_id is not None:
@@ -200,3 +200,13 @@ async def versions(conn: Connection, company_id: UUID, route_id: UUID) -> list[P
     if not found:
         raise RouteNotFound
     return found
+
+
+async def known_since(
+    conn: Connection, company_id: UUID, route_id: UUID, plan_version: int
+) -> datetime | None:
+    """Return since when the route's driver has had it as this version of its plan has it.
+
+    None: nobody has it, or it was given to them before that was stored.
+    """
+    return await version_store.known_since(conn, company_id, route_id, plan_version)

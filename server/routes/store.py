@@ -21,8 +21,9 @@ async def insert(
         """
         INSERT INTO route (company_id, route_id, date, starts_at, ends_at, driver_id, vehicle_id,
                            plan_version, stop_count, planned_m, name_sealed, plan_sealed,
-                           created_at, planned_at, import_id)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14)
+                           created_at, planned_at, assigned_at, import_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13,
+                CASE WHEN $6::uuid IS NOT NULL THEN $13::timestamptz END, $14)
         """,
         company_id,
         head.route_id,
@@ -214,7 +215,7 @@ async def starts(
 async def unassign_driver(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
     rows = await conn.fetch(
         """
-        UPDATE route SET driver_id = NULL
+        UPDATE route SET driver_id = NULL, assigned_at = NULL
          WHERE company_id = $1 AND driver_id = $2
         RETURNING route_id
         """,

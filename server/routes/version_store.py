@@ -122,18 +122,46 @@ async def assign(
     *,
     driver_id: UUID | None,
     vehicle_id: UUID | None,
+    now: datetime,
 ) -> None:
-    """Give a route to somebody."""
+    """Give a route to somebody; who has it already goes on having it since then."""
     await conn.execute(
         """
-        UPDATE route SET driver_id = $3, vehicle_id = $4
+        UPDATE route
+           SET driver_id = $3, vehicle_id = $4,
+               assigned_at = CASE WHEN $3::uuid IS NULL THEN NULL
+                                  WHEN driver_id = $3 THEN assigned_at
+                                  ELSE $5::timestamptz END
          WHERE company_id = $1 AND route_id = $2
         """,
         company_id,
         route_id,
         driver_id,
         vehicle_id,
+        now,
     )
+
+
+async def known_since(
+    conn: Connection, company_id: UUID, route_id: UUID, plan_version: int
+) -> datetime | None:
+    """Return since when the driver has had a route as this version plans it; None: not known."""
+    since: datetime | None = await conn.fetchval(
+        """
+        SELECT CASE WHEN r.assigned_at IS NOT NULL
+                    THEN greatest(r.assigned_at,
+                                  coalesce(v.planned_at, r.planned_at, r.created_at))
+               END
+          FROM route r
+          LEFT JOIN route_version v
+                 ON v.company_id = r.company_id AND v.route_id = r.route_id AND v.plan_version = $3
+         WHERE r.company_id = $1 AND r.route_id = $2
+        """,
+        company_id,
+        route_id,
+        plan_version,
+    )
+    return since
 
 
 async def overlapping(

@@ -28,7 +28,13 @@ def report(
         planned_arrival_s=planned_s,
     )
     shared_s = np.array([[START_S, day.until_s]])
-    return plan_versus_fact(day.track, plan, shared_s=shared_s, until_s=day.until_s + 3_600.0)
+    return plan_versus_fact(
+        day.track,
+        plan,
+        shared_s=shared_s,
+        until_s=day.until_s + 3_600.0,
+        work_done_s=day.until_s,
+    )
 
 
 def statuses(found: PlanFact) -> list[str]:

@@ -5,12 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from geo.judge import Clock
 from geo.live import advance, begin, summary
-from geo.pace import Timetable
 from geo.plan_fact import PlanFact, plan_versus_fact
 from geo.types import Floats
-from geo.values import DEFAULT, Plan, Taps, Track
+from geo.values import Plan, Taps, Track
 from tests.geo.days import START_S, Day, make_day, make_plan, plane_at
 from tests.geo.rounds import Round, drive_round
 
@@ -81,9 +79,10 @@ def test_at_once_nobody_can_have_gone_back() -> None:
     assert statuses(found)[2:5] == ["missed"] * 3
 
 
-def test_sharing_that_ends_after_the_plan_would_have_shown_the_visit() -> None:
-    """Four hours later the report is asked for; the route was over long before."""
-    early = planned(START_S + np.linspace(0.0, 1_700.0, 6))
+@pytest.mark.parametrize("after_s", [-60.0, 60.0, 3_600.0])
+def test_who_is_late_may_serve_the_rest_after_the_plan_is_over(after_s: float) -> None:
+    """Four hours later the report is asked for; sharing ended before or after the plan did."""
+    early = planned(END_S - after_s - 300.0 + np.linspace(-2_500.0, 0.0, 6))
     later_s = START_S + HOURS_LATER_S
 
     untold = compared(FAR_FIRST, (START_S, END_S), plan=early, until_s=later_s)
@@ -91,8 +90,27 @@ def test_sharing_that_ends_after_the_plan_would_have_shown_the_visit() -> None:
         FAR_FIRST, (START_S, END_S), plan=early, until_s=later_s, taps=done({3: END_S + 1_200.0})
     )
 
-    assert statuses(untold)[2:5] == ["missed"] * 3
-    assert statuses(told)[2:5] == ["missed", "visited", "missed"]
+    assert statuses(untold)[2:5] == ["unknown"] * 3
+    assert statuses(told)[2:5] == ["unknown", "visited", "unknown"]
+
+
+@pytest.mark.parametrize(("next_s", "status"), [(0.0, "missed"), (1_800.0, "unknown")])
+def test_who_begins_the_next_route_does_not_go_back(next_s: float, status: str) -> None:
+    """But may still serve what was ahead of them."""
+    later_s = START_S + HOURS_LATER_S
+    gave_up = drive_round([(0.0, 0.0, 300.0), (6_000.0, 0.0, 300.0)])
+    ended_s = float(gave_up.departed_s[-1] + 60.0)
+
+    found = plan_versus_fact(
+        gave_up.track,
+        PLAN,
+        shared_s=np.array([[START_S, ended_s]]),
+        until_s=later_s,
+        over=True,
+        next_route_s=ended_s + next_s,
+    )
+
+    assert statuses(found) == ["visited", status, status, "visited", "unknown", "unknown"]
 
 
 def test_a_plan_without_times_does_not_say_when_it_is_over() -> None:
@@ -104,39 +122,6 @@ def test_a_plan_without_times_does_not_say_when_it_is_over() -> None:
     )
 
     assert statuses(found) == ["visited"] * 2 + ["unknown"] * 3 + ["visited"]
-
-
-def test_one_stop_without_a_time_does_not_hide_when_the_plan_is_over() -> None:
-    early = planned(START_S + np.linspace(0.0, 1_000.0, 6))
-    early.planned_arrival_s[3] = np.nan
-
-    found = compared(FAR_FIRST, (START_S, END_S), plan=early, until_s=START_S + HOURS_LATER_S)
-
-    assert statuses(found)[2:5] == ["missed"] * 3
-
-
-@pytest.mark.parametrize(
-    ("untimed", "ends_s"),
-    [((), 1_300.0), ((3,), 1_300.0), ((5,), 1_100.0 + 637.5), ((4, 5), 900.0 + 2 * 637.5)],
-)
-def test_what_follows_the_last_time_of_a_plan_takes_its_time(
-    untimed: tuple[int, ...], ends_s: float
-) -> None:
-    """Two kilometres of straight legs are counted as 337.5 s, and a service is 300 s."""
-    plan = planned(START_S + np.linspace(0.0, 1_000.0, 6))
-    plan.planned_arrival_s[list(untimed)] = np.nan
-
-    found = Clock.of(
-        plan,
-        done({}),
-        Timetable.of(plan, PLACES_M, DEFAULT),
-        shared_s=FOREVER,
-        until_s=START_S,
-        delay_s=10.0,
-        under_way_s=120.0,
-    )
-
-    assert found.ends_s - START_S == pytest.approx(ends_s + 10.0)
 
 
 @pytest.mark.parametrize(("pause_s", "status"), [(3.0 * 3_600.0, "unknown"), (180.0, "missed")])

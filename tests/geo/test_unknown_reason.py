@@ -23,6 +23,7 @@ def report(
     shared_s: Floats = DAY.shared_s,
     plan: Plan = DAY.plan,
     taps: Taps | None = None,
+    work_done_s: float | None = None,
 ) -> PlanFact:
     heard = np.ones(len(DAY.track.time_s), dtype=bool) if heard is None else heard
     track = Track(
@@ -31,7 +32,13 @@ def report(
         accuracy_m=DAY.track.accuracy_m[heard],
     )
     return plan_versus_fact(
-        track, plan, shared_s=shared_s, until_s=DAY.until_s, over=True, taps=taps
+        track,
+        plan,
+        shared_s=shared_s,
+        until_s=DAY.until_s,
+        over=True,
+        work_done_s=work_done_s,
+        taps=taps,
     )
 
 
@@ -82,6 +89,8 @@ def test_what_was_planned_before_the_recording_may_have_been_before_it() -> None
 
 
 def test_positions_that_end_on_arriving_are_too_few() -> None:
-    found = report(shared_s=np.array([[START_S, DAY.arrived_s[7] + 1.0]]))
+    ended_s = DAY.arrived_s[7] + 1.0
+
+    found = report(shared_s=np.array([[START_S, ended_s]]), work_done_s=ended_s)
 
     assert reasons(found) == [None] * 7 + ["too_few_positions"]

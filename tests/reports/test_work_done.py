@@ -8,6 +8,7 @@ import pytest
 from server.gate import service as gates
 from server.kit import db
 from server.kit.ids import uuid7
+from server.routes import editing
 from server.routes.model import RouteHead, Stop
 from server.shifts import service as shifts
 from server.shifts.model import ShiftEnd
@@ -66,6 +67,18 @@ async def pauses(world: World, at: datetime) -> None:
 async def starts(world: World, at: datetime) -> None:
     async with db.tenant(world.pool, world.company_id) as conn:
         await shifts.start(conn, world.company_id, world.driver.member_id, now=at)
+
+
+async def given(world: World, head: RouteHead, at: datetime) -> None:
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await editing.assign(
+            conn,
+            world.company_id,
+            head.route_id,
+            driver_id=world.driver.member_id,
+            vehicle_id=None,
+            now=at,
+        )
 
 
 async def day(world: World) -> RouteHead:
@@ -231,15 +244,40 @@ async def test_who_ended_the_shift_is_not_done_with_what_is_planned_later(
     assert statuses(await office.report(head, plan_version=1)) == MISSED
 
 
-async def test_who_did_nothing_of_a_route_may_have_been_given_it_after_the_shift(
+async def test_who_did_nothing_of_their_route_missed_all_of_it(
     world: World, office: Office
 ) -> None:
-    """When a route is given to somebody is not stored."""
     head = await plan(world, world.driver, stops=[BETWEEN, LAST])
     await store_positions(world, world.driver, drive(STARTED))
     await ends(world, ENDED)
 
-    assert statuses(await office.report(head)) == ["unknown"] * 2
+    assert statuses(await office.report(head)) == ["missed"] * 2
+
+
+@pytest.mark.parametrize(
+    ("after", "of_it"), [(-MINUTE, MISSED), (MINUTE, UNKNOWN)], ids=["before", "after"]
+)
+async def test_nobody_ended_the_work_on_a_route_that_they_were_given_later(
+    world: World, office: Office, after: timedelta, of_it: list[str]
+) -> None:
+    """Though the drive touched its stops."""
+    head = await plan(world, None, stops=WITH_TWO_LEFT_OUT)
+    await store_positions(world, world.driver, drive(STARTED))
+    await ends(world, ENDED)
+    await given(world, head, ENDED + after)
+    await given(world, head, ENDED + HOUR)  # again changes nothing
+
+    assert statuses(await office.report(head)) == of_it
+
+
+async def test_of_a_route_that_was_given_before_the_time_was_stored_it_is_not_known(
+    world: World, office: Office
+) -> None:
+    head = await day(world)
+    await ends(world, ENDED)
+    await world.owner.execute("UPDATE route SET assigned_at = NULL")
+
+    assert statuses(await office.report(head)) == UNKNOWN
 
 
 async def test_while_the_route_goes_on_what_is_due_later_is_still_to_come(

@@ -74,7 +74,8 @@ SETTINGS_FOR_TESTS: Final = SETTINGS | {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
-    "max_connections": "200",
+    # Proofs of races bring some eighty each, and several tests run at a time.
+    "max_connections": "400",
 }
 
 

@@ -64,7 +64,7 @@ async def test_it_is_private_and_set_up_as_promised(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unsafe", "expected"), [(False, "on on on 100"), (True, "off off off 200")]
+    ("unsafe", "expected"), [(False, "on on on 100"), (True, "off off off 400")]
 )
 async def test_only_tests_trade_safety_for_speed(
     data: Path,
