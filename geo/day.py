@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from geo.account import Account
+from geo.clean import Cleaned
 from geo.drive import Driven, Silences
 from geo.ground import Ground
 from geo.types import Floats
@@ -18,6 +19,8 @@ class Day:
     ----------
     ground
         The plan, laid out in the plane.
+    cleaned
+        The fixes that are believed.
     driven, silent, served, account
         The drive, its silences, its visits, its metres and seconds.
     shared_s
@@ -30,6 +33,7 @@ class Day:
     """
 
     ground: Ground
+    cleaned: Cleaned
     driven: Driven
     silent: Silences
     served: Served

@@ -16,7 +16,7 @@ from geo.pace import latest_served
 from geo.plane import norms
 from geo.report import StopStatus, UnknownReason
 from geo.types import Flags, Floats, Indices
-from geo.values import Parameters, Plan, Taps
+from geo.values import ALONE, Parameters, Plan, Taps, Work
 from geo.visits import Served, is_short
 
 # Roads are longer than straight lines, and in towns one drives half as fast as one could.
@@ -24,6 +24,8 @@ DETOUR: Final = 2.0
 # In a silence this long a driver may have gone far, and back to stops left out before.
 LONG_SILENCE_S: Final = 600.0
 LONG_NEIGHBOURS: Final = 2
+# Single steps may look faster than they were.
+OWN_SPEED_QUANTILE: Final = 0.95
 # Who begins the day before sharing begins may be this much ahead of the plan at its first stops.
 EARLY_S: Final = 900.0
 
@@ -39,14 +41,14 @@ class Clock:
     over, running
         Nothing of the route can come any more; and positions may still be recorded after
         ``until_s``.
+    begun_s
+        Since when stops may have been served, not after ``from_s``.
     from_s, ended
         When the first shared interval began (infinity = there was none), and whether the last one
         was over before ``until_s``.
     work_done_s
         From when on nobody serves a stop, as the driver ended the shift; infinity = not known, or
         not before ``until_s``.
-    back_until_s
-        Until when a driver who no longer shared may have gone back to a stop that was left out.
     delay_s
         How far behind the schedule the vehicle is, 0 if ahead or not known.
     under_way_s
@@ -65,10 +67,10 @@ class Clock:
     until_s: float
     over: bool
     running: bool
+    begun_s: float
     from_s: float
     ended: bool
     work_done_s: float
-    back_until_s: float
     delay_s: float
     under_way_s: float
     due_s: Floats
@@ -93,15 +95,16 @@ class Clock:
         delay_s: float,
         under_way_s: float,
         over: bool = False,
-        work_done_s: float | None = None,
-        next_route_s: float | None = None,
+        work: Work = ALONE,
     ) -> Self:
         """Return the clock at ``until_s``; ``shared_s`` are disjoint intervals, ``(w, 2)``.
 
-        While sharing goes on, so does the work, whatever ``work_done_s`` says.
+        While sharing goes on, so does the work, whatever ``work.done_s`` says.
         """
-        begun_s = shared_s[shared_s[:, 0] <= until_s]
-        shared_until_s = float(begun_s[-1, 1]) if len(begun_s) else -np.inf
+        work_done_s = work.done_s
+        known_s = shared_s[shared_s[:, 0] <= until_s]
+        shared_until_s = float(known_s[-1, 1]) if len(known_s) else -np.inf
+        from_s = float(known_s[0, 0]) if len(known_s) else np.inf
         if work_done_s is None or not shared_until_s <= work_done_s <= until_s:
             work_done_s = np.inf
         arrival_s = np.where(
@@ -115,10 +118,10 @@ class Clock:
             until_s=until_s,
             over=over,
             running=until_s < shared_until_s and not over,
-            from_s=float(begun_s[0, 0]) if len(begun_s) else np.inf,
+            begun_s=from_s if work.begun_s is None else min(work.begun_s, from_s),
+            from_s=from_s,
             ended=shared_until_s < until_s,
             work_done_s=work_done_s,
-            back_until_s=until_s if next_route_s is None else min(until_s, next_route_s),
             delay_s=delay_s,
             under_way_s=under_way_s,
             due_s=np.where(done, -np.inf, due_s),
@@ -149,11 +152,13 @@ def statuses(
       or a silence since its neighbours may have hidden the visit and the stop is overdue by more
       than the present delay;
     - `unknown` if there was a silence long enough to drive there on the straight line at 7 m/s,
-      stay as long as it takes to be seen and come back, or one of ten minutes at 14 m/s: between
-      the visits of its neighbours, at any time in which sharing was interrupted, or between the end
-      of sharing and ``until_s`` or the driver's next route; if a pass was cut off by the beginning
-      or end of the track, or sampled too coarsely to exclude such a halt; if its time lies before
-      sharing began; or if it comes after the latest visit and sharing was over before ``until_s``;
+      stay as long as it takes to be seen and come back: between the visits of its neighbours; or,
+      at 14 m/s, a later one of ten minutes, or any time in which sharing was interrupted, between
+      the beginning of the work and that of sharing, or between its end and ``until_s``. Who drove
+      faster on that day can drive as fast again;
+    - `unknown` also if a pass was cut off by the beginning or end of the track, or sampled too
+      coarsely to exclude such a halt; if its time lies before sharing began; or if it comes after
+      the latest visit and sharing was over before ``until_s``;
     - `missed` otherwise: the data would have shown the visit.
 
     Where the driver ended the shift, and sharing with it or before, nothing is served from then on:
@@ -168,6 +173,7 @@ def statuses(
     hidden = np.ones(len(visited), dtype=bool)
     unshared, few, before = np.zeros((3, len(visited)), dtype=bool)
     if len(driven.time_s):
+        silent = _with_beginning(driven, silent, clock, parameters)
         silent = _with_end(driven, silent, clock, parameters)
         if clock.is_work_done:
             silent = _without_order(silent, served, parameters)
@@ -181,6 +187,13 @@ def statuses(
             few |= reached
         before = _before_sharing(driven, wanted, served, clock, parameters)
     pending = _pending(ahead, hidden | few, clock)
+    return _told(visited, pending, few, before, hidden | unshared)
+
+
+def _told(
+    visited: Flags, pending: Flags, few: Flags, before: Flags, hidden: Flags
+) -> tuple[tuple[StopStatus, ...], tuple[UnknownReason | None, ...]]:
+    """Return the status of every stop, and the first reason why it is not known."""
     found: list[StopStatus] = []
     reasons: list[UnknownReason | None] = []
     for stop in range(len(visited)):
@@ -194,7 +207,7 @@ def statuses(
                 reason = "too_few_positions"
             elif before[stop]:
                 reason = "before_recording"
-            elif hidden[stop] or unshared[stop]:
+            elif hidden[stop]:
                 reason = "not_recorded"
             found.append("missed" if reason is None else "unknown")
         reasons.append(reason)
@@ -232,7 +245,7 @@ def _before_sharing(
     earlier = stops < (seen[0] if len(seen) else len(stops))
     before |= timeless & earlier & ~np.isin(stops, served.passes.stop)
     way_m = _way_m(driven.xy[0], wanted.xy, wanted.radius_m)
-    way_s = DETOUR * way_m / parameters.reach_speed_mps
+    way_s = DETOUR * way_m / _reach_mps(driven, parameters)
     return before | (earlier & (clock.opens_s - EARLY_S + needed_s + way_s <= clock.from_s))
 
 
@@ -245,19 +258,35 @@ def _with_end(driven: Driven, silent: Silences, clock: Clock, parameters: Parame
     """Add the time from the last fix to the end of the work, if sharing was over by then.
 
     That is when the driver ended the shift. Where that is not known they may have worked on until
-    the end of the report, or until their next route: who is late goes on after the end of a plan.
+    the end of the report: who is late goes on after the end of a plan.
     """
-    to_s = clock.back_until_s if clock.ended else -np.inf
+    to_s = clock.until_s if clock.ended else -np.inf
     if clock.is_work_done:
         to_s = clock.work_done_s if _ends_silent(driven, clock, parameters) else -np.inf
     if to_s <= driven.time_s[-1]:
         return silent
+    last = len(driven.time_s) - 1
+    return _with_unshared(silent, float(driven.time_s[-1]), float(to_s), before=last, after=-1)
+
+
+def _with_beginning(
+    driven: Driven, silent: Silences, clock: Clock, parameters: Parameters
+) -> Silences:
+    """Add the time from the beginning of the work to the first fix, if sharing began later."""
+    if clock.from_s - clock.begun_s <= parameters.gap_s:
+        return silent
+    return _with_unshared(silent, clock.begun_s, float(driven.time_s[0]), before=-1, after=0)
+
+
+def _with_unshared(
+    silent: Silences, from_s: float, to_s: float, *, before: int, after: int
+) -> Silences:
     return replace(
         silent,
-        from_s=np.append(silent.from_s, driven.time_s[-1]),
+        from_s=np.append(silent.from_s, from_s),
         to_s=np.append(silent.to_s, to_s),
-        before=np.append(silent.before, len(driven.time_s) - 1),
-        after=np.append(silent.after, -1),
+        before=np.append(silent.before, before),
+        after=np.append(silent.after, after),
         unshared=np.append(silent.unshared, True),
     )
 
@@ -287,24 +316,35 @@ def _reachable(
     # A stop belongs between its neighbours in the plan; with reordered ones, in their hull.
     at = np.searchsorted(seen, stops)
     earliest_s, latest_s = _hull_s(times_s, at, 1)
-    wide_from_s, wide_to_s = _hull_s(times_s, at, LONG_NEIGHBOURS)
+    wide_from_s, _ = _hull_s(times_s, at, LONG_NEIGHBOURS)
     needed_s = needed_silence_s(wanted.service_s, parameters)
     between, unshared = np.zeros((2, len(stops)), dtype=bool)
-    duration_s = silent.to_s - silent.from_s
+    duration_s, reach_mps = silent.to_s - silent.from_s, _reach_mps(driven, parameters)
     long = duration_s >= LONG_SILENCE_S
     before_xy, after_xy = driven.xy[silent.before], driven.xy[silent.after]
     for stop in np.flatnonzero(served.visit < 0).tolist():
         xy, radius_m = wanted.xy[stop], wanted.radius_m[stop]
         in_time = (silent.to_s > earliest_s[stop]) & (silent.from_s < latest_s[stop])
-        in_time |= long & (silent.to_s > wide_from_s[stop]) & (silent.from_s < wide_to_s[stop])
+        in_time |= long & (silent.to_s > wide_from_s[stop])
         way_m = np.where(silent.before >= 0, _way_m(before_xy, xy, radius_m), 0.0)
         way_m += np.where(silent.after >= 0, _way_m(after_xy, xy, radius_m), 0.0)
-        way_m = np.where(long, way_m, DETOUR * way_m)
+        # Outside sharing nobody knows the roads.
+        way_m = np.where(long | silent.unshared, way_m, DETOUR * way_m)
         free_s = duration_s - needed_s[stop]
-        possible = (free_s >= 0.0) & (way_m <= parameters.reach_speed_mps * free_s)
+        possible = (free_s >= 0.0) & (way_m <= reach_mps * free_s)
         between[stop] = (possible & in_time).any()
         unshared[stop] = (possible & silent.unshared).any()
     return between, unshared
+
+
+def _reach_mps(driven: Driven, parameters: Parameters) -> float:
+    """Return how fast a vehicle gets along: no slower than on its own fast roads."""
+    known = driven.shared & ~driven.gap
+    way_m = norms(np.diff(driven.place_xy, axis=0))[known]
+    speed_mps = way_m / np.diff(driven.time_s)[known]
+    speed_mps = speed_mps[speed_mps > parameters.standing_mps]
+    own_mps = float(np.quantile(speed_mps, OWN_SPEED_QUANTILE)) if len(speed_mps) else 0.0
+    return max(parameters.reach_speed_mps, own_mps)
 
 
 def _hull_s(times_s: Floats, at: Indices, neighbours: int) -> tuple[Floats, Floats]:
@@ -329,7 +369,7 @@ def _just_reached(driven: Driven, wanted: Wanted, clock: Clock, parameters: Para
         return np.zeros(len(wanted.xy), dtype=bool)
     free_s = clock.work_done_s - driven.time_s[-1]
     way_m = DETOUR * _way_m(driven.xy[-1], wanted.xy, wanted.radius_m)
-    return np.asarray(way_m <= parameters.reach_speed_mps * free_s)
+    return np.asarray(way_m <= _reach_mps(driven, parameters) * free_s)
 
 
 def _unresolved(driven: Driven, wanted: Wanted, served: Served, parameters: Parameters) -> Flags:
@@ -341,7 +381,7 @@ def _unresolved(driven: Driven, wanted: Wanted, served: Served, parameters: Para
     driven_m = np.append(0.0, np.cumsum(norms(np.diff(driven.place_xy, axis=0))))
     way_m = driven_m[passes.after] - driven_m[passes.before]
     spare_s = driven.time_s[passes.after] - driven.time_s[passes.before]
-    spare_s -= DETOUR * way_m / parameters.reach_speed_mps
+    spare_s -= DETOUR * way_m / _reach_mps(driven, parameters)
     needed_s = needed_silence_s(wanted.service_s, parameters)[passes.stop]
     # Where the track begins or ends within the circle, the rest of the pass was not seen.
     cut_off = passes.begins_inside | passes.ends_inside

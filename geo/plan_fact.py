@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from geo.account import keep_account
-from geo.clean import Cleaned, clean
+from geo.clean import clean
 from geo.day import Day
 from geo.drive import coverage, prepare, silences
 from geo.facts import deviations, legs, too_fast, totals, unplanned
@@ -13,10 +13,10 @@ from geo.ground import Ground
 from geo.intervals import merged
 from geo.judge import Clock, needed_silence_s, statuses
 from geo.plane import refuse_unusable
-from geo.report import PlanFact, Progress, Quality, StopFact, StopStatus, UnknownReason
-from geo.stop_facts import stop_facts, with_taps
+from geo.report import Leg, PlanFact, Progress, Quality, StopFact, StopStatus, UnknownReason
+from geo.stop_facts import numbered, stop_facts, with_taps
 from geo.types import Floats
-from geo.values import DEFAULT, Parameters, Plan, Taps, Track
+from geo.values import ALONE, DEFAULT, Parameters, Plan, Taps, Track, Work
 from geo.visits import serve
 from geo.whereabouts import looking_ahead, progress, whereabouts
 
@@ -28,6 +28,7 @@ __all__ = [
     "PlanFact",
     "Taps",
     "Track",
+    "Work",
     "plan_versus_fact",
 ]
 
@@ -41,8 +42,7 @@ def plan_versus_fact(
     shared_s: Floats,
     until_s: float,
     over: bool = False,
-    work_done_s: float | None = None,
-    next_route_s: float | None = None,
+    work: Work = ALONE,
     parameters: Parameters = DEFAULT,
     taps: Taps | None = None,
 ) -> PlanFact:
@@ -61,14 +61,8 @@ def plan_versus_fact(
         The instant up to which the data are complete; of a finished route when it was over.
     over
         Nothing of the route can come any more: no stop is `pending`, and none is forecast.
-    work_done_s
-        From then on no stop is served, as the driver said so by ending the work (a pause or a
-        withdrawal says nothing): that nothing was shared later excuses no stop. The driver must
-        have had the route by then, planned as it is. None = not known; without effect where
-        sharing went on, or after ``until_s``.
-    next_route_s
-        When the driver's next route began; None = not before ``until_s``. Whoever begins it goes
-        back to no stop of this one that was left out; what was still ahead may be served yet.
+    work
+        What is known of the driver's work beside the track.
     parameters, taps
         Thresholds; and what the driver said (None = nothing), believed where the data do not know.
 
@@ -89,25 +83,65 @@ def plan_versus_fact(
     _refuse(track, plan, shared_s, taps)
     shared_s = merged(shared_s)
     ground = Ground.of(plan)
-    cleaned = clean(track, ground.plane, shared_s=shared_s, until_s=until_s, parameters=parameters)
-    day = _day(ground, cleaned, shared_s, until_s, taps, parameters)
+    whole = _day(ground, track, shared_s, until_s, taps, parameters)
+    day = whole
+    if work.from_s is not None or work.to_s is not None:
+        own, own_s = _own(track, shared_s, until_s, work)
+        day = _day(ground, own, own_s, until_s, taps, parameters)
     here = whereabouts(day)
     now = progress(day, here)
-    present = _clock(
-        day, now, shared_s, until_s, over=over, work_done_s=work_done_s, next_route_s=next_route_s
-    )
-    stops = stop_facts(day, *_statuses(day, present))
+    present = _clock(whole, now, shared_s, until_s, over=over, work=work)
+    stops, own_stops = _stops(day, whole, present)
     if present.running:
         now = looking_ahead(day, here, now, stops, until_s=until_s)
-    return _report(day, _quality(day, cleaned, shared_s, until_s), stops, now)
+    return _report(day, _quality(day, until_s), stops, legs(day, own_stops), now)
 
 
-def _report(day: Day, quality: Quality, stops: tuple[StopFact, ...], now: Progress) -> PlanFact:
+def _own(track: Track, shared_s: Floats, until_s: float, work: Work) -> tuple[Track, Floats]:
+    """Return what of the fixes and of the shared time is of this route, ``(k, 2)``."""
+    from_s = -np.inf if work.from_s is None else work.from_s
+    to_s = max(from_s, until_s if work.to_s is None else min(work.to_s, until_s))
+    own_s = np.clip(shared_s, from_s, to_s)
+    # The very moment at which the next route begins is of that one.
+    mine = (track.time_s >= from_s) & ((track.time_s < to_s) | (work.to_s is None))
+    own = Track(
+        time_s=track.time_s[mine],
+        lon_lat=track.lon_lat[mine],
+        accuracy_m=track.accuracy_m[mine],
+    )
+    return own, own_s[own_s[:, 0] < own_s[:, 1]]
+
+
+def _stops(
+    day: Day, whole: Day, present: Clock
+) -> tuple[tuple[StopFact, ...], tuple[StopFact, ...]]:
+    """Return what is known of each stop; ``whole`` has also what is of the neighbouring routes.
+
+    What was not served in between may be served before or after: that is seen, or not, in the same
+    way. The second ones have no times of those: the way there is not of this route.
+    """
+    status, reasons = _statuses(whole, present)
+    if whole is day:
+        own = stop_facts(day, status, reasons)
+        return own, own
+    seen = day.served.visit >= 0
+    status = tuple("visited" if of else found for of, found in zip(seen, status, strict=True))
+    own, other = (stop_facts(one, status, reasons) for one in (day, whole))
+    merged_facts = tuple(
+        there if not is_seen and visit >= 0 else here
+        for here, there, is_seen, visit in zip(own, other, seen, whole.served.visit, strict=True)
+    )
+    return numbered(merged_facts), own
+
+
+def _report(
+    day: Day, quality: Quality, stops: tuple[StopFact, ...], driven: tuple[Leg, ...], now: Progress
+) -> PlanFact:
     return PlanFact(
         quality=quality,
         stops=stops,
         unplanned=unplanned(day),
-        legs=legs(day, stops),
+        legs=driven,
         deviations=deviations(day),
         speeding=too_fast(day),
         totals=totals(day, stops),
@@ -117,16 +151,18 @@ def _report(day: Day, quality: Quality, stops: tuple[StopFact, ...], now: Progre
 
 def _day(  # the one place where everything meets
     ground: Ground,
-    cleaned: Cleaned,
+    track: Track,
     shared_s: Floats,
     until_s: float,
     taps: Taps,
     parameters: Parameters,
 ) -> Day:
+    cleaned = clean(track, ground.plane, shared_s=shared_s, until_s=until_s, parameters=parameters)
     driven = prepare(cleaned, parameters)
     shortest_s = float(needed_silence_s(ground.plan.service_s, parameters).min())
     return Day(
         ground=ground,
+        cleaned=cleaned,
         driven=driven,
         silent=silences(driven, shared_s, until_s, longer_s=shortest_s),
         served=serve(driven, ground.wanted, parameters),
@@ -144,8 +180,7 @@ def _clock(
     until_s: float,
     *,
     over: bool,
-    work_done_s: float | None,
-    next_route_s: float | None,
+    work: Work,
 ) -> Clock:
     # Uncut: that the last interval goes on after ``until_s`` tells a running route.
     return Clock.of(
@@ -156,8 +191,7 @@ def _clock(
         delay_s=max(now.deviation_s or 0.0, 0.0),
         under_way_s=day.parameters.gap_s,
         over=over,
-        work_done_s=work_done_s,
-        next_route_s=next_route_s,
+        work=work,
     )
 
 
@@ -170,11 +204,21 @@ def _statuses(
     believed = with_taps(
         found,
         day.taps.done_s,
-        shared_s=day.shared_s,
+        seen_s=_seen(day),
         until_s=present.until_s,
         gap_s=day.parameters.gap_s,
     )
     return believed, reasons
+
+
+def _seen(day: Day) -> Floats:
+    """Return the times of which positions tell where the vehicle was, disjoint, ``(k, 2)``."""
+    time_s = day.driven.time_s
+    if not len(time_s):
+        return np.zeros((0, 2))
+    lost = np.flatnonzero(day.driven.gap | ~day.driven.shared)
+    from_s = np.concatenate([time_s[:1], time_s[lost + 1]])
+    return np.column_stack([from_s, np.concatenate([time_s[lost], time_s[-1:]])])
 
 
 def _no_taps(stops: int) -> Taps:
@@ -221,15 +265,15 @@ def _refuse(track: Track, plan: Plan, shared_s: Floats, taps: Taps) -> None:
         raise ValueError("shared_s must have shape (w, 2) and no NaN")
 
 
-def _quality(day: Day, cleaned: Cleaned, shared_s: Floats, until_s: float) -> Quality:
+def _quality(day: Day, until_s: float) -> Quality:
     time_s, gap_s = day.driven.time_s, day.parameters.gap_s
     long = day.silent.to_s - day.silent.from_s > gap_s
     return Quality(
-        fixes=cleaned.fixes,
+        fixes=day.cleaned.fixes,
         used=len(time_s),
-        dropped=cleaned.dropped,
+        dropped=day.cleaned.dropped,
         median_step_s=float(np.median(np.diff(time_s))) if len(time_s) > 1 else None,
         sigma_m=day.driven.sigma_m if len(time_s) else None,
         gaps=int(np.count_nonzero(long & ~day.silent.unshared)),
-        coverage=coverage(day.driven, shared_s, until_s, gap_s=gap_s),
+        coverage=coverage(day.driven, day.shared_s, until_s, gap_s=gap_s),
     )

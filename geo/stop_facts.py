@@ -1,5 +1,6 @@
 """What is known of each stop: from the track, and from what the driver said."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,7 @@ def with_taps(
     status: tuple[StopStatus, ...],
     done_s: Floats,
     *,
-    shared_s: Floats,
+    seen_s: Floats,
     until_s: float,
     gap_s: float,
 ) -> tuple[StopStatus, ...]:
@@ -32,8 +33,8 @@ def with_taps(
         Of the ``m`` stops, by the data.
     done_s
         Shape ``(m,)``: when the driver said that each is done, NaN = never.
-    shared_s
-        Shape ``(w, 2)``: the disjoint intervals that were shared.
+    seen_s
+        Shape ``(k, 2)``: the disjoint intervals in which positions tell where the vehicle was.
     until_s
         Data counts as complete up to here.
     gap_s
@@ -41,11 +42,11 @@ def with_taps(
 
     Notes
     -----
-    Outside ``shared_s`` no data contradict the driver. Within, ``missed`` stays ``missed``: the
-    data covered the time and saw no visit. Both are reported.
+    Outside ``seen_s``, be it a pause or a silent phone, no data contradict the driver. Within,
+    ``missed`` stays ``missed``: the data covered the time and saw no visit. Both are reported.
     """
     said = done_s[:, np.newaxis]
-    within = (shared_s[:, 0] <= said) & (said <= shared_s[:, 1])
+    within = (seen_s[:, 0] <= said) & (said <= seen_s[:, 1])
     covered = np.asarray(within.any(axis=1))
     believed: list[StopStatus] = []
     for found, said_s, seen in zip(status, done_s.tolist(), covered.tolist(), strict=True):
@@ -73,6 +74,24 @@ def stop_facts(
             reason = reasons[stop] if what == "unknown" else None
             facts.append(_not_visited(day, stop, what, reason))
     return tuple(facts)
+
+
+def numbered(facts: tuple[StopFact, ...]) -> tuple[StopFact, ...]:
+    """Return the facts, the visited ones numbered anew: their times come from two tracks.
+
+    Of an arrival or departure that was not seen the other one counts.
+    """
+    known_s = [
+        next((at for at in (fact.arrived_s, fact.departed_s) if at is not None), np.nan)
+        for fact in facts
+    ]
+    rank = np.full(len(facts), -1)
+    visited = np.flatnonzero([fact.status == "visited" for fact in facts])
+    rank[visited[np.argsort(np.array(known_s)[visited], kind="stable")]] = np.arange(len(visited))
+    return tuple(
+        replace(fact, actual_sequence=int(of)) if of >= 0 else fact
+        for fact, of in zip(facts, rank, strict=True)
+    )
 
 
 def middle_s(day: Day, fact: StopFact) -> float | None:

@@ -70,6 +70,34 @@ class Taps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is known of the driver's work beside the track; all unix seconds, None = not known.
+
+    Attributes
+    ----------
+    begun_s
+        Since when stops may have been served, though sharing began later (a consent that was given
+        in the middle of a shift). None = not before sharing began.
+    done_s
+        From then on no stop is served: the driver, who had the route as it is planned, ended the
+        work (a pause or a withdrawal says nothing). Without effect where sharing went on, or after
+        the data are complete.
+    from_s, to_s
+        Between which what is driven is of this route. Before and after it is of the driver's
+        neighbouring ones: no metres, lines and halts; it still tells which stops were served.
+    """
+
+    begun_s: float | None = None
+    done_s: float | None = None
+    from_s: float | None = None
+    to_s: float | None = None
+
+
+ALONE: Final = Work()
+"""Nothing is known but the track."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
     """Every threshold of the report; docs/explanation/plan-versus-fact.md says what each does."""
 

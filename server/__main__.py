@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -28,6 +29,7 @@ from server.certificates.verification import verify_certificate
 from server.connections import ConnectionsShort
 from server.demo import show
 from server.kek.model import KekUnusable
+from server.kek.places import keks_at
 from server.kit import localpg, logs
 from server.kit.db import PostgresUnreachable, UnsafePostgres
 from server.kit.errors import DomainError
@@ -202,7 +204,8 @@ async def _keys_status(_chosen: argparse.Namespace, found: Settings, _stop: asyn
     async with databases.available(found, say=say) as dsns:
         await databases.refuse_outdated(dsns)
         await databases.refuse_ungranted(dsns)
-        await keys.tell_status(dsns.keys, say=say)
+        keks = partial(keks_at, found.kek, may_make=False)
+        await keys.tell_status(dsns.keys, keks, say=say)
 
 
 async def _rotate_keys(_chosen: argparse.Namespace, found: Settings, stop: asyncio.Event) -> None:

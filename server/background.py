@@ -6,8 +6,10 @@ time, and one that fails does not hold up the others.
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeAlias
@@ -37,14 +39,13 @@ from server.kit.web import Clock
 from server.ledger import service as ledger
 from server.links import arrivals
 from server.links import service as links
-from server.notices import service as notices
-from server.notices.service import DELIVER_NOTICE, TAKE_BACK_NOTICES
+from server.notices.service import DELIVER_NOTICE
 from server.policies import service as policies
 from server.policies.model import Edition
 from server.reads import retention
 from server.reads import service as reads
 from server.rekeying import service as rekeying
-from server.rekeying.service import Rekeyer
+from server.rekeying.service import KeysHeld, Rekeyer
 from server.reports import final
 from server.reports import service as reports
 from server.reports.refresh import LiveRoutes
@@ -54,6 +55,8 @@ from server.rights.service import tell_of_alert
 from server.settings import Settings
 from server.shifts import service as shifts
 from server.stop_events import service as stop_events
+from server.taking_back import service as taking_back
+from server.taking_back.service import TAKE_BACK_NOTICES
 from server.tracking import compaction
 from server.tracking import service as tracking
 from server.vault.service import Vault
@@ -65,6 +68,9 @@ ASKING_MAX: Final = 4
 HALF_A_MINUTE_S: Final = 30.0
 TURNS_S_MAX: Final = 300.0
 """How long companies take turns: half of the ten minutes after which they may again."""
+
+HELD_MAX: Final = 10
+"""So many minutes in a row the keys may be held by somebody: after as many it is told."""
 
 Work: TypeAlias = Callable[[UUID, datetime], Awaitable[object]]
 Turn: TypeAlias = Callable[[UUID, datetime], Awaitable[int]]
@@ -123,7 +129,7 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
         queued={
             ERASE_DUE: erase_due,
             DELIVER_NOTICE: deliver_notice,
-            TAKE_BACK_NOTICES: partial(notices.take_back_sent, pool),
+            TAKE_BACK_NOTICES: partial(taking_back.take_back_sent, pool),
         },
         every_minute={
             **{name: partial(each, name, work) for name, work in works.items()},
@@ -131,7 +137,7 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
                 name: partial(in_turns, opened.dsn, clock, asking, name, turn)
                 for name, turn in turns.items()
             },
-            "rekey": partial(_rekey, opened, settings.rekey_every, clock, asking),
+            "rekey": partial(_rekey, opened, settings.rekey_every, clock, asking, Patience()),
             "follow_routes": partial(
                 twice, partial(each, "follow_routes", follow), apart_s=HALF_A_MINUTE_S
             ),
@@ -148,14 +154,39 @@ def rekeyer_of(opened: Opened, asking: asyncio.Semaphore) -> Rekeyer:
         for company_id in await _every_company(opened.dsn, asking):
             await reindex_logins(opened.pool, opened.vault, company_id)
 
-    return Rekeyer(keys_dsn=opened.keys_dsn, keks=opened.vault.keks, reindex=reindex)
+    return Rekeyer(
+        keys_dsn=opened.keys_dsn,
+        keks=opened.vault.keks,
+        reindex=reindex,
+        monotonic=time.monotonic,
+    )
 
 
-async def _rekey(opened: Opened, every: timedelta, clock: Clock, asking: asyncio.Semaphore) -> None:
+@dataclass(slots=True)
+class Patience:
+    """How often in a row the keys could not be exchanged because somebody held them."""
+
+    held: int = 0
+
+
+async def _rekey(
+    opened: Opened,
+    every: timedelta,
+    clock: Clock,
+    asking: asyncio.Semaphore,
+    patience: Patience,
+) -> None:
     try:
         await rekeying.run_due(rekeyer_of(opened, asking), every=every, now=clock())
+    except KeysHeld as error:
+        # Whoever makes a key holds them for an instant. Who holds them on and on stands still.
+        patience.held += 1
+        if patience.held % HELD_MAX == 0:
+            log.warning("job_failed", job="rekey", count=patience.held, **where(error))
+        return
     except Exception as error:  # noqa: BLE001 - the next minute may do
         log.warning("job_failed", job="rekey", **where(error))
+    patience.held = 0
 
 
 async def twice(tick: Tick, *, apart_s: float) -> None:

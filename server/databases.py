@@ -6,10 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 
 from server.accounts import service as accounts
+from server.backups import fence
 from server.connections import PoolSizes
 from server.consent import service as consent
 from server.kek.places import keks_at
@@ -147,6 +149,8 @@ async def opened(
 
     Raises
     ------
+    Behind
+        The key database is empty, and `main` is not: nothing was made in either.
     KekUnusable
     """
     async with (
@@ -155,6 +159,9 @@ async def opened(
     ):
         # Nothing that is there opens with a KEK made anew, so none is made beside it.
         may_make = not await was_opened(keys_pool)
+        if may_make:
+            # Nor are keys: beside what they sealed in main they would only look like those lost.
+            await fence.refuse_keyless(keys_pool, await _companies(databases.main))
         async with keks_at(settings.kek, may_make=may_make) as keks:
             vault = await open_vault(keys_pool, keks, now)
             async with evicting(vault):
@@ -175,18 +182,21 @@ async def refuse_moved(opened: Opened, country: str) -> None:
     StorageMoved
         Consents in force say another one.
     """
-    conn = await db.connect(opened.dsn, role=db.ROLE_JOBS)
-    try:
-        companies = await accounts.every_company(conn)
-    finally:
-        await conn.close()
-    for company_id in companies:
+    for company_id in await _companies(opened.dsn):
         async with db.tenant(opened.pool, company_id) as tenant:
             if not await consent.settle_storage(tenant, company_id, country):
                 raise StorageMoved(
                     f"JOLDA_STORAGE_COUNTRY is {country}, but drivers of the company {company_id} "
                     "agreed to storage in another country. See docs/how-to/run-in-production.md."
                 )
+
+
+async def _companies(dsn: str) -> list[UUID]:
+    conn = await db.connect(dsn, role=db.ROLE_JOBS)
+    try:
+        return await accounts.every_company(conn)
+    finally:
+        await conn.close()
 
 
 async def _embedded(server: localpg.Server) -> Databases:

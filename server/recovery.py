@@ -4,15 +4,17 @@ import argparse
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 from server import databases, running
 from server.backups import fence, marks, reconcile, service
-from server.backups.model import BackupRefused
+from server.backups.model import BackupRefused, Manifest
 from server.backups.reconcile import Ground
 from server.databases import Databases, Say
+from server.journal import service as journal
 from server.kek.places import keks_at
 from server.kit import db
 from server.kit.web import utc_now
@@ -21,6 +23,8 @@ from server.settings import Settings
 Command = Callable[[argparse.Namespace, Settings, asyncio.Event], Awaitable[None]]
 
 RECONCILE: Final = "reconcile"
+NEXT: Final = "When both databases are there, run: jolda migrate, then: jolda restore reconcile"
+NOT_RESTORED: Final = "Stopped: nothing was restored. Begin it again."
 T = TypeVar("T")
 
 
@@ -37,7 +41,8 @@ def add_commands(
     restore.add_argument("what", metavar="FOLDER|reconcile")
     which = restore.add_mutually_exclusive_group()
     which.add_argument("--main", action="store_true", help="restore main")
-    which.add_argument("--keys", action="store_true", help="restore the key database")
+    words = "restore the key database; of reconcile: it was brought back by other means"
+    which.add_argument("--keys", action="store_true", help=words)
     restore.add_argument(
         "--dry-run", action="store_true", help="of reconcile: only tell what would be done"
     )
@@ -68,59 +73,119 @@ async def _back_up(
                 clock=utc_now,
                 say=say,
             )
-            await _unless_stopped(work, stop)
+            await _unless_stopped(work, stop, "Stopped: nothing was kept of it.")
 
 
 async def _restore(
     chosen: argparse.Namespace, found: Settings, stop: asyncio.Event, *, say: Say
 ) -> None:
     is_reconcile = chosen.what == RECONCILE
-    if is_reconcile == (chosen.main or chosen.keys) or (
-        chosen.set_aside if is_reconcile else chosen.dry_run or chosen.all
+    if (
+        chosen.main or chosen.set_aside
+        if is_reconcile
+        else chosen.dry_run or chosen.all or not (chosen.main or chosen.keys)
     ):
         raise BackupRefused(
-            "Name a folder with --main or with --keys, or reconcile with or without --dry-run "
-            "and --all."
+            "Name a folder with --main or with --keys, or reconcile with or without --dry-run, "
+            "--all and --keys."
         )
     if is_reconcile:
-        await _reconcile(found, dry_run=chosen.dry_run, every=chosen.all, say=say)
+        await _reconcile(found, chosen, stop, say=say)
         return
     if chosen.set_aside and found.database_url is not None:
         raise BackupRefused("--set-aside is for the embedded PostgreSQL: make an empty database.")
-    folder = Path(chosen.what)
     async with databases.available(found, say=say) as dsns:
+        restore = _restore_keys if chosen.keys else _restore_main
         aside_at = utc_now() if chosen.set_aside else None
-        if chosen.keys:
-            async with keks_at(found.kek, may_make=False) as keks:
-                work = service.restore_keys(dsns.keys, keks, folder, say=say, aside_at=aside_at)
-                manifest = await _unless_stopped(work, stop)
-            # Nothing breaks this off: it is restored, and must not be served as it is.
-            async with _marking(dsns) as keys_pool:
-                await marks.mark_keys(keys_pool, until=manifest.begun_at, now=utc_now())
-        else:
-            work = service.restore_main(dsns.main, dsns.keys, folder, say=say, aside_at=aside_at)
-            manifest = await _unless_stopped(work, stop)
-            async with _marking(dsns) as keys_pool:
-                # First those that the manifest names: reading what was restored may fail.
-                await marks.mark_main(keys_pool, (), manifest.heads, now=utc_now())
-                there = await running.companies(dsns)
-                await marks.mark_main(keys_pool, there, manifest.heads, now=utc_now())
-    say("When both databases are there, run: jolda migrate, then: jolda restore reconcile")
+        await restore(Path(chosen.what), found, dsns, stop, aside_at=aside_at, say=say)
 
 
-async def _reconcile(found: Settings, *, dry_run: bool, every: bool, say: Say) -> None:
+async def _restore_keys(
+    folder: Path,
+    found: Settings,
+    dsns: Databases,
+    stop: asyncio.Event,
+    *,
+    aside_at: datetime | None,
+    say: Say,
+) -> None:
+    async def begin(manifest: Manifest) -> None:
+        async with service.as_owner(dsns.keys) as owner:
+            await marks.intend_keys(owner, until=manifest.begun_at)
+
+    async with keks_at(found.kek, may_make=False) as keks:
+        work = service.restore_keys(
+            dsns.keys, keks, folder, say=say, aside_at=aside_at, begin=begin
+        )
+        await _unless_stopped(work, stop, NOT_RESTORED)
+    # Nothing breaks this off: it is restored, and must not be served as it is.
+    async with _marking(dsns) as keys_pool:
+        await _note_keys(dsns, keys_pool)
+    say("If main is from a backup as well, now restore it: jolda restore FOLDER --main")
+    say(NEXT)
+
+
+async def _restore_main(
+    folder: Path,
+    _found: Settings,
+    dsns: Databases,
+    stop: asyncio.Event,
+    *,
+    aside_at: datetime | None,
+    say: Say,
+) -> None:
+    async def begin(manifest: Manifest) -> None:
+        async with _marking(dsns) as keys_pool:
+            await marks.mark_main(keys_pool, (), manifest.heads, now=utc_now())
+
+    work = service.restore_main(
+        dsns.main, dsns.keys, folder, say=say, aside_at=aside_at, begin=begin
+    )
+    manifest = await _unless_stopped(work, stop, NOT_RESTORED)
+    async with _marking(dsns) as keys_pool:
+        # An older release's manifest names no company whose ledger is empty.
+        there = await running.companies(dsns)
+        await marks.mark_main(keys_pool, there, manifest.heads, now=utc_now())
+    say(NEXT)
+
+
+async def _note_keys(dsns: Databases, keys_pool: db.Pool) -> bool:
+    async with service.as_owner(dsns.keys) as owner:
+        return await marks.note_keys(owner, keys_pool, now=utc_now())
+
+
+async def _reconcile(
+    found: Settings, chosen: argparse.Namespace, stop: asyncio.Event, *, say: Say
+) -> None:
     async with (
         databases.up_to_date(found, say=say) as dsns,
         databases.opened(dsns, found, now=utc_now()) as opened,
     ):
         ground = Ground(pool=opened.pool, keys_pool=opened.keys_pool, vault=opened.vault, say=say)
+        if await _note_keys(dsns, opened.keys_pool):
+            say("keys: noted that it was restored; the restore was broken off before it could.")
         companies = await running.companies(dsns)
         await fence.refuse_keyless(opened.keys_pool, companies)
-        done = await reconcile.reconcile(
-            ground, companies, now=utc_now(), dry_run=dry_run, every=every
+        work = reconcile.reconcile(
+            ground,
+            companies,
+            now=utc_now(),
+            dry_run=chosen.dry_run,
+            every=chosen.all,
+            keys_until=await journal.heard_at(opened.keys_pool) if chosen.keys else None,
         )
-    if done and not dry_run:
-        say("Reconciled: jolda serve starts again. jolda ledger verify tells what was lost.")
+        done = await _unless_stopped(work, stop, "Stopped. It goes on from there when run again.")
+    if not done:
+        return
+    if chosen.dry_run:
+        say("Nothing was changed. To do it, run: jolda restore reconcile")
+        return
+    say("Reconciled. What is lost, and that no more is, tells: jolda ledger verify")
+    say(
+        "If main was restored, passwords, editions and for how long tracks are kept are those of "
+        "the backup: set again what was changed since."
+    )
+    say("Then start it again: jolda serve")
 
 
 @asynccontextmanager
@@ -134,8 +199,8 @@ async def _marking(dsns: Databases) -> AsyncGenerator[db.Pool]:
         yield keys_pool
 
 
-async def _unless_stopped(work: Awaitable[T], stop: asyncio.Event) -> T:
-    """Do it; a signal breaks it off, and nothing half is left."""
+async def _unless_stopped(work: Awaitable[T], stop: asyncio.Event, said: str) -> T:
+    """Do it; a signal breaks it off, nothing half is left, and that is ``said``."""
     doing = asyncio.ensure_future(work)
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -143,5 +208,5 @@ async def _unless_stopped(work: Awaitable[T], stop: asyncio.Event) -> T:
     if not doing.done():
         doing.cancel()
         await asyncio.wait([doing])
-        raise BackupRefused("Stopped: nothing was kept of it.")
+        raise BackupRefused(said)
     return doing.result()

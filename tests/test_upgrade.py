@@ -15,7 +15,7 @@ OWNER = "jolda_upgrade_owner"
 ROLES = (db.ROLE_APP, db.ROLE_COMMITTER, db.ROLE_JOBS)
 AT = datetime(2026, 9, 1, 8, tzinfo=UTC)
 ACTED = AT + timedelta(hours=1)
-COMPANY, ON_SCREEN, OFF_SCREEN, RAN_OUT = uuid7(), uuid7(), uuid7(), uuid7()
+COMPANY, DRIVER, ON_SCREEN, OFF_SCREEN, RAN_OUT = (uuid7() for _ in range(5))
 
 
 @pytest.fixture
@@ -155,3 +155,50 @@ async def test_a_company_that_is_there_has_no_alerts_before_it_chooses_some(
     finally:
         await conn.close()
     assert list(map(tuple, rows)) == [(COMPANY, None, None, None, None)]
+
+
+async def test_who_has_a_route_that_is_ahead_has_had_it_since_the_upgrade_at_the_latest(
+    older: tuple[str, str],
+) -> None:
+    """Of one that is under way that would take away what was driven before."""
+    as_owner, as_superuser = older
+    begin = datetime.now(UTC)
+    routes = {
+        "ahead": (DRIVER, begin + timedelta(hours=2)),
+        "nobody's": (None, begin + timedelta(hours=2)),
+        "about to begin": (DRIVER, begin + timedelta(minutes=30)),
+        "under way": (DRIVER, begin - timedelta(hours=2)),
+    }
+    await upgrade(as_owner, "0034")
+    conn = await asyncpg.connect(as_superuser)
+    try:
+        for name, (driver_id, starts_at) in routes.items():
+            await conn.execute(
+                """
+                INSERT INTO route (company_id, route_id, date, starts_at, ends_at, driver_id,
+                                   plan_version, stop_count, planned_m, name_sealed, plan_sealed,
+                                   created_at)
+                VALUES ($1, $2, $3, $4, $5, $6, 1, 2, 1, $7, '', $8)
+                """,
+                COMPANY,
+                uuid7(),
+                starts_at.date(),
+                starts_at,
+                starts_at + timedelta(hours=4),
+                driver_id,
+                name.encode(),
+                AT,
+            )
+
+        await upgrade(as_owner, "head")
+
+        given = dict(map(tuple, await conn.fetch("SELECT name_sealed, assigned_at FROM route")))
+        await conn.execute("UPDATE route SET driver_id = NULL")  # as the release before does
+        forced = await conn.fetch(
+            "SELECT relname FROM pg_class WHERE relrowsecurity AND NOT relforcerowsecurity"
+        )
+    finally:
+        await conn.close()
+    assert begin <= given.pop(b"ahead") <= datetime.now(UTC)
+    assert set(given.values()) == {None}
+    assert forced == []

@@ -14,7 +14,7 @@ from geo.plan_fact import PlanFact, plan_versus_fact
 from geo.plane import Plane
 from geo.progress import Line
 from geo.types import Floats
-from geo.values import DEFAULT, Plan
+from geo.values import DEFAULT, Plan, Work
 
 AFTER_S: Final = 4.0 * 3600.0
 
@@ -30,7 +30,7 @@ def report(plan: Plan, seen: Seen, *, ended_by_driver: bool = True) -> PlanFact:
         plan,
         shared_s=seen.shared_s,
         until_s=seen.until_s + AFTER_S,
-        work_done_s=seen.until_s if ended_by_driver else None,
+        work=Work(done_s=seen.until_s if ended_by_driver else None),
     )
 
 

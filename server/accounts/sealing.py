@@ -153,7 +153,7 @@ async def reindex(pool: Pool, vault: Vault, company_id: UUID) -> int:
             break
         after = found[-1].member_id
     if damaged:
-        log.error("members_damaged", company=str(company_id), members=damaged)
+        log.error("members_damaged", company=str(company_id), count=damaged)
     return count
 
 

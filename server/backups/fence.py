@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from server.backups import keys_store
+from server.backups import keys_store, marks
 from server.backups.model import Behind, Standing
 from server.erasure import restoring
 from server.journal import service as journal
@@ -29,11 +29,27 @@ async def refuse_behind(
     ------
     Behind
     """
+    await refuse_not_noted(keys_pool)
     await refuse_keyless(keys_pool, companies)
     for one in await standings(pool, keys_pool, vault, companies):
         refusal = one.refusal()
         if refusal is not None:
             raise Behind(refusal)
+
+
+async def refuse_not_noted(keys_pool: Pool) -> None:
+    """Refuse a key database that was restored by a process that died before it had noted that.
+
+    Raises
+    ------
+    Behind
+    """
+    async with keys_pool.acquire() as keys:
+        if await marks.not_noted(keys) is not None:
+            raise Behind(
+                "A backup of the key database was restored, and broken off before it was noted "
+                "down. Run: jolda restore reconcile"
+            )
 
 
 async def refuse_keyless(keys_pool: Pool, companies: Sequence[UUID]) -> None:

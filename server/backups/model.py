@@ -1,7 +1,7 @@
 """What a backup says of itself, and what a restored `main` lacks. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Self
@@ -212,3 +212,30 @@ class Standing:
                 "Run: jolda restore reconcile"
             )
         return None
+
+
+def lost_of(restored_from: int, known_until: int) -> str:
+    """Say which entries of a ledger are lost."""
+    if known_until == restored_from:
+        return f"nothing is known of that came after entry {restored_from}"
+    return f"entries after {restored_from} are lost, {known_until} is the last that is known of"
+
+
+def done_of(restored: Restoration, *, acts: int, erased: int, indexed: int) -> Iterator[str]:
+    """Say what was done to one company, and what is left to its people."""
+    yield (
+        f"{lost_of(restored.restored_from, restored.known_until)}. All shifts, sessions and "
+        f"invitations ended, {counted(acts, 'act')} taken over, "
+        f"{counted(erased, 'person')} erased again, {counted(indexed, 'log-in')} indexed anew."
+    )
+    if restored.journal_until is not None:
+        yield (
+            "the key database was restored as well, and knows of nothing after "
+            f"{restored.journal_until:%Y-%m-%d %H:%M:%S} UTC. Every consent was taken back, and "
+            "is asked for again. Look through the blocks, phones, API tokens, links and requests "
+            "for erasure yourself: what was done to them after that is lost."
+        )
+
+
+def counted(count: int, of: str) -> str:
+    return f"{count} {of}" if count == 1 else f"{count} {of}s"

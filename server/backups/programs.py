@@ -2,22 +2,28 @@
 
 import asyncio
 import shutil
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from server.backups.model import BackupRefused
 from server.kit import localpg
 
 Told = Callable[[int], None]
 """Hears how many bytes are done."""
+Say = Callable[[str], None]
 
 LOOK_EVERY_S: Final = 0.5
 CHUNK_BYTES: Final = 1024 * 1024
 STDERR_BYTES_MAX: Final = 64 * 1024
+SAID_EVERY: Final = 0.1
+SAID_EVERY_S: Final = 5.0
+KIB: Final = 1024
+MIB: Final = 1024 * 1024
 
 
 async def dump(dsn: str, *, snapshot: str, file: Path, told: Told) -> None:
@@ -91,13 +97,25 @@ async def _start(name: str, dsn: str, words: list[str], *, stdin: int) -> Proces
 
 
 def without_password(dsn: str) -> tuple[str, str | None]:
-    """Return the DSN without its password, and the password apart."""
+    """Return the DSN without its password, and the password apart.
+
+    It stands before the ``@``, or among the parameters, which win as in libpq.
+    """
     parts = urlsplit(dsn)
-    if parts.password is None:
+    netloc, password, kept = parts.netloc, None, []
+    if parts.password is not None:
+        user, place = netloc.partition(":")[0], netloc.rpartition("@")[2]
+        netloc, password = f"{user}@{place}", unquote(parts.password)
+    for pair in parts.query.split("&"):
+        name, _, value = pair.partition("=")
+        if unquote(name) == "password":
+            password = unquote(value)
+        else:
+            kept.append(pair)
+    if password is None:
         return dsn, None
-    place = parts.netloc.rpartition("@")[2]
-    user = parts.netloc.partition(":")[0]
-    return urlunsplit(parts._replace(netloc=f"{user}@{place}")), unquote(parts.password)
+    query = "&".join(kept)
+    return f"{parts.scheme}://{netloc}{parts.path}{'?' if query else ''}{query}", password
 
 
 async def _feed(process: Process, file: Path, told: Told) -> None:
@@ -147,3 +165,34 @@ def _size(file: Path) -> int:
         return file.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def size_of(count: int) -> str:
+    return f"{count / MIB:.1f} MiB" if count >= MIB else f"{count / KIB:.0f} KiB"
+
+
+def written(name: str, say: Say) -> Callable[[int], None]:
+    """Say now and then how much was written: how much it will be, compressed, nobody knows."""
+    said_at = time.monotonic()
+
+    def told(done: int) -> None:
+        nonlocal said_at
+        if time.monotonic() >= said_at + SAID_EVERY_S:
+            said_at = time.monotonic()
+            say(f"{name}: {size_of(done)} written so far.")
+
+    return told
+
+
+def progress(name: str, whole: int, say: Say) -> Callable[[int], None]:
+    """Say at each tenth how much was read."""
+    said = 0.0
+
+    def told(done: int) -> None:
+        nonlocal said
+        share = min(done / max(whole, 1), 1.0)
+        if share >= said + SAID_EVERY:
+            said = share
+            say(f"{name}: {size_of(done)} read ({share:.0%}).")
+
+    return told

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -18,14 +18,15 @@ from server.accounts.model import BlockReason
 from server.accounts.sealing import reindex
 from server.attestations import service as attestations
 from server.attestations.model import AttestationMissing
-from server.backups import fence
-from server.backups.model import Behind, Standing
+from server.backups import fence, keys_store, store
+from server.backups.model import Behind, Standing, counted, done_of, lost_of
 from server.consent import service as consent
 from server.consent.acts import Who
 from server.consent.model import ConsentActor
 from server.credentials import service as credentials
 from server.credentials.model import ApiTokenMissing, DeviceMissing, MemberState
 from server.erasure import restoring
+from server.erasure.model import NotErased
 from server.gate import service as gate
 from server.gate.model import GateMissing
 from server.guardians import service as guardians
@@ -48,6 +49,7 @@ Say = Callable[[str], None]
 Failpoint = Callable[[str], None]
 
 OPERATOR: Final = Actor(kind=ActorKind.OPERATOR)
+_NEVER: Final = datetime.fromtimestamp(0, UTC)
 _SYSTEM: Final = Who(actor=ConsentActor.SYSTEM, ledger=OPERATOR)
 
 
@@ -70,11 +72,13 @@ async def reconcile(
     now: datetime,
     dry_run: bool = False,
     every: bool = False,
+    keys_until: datetime | None = None,
 ) -> int:
     """Take away again what a restored backup brought back; return for how many companies.
 
     ``companies`` are those of `main`. With ``dry_run`` only what would be done is told. With
-    ``every`` all of them were restored, also where nothing else tells.
+    ``every`` all of them were restored, also where nothing else tells. ``keys_until`` says as of
+    when the key database was restored, where nothing in it tells.
 
     Raises
     ------
@@ -86,14 +90,25 @@ async def reconcile(
         if one.is_other:
             raise Behind(one.refusal())
     gaps = [one.journal_until for one in found if one.journal_until is not None]
+    if keys_until is not None:
+        gaps.append(keys_until)
     journal_until = min(gaps, default=None)
     # A key database from before has no mark of who was younger than its backup.
-    unheard = {one.company_id for one in found if gaps and one.known == 0}
+    unheard = {
+        one.company_id
+        for one in found
+        if one.is_there and ((gaps and one.known == 0) or keys_until is not None)
+    }
     waiting = [
         one
         for one in found
         if one.needs_reconciling or (one.is_there and (every or one.company_id in unheard))
     ]
+    if not dry_run:
+        # Before the first has ended: after that nothing tells any more of a gap that theirs is too.
+        for one in waiting:
+            if one.company_id in unheard:
+                await _begin(ground, one, journal_until=journal_until, now=now)
     for one in waiting:
         until = journal_until if one.company_id in unheard else one.journal_until
         if dry_run:
@@ -114,16 +129,11 @@ async def _reconcile(
         await ground.vault.destroy(company_id, subject_id, now)
     ground.failpoint("keys")
     if not (one.is_restored or every or journal_until is not None):
-        ground.say(f"{company_id}: {_count(len(one.undestroyed), 'person')} lost their keys again.")
+        ground.say(
+            f"{company_id}: {counted(len(one.undestroyed), 'person')} lost their keys again."
+        )
         return
-    restored = await journal.begin_restoration(
-        ground.keys_pool,
-        company_id,
-        restored_from=one.head,
-        known_until=one.known,
-        journal_until=journal_until,
-        now=now,
-    )
+    restored = await _begin(ground, one, journal_until=journal_until, now=now)
     ground.failpoint("begun")
     if not one.is_there:
         await journal.end_restoration(ground.keys_pool, company_id, restored, now)
@@ -146,36 +156,21 @@ async def _reconcile(
     indexed = await reindex(ground.pool, ground.vault, company_id)
     ground.failpoint("indexed")
     await _end(ground, company_id, restored, now=now)
-    _say_done(ground, company_id, restored, acts=len(lost), erased=erased, indexed=indexed)
+    for sentence in done_of(restored, acts=len(lost), erased=erased, indexed=indexed):
+        ground.say(f"{company_id}: {sentence}")
 
 
-def _say_done(
-    ground: Ground,
-    company_id: UUID,
-    restored: Restoration,
-    *,
-    acts: int,
-    erased: int,
-    indexed: int,
-) -> None:
-    lost = (
-        f"entries after {restored.restored_from} were lost, "
-        f"{restored.known_until} is the last that is known of"
+async def _begin(
+    ground: Ground, one: Standing, *, journal_until: datetime | None, now: datetime
+) -> Restoration:
+    return await journal.begin_restoration(
+        ground.keys_pool,
+        one.company_id,
+        restored_from=one.head,
+        known_until=one.known,
+        journal_until=journal_until,
+        now=now,
     )
-    if restored.known_until == restored.restored_from:
-        lost = f"nothing is known of that came after entry {restored.restored_from}"
-    ground.say(
-        f"{company_id}: {lost}. All shifts, sessions and "
-        f"invitations ended, {_count(acts, 'act')} taken over, "
-        f"{_count(erased, 'person')} erased again, {_count(indexed, 'log-in')} indexed anew."
-    )
-    if restored.journal_until is not None:
-        ground.say(
-            f"{company_id}: the key database was restored as well, and knows of nothing after "
-            f"{restored.journal_until:%Y-%m-%d %H:%M:%S} UTC. Every consent was taken back, and "
-            "is asked for again. Look through the blocks, phones, API tokens, links and requests "
-            "for erasure yourself: what was done to them after that is lost."
-        )
 
 
 async def _go_on(ground: Ground, company_id: UUID, restored: Restoration, *, now: datetime) -> None:
@@ -235,6 +230,11 @@ async def _stop_drivers(
             continue
         with suppress(GateMissing):
             async with gate.stopping(ground.pool, company_id, driver_id, now=now) as conn:
+                index = restored.restored_from
+                seen = await store.seen_until(conn, company_id, driver_id, index=index)
+                # Nobody knows until when the shift was on: what phones held back since then would
+                # be taken as long as it could have been.
+                await gate.close_window(conn, company_id, driver_id, at=seen or _NEVER)
                 await shifts.end(conn, company_id, driver_id, by=ShiftEnd.OPERATOR, now=now)
                 if restored.journal_until is not None:
                     # Whoever withdrew after that is not known any more: so it may be anybody.
@@ -283,6 +283,8 @@ async def _take_away(
         if state is MemberState.ACTIVE:
             other = BlockReason.OTHER
             await consent.block(conn, company_id, driver_id, other, by=OPERATOR, now=now)
+        # Whose erasure was asked for then, and called off before the block.
+        await restoring.stay_blocked(conn, company_id, driver_id)
         # Why it was is lost. It may have been a lost phone, and whoever found it is not the driver.
         await credentials.end_sessions_and_devices(conn, company_id, driver_id, now=now)
     if Act.ERASURE_REQUESTED in acts:
@@ -323,10 +325,19 @@ async def _erase(
         about = await _by_member(conn, company_id, lost)
     gone |= {driver_id for driver_id, acts in about.items() if _says_erased(acts)}
     again = [driver_id for driver_id in states if driver_id in gone]
+    erased = 0
     for driver_id in again:
-        await restoring.erase_again(ground.pool, ground.vault, company_id, driver_id, now=now)
+        try:
+            await restoring.erase_again(ground.pool, ground.vault, company_id, driver_id, now=now)
+            erased += 1
+        except NotErased as error:
+            # Their gate is closed and their erasing has begun: it holds up nobody else.
+            ground.say(
+                f"{company_id}: of somebody who was erased {error}. jolda serve goes on with that; "
+                "if it does not end, its log names the tables (erasure_found_rows)."
+            )
         ground.failpoint("person")
-    return len(again)
+    return erased
 
 
 def _says_erased(acts: Sequence[NegativeAct]) -> bool:
@@ -337,7 +348,10 @@ async def _end(ground: Ground, company_id: UUID, restored: Restoration, *, now: 
     """Let the key database follow, then let the company be served."""
     async with db.tenant(ground.pool, company_id) as conn:
         signed = await ledger.checkpoint(conn, ground.vault, company_id, now)
-    if signed is not None:
+    async with db.tenant(ground.keys_pool, company_id, readonly=True) as keys:
+        # A company that is younger than the backup of the keys has none, and so no witness.
+        has_key = await keys_store.has_company_key(keys, company_id)
+    if signed is not None and has_key:
         witness = LedgerWitness(index=signed.index, hash=signed.hash)
         await ground.vault.keep_witness(company_id, witness, now)
     await Journal(ground.pool, ground.keys_pool).copy(company_id, now)
@@ -354,7 +368,9 @@ async def _tell(
         ground.say(f"{company_id}: made after the backup; nothing of it is left in main.")
         return
     if one.undestroyed:
-        ground.say(f"{company_id}: {_count(len(one.undestroyed), 'person')} would lose keys again.")
+        ground.say(
+            f"{company_id}: {counted(len(one.undestroyed), 'person')} would lose keys again."
+        )
     if not (one.is_restored or every or journal_until is not None):
         return
     begun = one.under_way
@@ -368,16 +384,14 @@ async def _tell(
         states = await accounts.driver_states(conn, company_id)
         about = await _by_member(conn, company_id, lost)
     gone = destroyed.keys() | {member for member, acts in about.items() if _says_erased(acts)}
-    kinds = ", ".join(sorted({one.act.value for one in lost})) or "nothing"
+    kinds = ", ".join(sorted({one.act.value for one in lost}))
     ground.say(
-        f"{company_id}: entries after {from_index} are lost, {until} is the last that is known "
-        f"of. Would end all shifts, sessions and invitations, take over "
-        f"{_count(len(lost), 'act')} ({kinds}), and erase "
-        f"{_count(len(states.keys() & gone), 'person')} again."
+        f"{company_id}: {lost_of(from_index, until)}. Would end all shifts, sessions and "
+        f"invitations, take over {counted(len(lost), 'act')}{f' ({kinds})' if kinds else ''}, and "
+        f"erase {counted(len(states.keys() & gone), 'person')} again."
     )
     if journal_until is not None:
-        ground.say(f"{company_id}: would take back every consent, and ask for it again.")
-
-
-def _count(count: int, of: str) -> str:
-    return f"{count} {of}" if count == 1 else f"{count} {of}s"
+        ground.say(
+            f"{company_id}: would take back every consent of {counted(len(states), 'driver')}, and "
+            "ask for it again."
+        )

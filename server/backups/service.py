@@ -4,10 +4,12 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncGenerator, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -28,14 +30,20 @@ from server.vault.wrapping import signing_aad
 
 Say = Callable[[str], None]
 Clock = Callable[[], datetime]
+Begin = Callable[[Manifest], Awaitable[None]]
+"""Is told when all was checked, the database is empty, and nothing was read into it yet."""
 
 SCHEMAS: Final[tuple[Schema, ...]] = ("main", "keys")
 FREE_BYTES_MIN: Final = 64 * 1024 * 1024
 """Left on the disk at least, beside what the databases take."""
+FOLDER_FAULTS: Final = frozenset({EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, EPERM, EROFS})
+"""What a disk says that takes no more."""
 DUMPS_MAX: Final = 3
 """Of the key database in one backup: an exchange of keys lets the one before open nothing."""
-SAID_EVERY: Final = 0.1
-MIB: Final = 1024 * 1024
+
+
+async def nobody_hears(_manifest: Manifest) -> None:
+    """Note nothing."""
 
 
 async def backup(
@@ -60,45 +68,64 @@ async def backup(
     try:
         for schema in SCHEMAS:
             await _dump(dsns[schema], schema, vault, folder / schema, clock=clock, say=say)
-    except BaseException:
+    except BaseException as error:
         # One of the two alone is no backup: what it needs is in the other.
         for schema in SCHEMAS:
             shutil.rmtree(folder / schema, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in FOLDER_FAULTS:
+            raise BackupRefused(f"{folder} cannot be written: {error.strerror}.") from None
         raise
-    say(f"The backup is in {folder}. Keep its two folders apart, and the KEK with neither of them.")
+    say(
+        f"The backup is whole: {folder / 'main'} and {folder / 'keys'}. Now keep the two apart, "
+        "and the KEK with neither of them."
+    )
 
 
 async def restore_main(
-    main: str, keys: str, folder: Path, *, say: Say, aside_at: datetime | None = None
+    main: str,
+    keys: str,
+    folder: Path,
+    *,
+    say: Say,
+    aside_at: datetime | None = None,
+    begin: Begin = nobody_hears,
 ) -> Manifest:
     """Read ``main`` of a backup into an empty database; the key database tells if it is ours.
 
     With ``aside_at`` the embedded database that is there is kept under another name, which tells
-    that time. Nothing is touched before the backup was found whole and ours.
+    that time. Nothing is touched before the backup was found whole and ours; then ``begin`` notes
+    that it is restored, and only then it is.
 
     Raises
     ------
     BackupRefused
         Nothing was restored.
     """
-    async with _owner(keys) as conn:
-        if not await keys_store.has_signing_keys(conn):
-            raise BackupRefused(
-                "The key database is empty: restore it first, it tells whether a backup is ours."
-            )
-        trusted = await keys_store.public_keys(conn)
+    async with as_owner(keys) as conn:
+        is_there = await keys_store.has_signing_keys(conn)
+        trusted = await keys_store.public_keys(conn) if is_there else {}
+    if not trusted:
+        raise BackupRefused(
+            "The key database is empty: restore it first, it tells whether a backup is ours."
+        )
     manifest, signature = await asyncio.to_thread(_manifest, folder / "main", "main")
     manifest.refuse_forged(signature, trusted)
-    await _restore(main, folder / "main", manifest, say=say, aside_at=aside_at)
+    await _restore(main, folder / "main", manifest, say=say, aside_at=aside_at, begin=begin)
     return manifest
 
 
 async def restore_keys(
-    keys: str, keks: Keks, folder: Path, *, say: Say, aside_at: datetime | None = None
+    keys: str,
+    keks: Keks,
+    folder: Path,
+    *,
+    say: Say,
+    aside_at: datetime | None = None,
+    begin: Begin = nobody_hears,
 ) -> Manifest:
     """Read ``keys`` of a backup into an empty database; the KEK tells if it is ours.
 
-    ``aside_at`` is that of :func:`restore_main`.
+    ``aside_at`` and ``begin`` are those of :func:`restore_main`.
 
     Raises
     ------
@@ -116,7 +143,7 @@ async def restore_keys(
     (secret,) = await kek.unwrap([Bound(sealed.wrapped, signing_aad(manifest.key_id))])
     ours = Ed25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
     manifest.refuse_forged(signature, {manifest.key_id: ours})
-    await _restore(keys, folder / "keys", manifest, say=say, aside_at=aside_at)
+    await _restore(keys, folder / "keys", manifest, say=say, aside_at=aside_at, begin=begin)
     return manifest
 
 
@@ -124,7 +151,7 @@ async def _set_aside(dsn: str, schema: Schema, *, now: datetime, say: Say) -> No
     """Give the embedded database of this name another one, and make an empty one in its place."""
     kept_as = f"{schema}_before_{now:%Y%m%d_%H%M%S}"
     admin = urlunsplit(urlsplit(dsn)._replace(path="/postgres"))
-    async with _owner(admin) as conn:
+    async with as_owner(admin) as conn:
         await store.rename_database(conn, schema, kept_as)
         await store.make_database(conn, schema)
     say(
@@ -178,42 +205,46 @@ async def _dump(
         sealed_key=None if dumped.signing_key is None else dumped.signing_key.sealed,
     )
     await asyncio.to_thread(_write, folder, manifest.text(vault.sign(manifest.statement())))
-    say(f"{schema}: {manifest.dump_bytes / MIB:.1f} MiB, signed.")
+    say(
+        f"{schema}: {programs.size_of(manifest.dump_bytes)} written and signed, as it was at "
+        f"{manifest.begun_at:%Y-%m-%d %H:%M:%S} UTC."
+    )
 
 
 async def _dump_once(dsn: str, schema: Schema, folder: Path, *, clock: Clock, say: Say) -> _Dumped:
     begun_at = clock()
-    async with _owner(dsn) as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+    async with as_owner(dsn) as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         await _refuse_partial(conn, schema)
         await asyncio.to_thread(_make_folder, folder)
-        bytes_max = await store.size(conn)
+        database_bytes = await store.size(conn)
         dumped = _Dumped(
             begun_at=begun_at,
-            database_bytes=bytes_max,
+            database_bytes=database_bytes,
             server=await store.server_version(conn),
             roles=tuple(await store.roles(conn)),
             heads=await store.heads(conn) if schema == "main" else {},
             signing_key=await keys_store.signing_key(conn) if schema == "keys" else None,
         )
         snapshot = await store.export_snapshot(conn)
-        told = _progress(schema, bytes_max, say, "written")
+        say(f"{schema}: writing a database of {programs.size_of(database_bytes)}, compressed...")
+        told = programs.written(schema, say)
         await programs.dump(dsn, snapshot=snapshot, file=folder / DUMP, told=told)
     return dumped
 
 
 async def _is_of_kek_in_force(dsn: str, dumped: _Dumped) -> bool:
     """Tell whether the KEK of today opens the dump: an exchange may have ended since it began."""
-    async with _owner(dsn) as conn:
+    async with as_owner(dsn) as conn:
         now = await keys_store.signing_key(conn)
     then = dumped.signing_key
     return then is None or (now is not None and now.sealed.kek_id == then.sealed.kek_id)
 
 
 async def _restore(
-    dsn: str, folder: Path, manifest: Manifest, *, say: Say, aside_at: datetime | None
+    dsn: str, folder: Path, manifest: Manifest, *, say: Say, aside_at: datetime | None, begin: Begin
 ) -> None:
     file = folder / DUMP
-    say(f"{manifest.database}: checking {manifest.dump_bytes / MIB:.1f} MiB...")
+    say(f"{manifest.database}: checking {programs.size_of(manifest.dump_bytes)}...")
     found = await asyncio.to_thread(_sha256, file)
     if found != manifest.sha256:
         raise BackupRefused(f"{file} is not what was signed: it was damaged or changed.")
@@ -224,11 +255,12 @@ async def _restore(
         )
     if aside_at is not None:
         await _set_aside(dsn, manifest.database, now=aside_at, say=say)
-    async with _owner(dsn) as conn:
+    async with as_owner(dsn) as conn:
         if not await store.is_empty(conn):
             raise BackupRefused(
                 f"The database {manifest.database} is not empty: a backup is restored into an "
-                "empty one only, so that nothing is lost by it."
+                "empty one only, so that nothing is lost by it. Of the embedded PostgreSQL, "
+                "--set-aside keeps what is there under another name."
             )
         there = set(await store.roles(conn))
         async with conn.transaction():
@@ -236,13 +268,19 @@ async def _restore(
                 if name not in there:
                     await store.make_role(conn, name)
                 await store.grant_role(conn, name)
-    told = _progress(manifest.database, manifest.dump_bytes, say, "read")
+    await begin(manifest)
+    begun = time.monotonic()
+    told = programs.progress(manifest.database, manifest.dump_bytes, say)
     await programs.restore(dsn, file=file, told=told)
-    say(f"{manifest.database}: restored, as it was at {manifest.begun_at:%Y-%m-%d %H:%M:%S} UTC.")
+    say(
+        f"{manifest.database}: restored in {time.monotonic() - begun:.1f} s, as it was at "
+        f"{manifest.begun_at:%Y-%m-%d %H:%M:%S} UTC."
+    )
 
 
 @asynccontextmanager
-async def _owner(dsn: str) -> AsyncGenerator[Connection]:
+async def as_owner(dsn: str) -> AsyncGenerator[Connection]:
+    """Open one connection as the log-in itself."""
     conn = await db.connect(dsn)
     try:
         yield conn
@@ -259,6 +297,13 @@ async def _refuse_partial(conn: Connection, schema: Schema) -> None:
 
 
 def _refuse_folder(folder: Path, home: Path) -> None:
+    try:
+        _make_new(folder, home)
+    except OSError as error:
+        raise BackupRefused(f"{folder} cannot be made: {error.strerror}.") from None
+
+
+def _make_new(folder: Path, home: Path) -> None:
     real = folder.resolve()
     if real.is_relative_to(home.resolve()):
         raise BackupRefused(
@@ -267,22 +312,19 @@ def _refuse_folder(folder: Path, home: Path) -> None:
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BackupRefused(f"{folder} is not empty: every backup gets a folder of its own.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise BackupRefused(f"{folder} cannot be made: {error.strerror}.") from None
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 async def _refuse_full(dsns: Mapping[Schema, str], folder: Path) -> None:
     needed = FREE_BYTES_MIN
     for dsn in dsns.values():
-        async with _owner(dsn) as conn:
+        async with as_owner(dsn) as conn:
             needed += await store.size(conn)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise BackupRefused(
-            f"The disk of {folder} has {free // MIB} MiB free, and the backup may take "
-            f"{needed // MIB} MiB."
+            f"The disk of {folder} has {programs.size_of(free)} free, and the backup may take "
+            f"{programs.size_of(needed)}."
         )
 
 
@@ -302,6 +344,17 @@ def _write(folder: Path, text: str) -> None:
     for one in (new, folder / DUMP):
         one.chmod(0o600)
     new.rename(folder / MANIFEST)
+    # The names as well have to outlive a loss of power.
+    for one in (folder, folder.parent):
+        _sync(one)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _manifest(folder: Path, schema: Schema) -> tuple[Manifest, bytes]:
@@ -322,16 +375,3 @@ def _sha256(file: Path) -> str:
             return hashlib.file_digest(source, "sha256").hexdigest()
     except OSError as error:
         raise BackupRefused(f"{file} cannot be read: {error.strerror}.") from None
-
-
-def _progress(name: str, whole: int, say: Say, word: str) -> Callable[[int], None]:
-    said = 0.0
-
-    def told(done: int) -> None:
-        nonlocal said
-        share = min(done / max(whole, 1), 1.0)
-        if share >= said + SAID_EVERY:
-            said = share
-            say(f"{name}: {done / MIB:.0f} MiB {word} ({share:.0%}).")
-
-    return told

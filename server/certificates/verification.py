@@ -7,7 +7,7 @@ from pathlib import Path
 
 from server.certificates.model import KIND, digest, protocol_digest, what_it_says
 from server.ledger import documents
-from server.ledger.documents import Document
+from server.ledger.documents import Document, DocumentRefused
 from server.ledger.model import Act
 
 
@@ -27,29 +27,48 @@ def verify_certificate(file: Path, public_key: Path | None) -> list[str]:
     Raises
     ------
     DocumentRefused
-        Naming each thing that is wrong with it.
-    OSError
+        Naming each thing that is wrong with it, or the file that cannot be read.
     """
-    certificate = documents.read(KIND, documents.in_file(file))
+    certificate = documents.read(KIND, _bytes_of(file))
     trusted = None
     if public_key is not None:
-        trusted = documents.read_public_key(documents.in_file(public_key))
+        trusted = documents.read_public_key(_bytes_of(public_key))
     verify(certificate, trusted)
-    entry, unreadable_at = certificate["ledger"], certificate["backups_unreadable_at"]
-    sentences = [
-        f"The certificate holds: {_of_request(certificate)}.",
-        f"Erased from what is in use: {certificate['erased_at']}.",
-        f"What was sealed is unreadable in every backup since: {unreadable_at}.",
-        *_of_restoring(certificate),
-        *_of_keys(certificate),
-        *_of_search(certificate),
-        *_of_residue(certificate),
-        documents.said_of_place(entry),
-        documents.said_of_signature(certificate, trusted),
-    ]
+    try:
+        sentences = [*_sentences(certificate, trusted)]
+    except documents.DAMAGED:
+        # Whoever signs with a key of their own may sign anything.
+        raise DocumentRefused(
+            ("The certificate is damaged: a part of it is missing or is not of its form.",)
+        ) from None
+    return [_on_one_line(one) for one in sentences]
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        return documents.in_file(file)
+    except OSError as error:
+        raise DocumentRefused((f"{file} cannot be read: {error.strerror}.",)) from None
+
+
+def _sentences(certificate: Document, trusted: bytes | None) -> Iterator[str]:
+    yield f"The certificate holds: {_of_request(certificate)}."
+    yield f"Erased from what is in use: {certificate['erased_at']}."
+    unreadable_at = certificate["backups_unreadable_at"]
+    yield f"What was sealed is unreadable in every backup since: {unreadable_at}."
+    yield from _of_restoring(certificate)
+    yield from _of_keys(certificate)
+    yield from _of_search(certificate)
+    yield from _of_residue(certificate)
+    yield documents.said_of_place(certificate["ledger"])
+    yield documents.said_of_signature(certificate, trusted)
     if trusted is None:
-        sentences.append(documents.to_compare(KIND))
-    return sentences
+        yield documents.to_compare(KIND)
+
+
+def _on_one_line(sentence: str) -> str:
+    """Return it without what a terminal obeys: what was signed by nobody we know is shown too."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in sentence)
 
 
 def _faults(certificate: Document, trusted: bytes | None) -> Iterator[str]:
@@ -121,6 +140,10 @@ def _of_residue(certificate: Document) -> Iterator[str]:
     for one in told:
         yield f"It can still be read: {one['what']}. Until {one['until']}. By kinds:"
         yield from (f"- {kind}: {what}." for kind, what in sorted(one["kinds"].items()))
+    others = [one for one in certificate["residue"] if "kinds" not in one]
+    if others:
+        yield "Nor does it reach:"
+        yield from (f"- {one['what']}. Until {one['until']}." for one in others)
 
 
 def _of_request(certificate: Document) -> str:

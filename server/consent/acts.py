@@ -40,6 +40,7 @@ from server.policies import service as policies
 from server.policies.model import Clarified, Document, DocumentMissing, Shown
 from server.shifts import service as shifts
 from server.shifts.model import ShiftEnd
+from server.taking_back import service as taking_back
 
 NONCE_BYTES: Final = 32
 # States that an answer or a question leads to; the others only take away.
@@ -168,7 +169,7 @@ async def enact(
         await _move_marketing(conn, company_id, change, at)
     if change.item in COMPARED and change.held is None and TAKEN.intersection(change.states):
         # They name when the driver was late, or silent: what that rests on is hidden from now on.
-        await notices.take_back(conn, company_id, change.driver_id, now=at)
+        await taking_back.take_back(conn, company_id, change.driver_id, now=at)
     if change.states[-1] is ConsentState.WITHDRAWN and change.who.actor is ConsentActor.DRIVER:
         told = {"items": change.item.value, "withdrawn_at": rfc3339(at)}
         kind = NoticeKind.CONSENT_WITHDRAWN_CONFIRMATION

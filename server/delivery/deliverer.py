@@ -189,7 +189,13 @@ class Deliverer:
     async def _withheld(
         self, conn: Connection, company_id: UUID, delivery: Delivery, now: datetime
     ) -> Reason | None:
-        """Return why the message must not go out; None if it may."""
+        """Return why the message must not go out; None if it may.
+
+        Asked last, with the notice held. No withdrawal of whom it names waits for a message: one
+        that is answered by now is seen, one that comes now finds this message on its way.
+        """
+        if not await preparing.still_shared(conn, company_id, [delivery], now=self._at(now)):
+            return Reason.NOT_SHARED
         needed = consents_needed(delivery.kind, delivery.channel)
         if not needed:
             return None

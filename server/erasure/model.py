@@ -152,7 +152,7 @@ class Search:
     key_ids: tuple[UUID, ...]
     """Every key the driver had when it was looked."""
     ledger_entries: int | None
-    """How many entries about the driver stay, under a name that points to nobody."""
+    """How many entries about the driver stay, under a name of which nothing in use tells whose."""
     protocol: str | None
     """Canonical JSON of where was looked and what was found; None before. When the keys are gone
     ``again`` is added to it: when was looked once more, by ids alone, and what read alike then."""

@@ -18,7 +18,7 @@ from server.vault.service import Vault
 
 
 async def erased(conn: Connection, company_id: UUID) -> list[UUID]:
-    """Return the drivers who were erased, by ids that point to nobody."""
+    """Return the drivers who were erased, by ids of which nothing in use tells whose they were."""
     return await store.erased_drivers(conn, company_id)
 
 
@@ -37,6 +37,14 @@ async def ask_again(conn: Connection, company_id: UUID, driver_id: UUID, *, now:
     by = Actor(kind=ActorKind.DRIVER, member_id=driver_id)
     await service.ask(conn, company_id, driver_id, by=by, reason=None, after_restore=True, now=now)
     return True
+
+
+async def stay_blocked(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
+    """Let an account in its grace be blocked if that is called off, inside ``stopping``."""
+    found = await store.under_way(conn, company_id, driver_id)
+    if found is not None and found.account_before is MemberState.ACTIVE:
+        blocked = replace(found, account_before=MemberState.BLOCKED)
+        await store.update(conn, company_id, blocked)
 
 
 async def erase_again(

@@ -199,7 +199,7 @@ def _steps(vault: Vault, request_id: UUID, now: datetime) -> tuple[tuple[Step, W
         again = await search.look_again(conn, company_id, driver_id, request_id, now=now)
         return sum(rows) + again
 
-    # What the ledger holds of the person stays; before it points to nobody, it says why.
+    # What the ledger holds of the person stays; while it is known whose it is, it says why.
     erasers = dict(ERASERS) | {Step.ERASE_LEDGER: erase_ledger}
     return (
         (Step.CLOSE_GATE, close_gate),

@@ -86,7 +86,7 @@ async def look(
     texts = await _texts(conn, vault, company_id, request_id)
     sought = sought_of(driver_id, key_ids, texts)
     tables = await store.tables(conn)
-    found, alike = await _look(conn, company_id, request_id, tables, sought)
+    found, alike = await _look(conn, company_id, tables, sought)
     if found:
         return found
     protocol: dict[str, Any] = {
@@ -120,7 +120,7 @@ async def look_again(
         return 0
     sought = sought_of(driver_id, noted.key_ids, [])
     tables = await store.tables(conn)
-    found, alike = await _look(conn, company_id, request_id, tables, sought)
+    found, alike = await _look(conn, company_id, tables, sought)
     if found:
         return found
     protocol: dict[str, Any] = json.loads(noted.protocol)
@@ -132,7 +132,6 @@ async def look_again(
 async def _look(
     conn: Connection,
     company_id: UUID,
-    request_id: UUID,
     tables: Collection[store.Table],
     sought: Sought,
 ) -> tuple[int, dict[str, int]]:
@@ -148,8 +147,8 @@ async def _look(
             left[table.name] = certain
         if similar:
             alike[table.name] = similar
-    if left:
-        log.warning("erasure_found_rows", request=str(request_id), tables=left)
+    for name, rows in left.items():
+        log.warning("erasure_found_rows", company=str(company_id), table=name, count=rows)
     return sum(left.values()), alike
 
 

@@ -146,8 +146,10 @@ async def tables(conn: Connection) -> list[Table]:
         SELECT f.relname::text AS name, array_agg(f.attname::text ORDER BY f.attnum) AS columns,
                format(
                    'SELECT count(*) FILTER (WHERE %s) AS found, count(*) FILTER (WHERE %s) AS alike'
-                   ' FROM %I.%I t CROSS JOIN (SELECT $2::uuid[] AS ids, $3::text[] AS spelled,'
-                   ' $4::text[] AS alike, $5::bytea[] AS headers, $6::bytea[] AS plain) s'
+                   ' FROM %I.%I t CROSS JOIN (SELECT $2::uuid[] AS ids,'
+                   ' ARRAY(SELECT lower(p) FROM unnest($3::text[]) p) AS spelled,'
+                   ' ARRAY(SELECT lower(p) FROM unnest($4::text[]) p) AS alike,'
+                   ' $5::bytea[] AS headers, $6::bytea[] AS plain) s'
                    ' WHERE t.company_id = $1',
                    string_agg(format(
                        CASE f.kind
@@ -155,16 +157,18 @@ async def tables(conn: Connection) -> list[Table]:
                        WHEN '_uuid' THEN 't.%1$I && s.ids'
                        WHEN 'typed' THEN 'false'
                        WHEN 'facts' THEN
-                           '((t.%1$I - ''{name,contact}''::text[])::text ILIKE ANY (s.spelled))'
+                           '(lower((t.%1$I - ''{name,contact}''::text[])::text) LIKE ANY (spelled))'
                        WHEN 'text' THEN
-                           '(length(t.%1$I::text) >= 32 AND t.%1$I::text ILIKE ANY (s.spelled))'
+                           '(length(t.%1$I::text) >= 32 AND lower(t.%1$I::text) LIKE ANY (spelled))'
                        ELSE 'CASE WHEN substring(t.%1$I FROM 1 FOR 1) = ''\x01''::bytea'
                             ' THEN substring(t.%1$I FROM 2 FOR 16) = ANY (s.headers)'
                             ' ELSE EXISTS (SELECT FROM unnest(s.plain) AS p (one)'
                             ' WHERE position(p.one IN t.%1$I) > 0) END'
                        END, f.attname), ' OR ' ORDER BY f.attnum),
                    coalesce(string_agg(format(
-                       'translate(t.%I::text, '' ()-'', '''') ILIKE ANY (s.alike)', f.attname),
+                       'lower(replace(replace(replace(replace(t.%I::text,'
+                       ' '' '', ''''), ''('', ''''), '')'', ''''), ''-'', ''''))'
+                       ' LIKE ANY (s.alike)', f.attname),
                        ' OR ' ORDER BY f.attnum)
                        FILTER (WHERE f.kind IN ('text', 'typed', 'facts')), 'false'),
                    f.nspname, f.relname) AS search_statement

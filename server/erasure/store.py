@@ -259,7 +259,7 @@ async def steps(
 async def places(conn: Connection) -> list[Place]:
     """Return every column of every table that names a person, from the catalogue.
 
-    The request itself remains: with the person gone, its id points to nobody.
+    The request itself remains: nothing in use tells then whose its id was.
     """
     rows = await conn.fetch(
         """

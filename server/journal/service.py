@@ -6,7 +6,7 @@ a minute. A `main` that is restored from before the act meets it again there.
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -67,6 +67,12 @@ async def companies(keys_pool: Pool) -> list[UUID]:
         return await store.companies(keys)
 
 
+async def heard_at(keys_pool: Pool) -> datetime:
+    """Return when the key database last heard of an act; of none, a time before all."""
+    async with keys_pool.acquire() as keys:
+        return await store.heard_at(keys) or datetime.fromtimestamp(0, UTC)
+
+
 async def place(keys_pool: Pool, company_id: UUID) -> Place | None:
     """Return up to where the company's ledger is known to have come."""
     async with db.tenant(keys_pool, company_id, readonly=True) as keys:
@@ -106,7 +112,8 @@ async def begin_restoration(
     ``journal_until`` says that the journal was restored as well, and up to when it is whole.
     """
     async with db.tenant(keys_pool, company_id) as keys:
-        found = _under_way(await store.restorations(keys, company_id))
+        noted = await store.restorations(keys, company_id)
+        found = _under_way(noted)
         if found is not None and found.journal_until is not None:
             journal_until = min(found.journal_until, journal_until or found.journal_until)
         if found is not None and found.is_overtaken(head=restored_from, known_until=known_until):
@@ -114,10 +121,12 @@ async def begin_restoration(
             found = None
         if found is None:
             known_until = max(known_until, restored_from)
+            # Whose company was given up, because a backup was older than it, never went on there.
+            taken = max((one.resumes_at for one in noted), default=0)
             begun = Restoration(
                 restored_from=restored_from,
                 known_until=known_until,
-                resumes_at=known_until + RESUMES_AFTER,
+                resumes_at=max(known_until, taken) + RESUMES_AFTER,
                 begun_at=now,
                 journal_until=journal_until,
             )

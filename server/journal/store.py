@@ -22,6 +22,12 @@ async def companies(conn: Connection) -> list[UUID]:
     return [row["company_id"] for row in rows]
 
 
+async def heard_at(conn: Connection) -> datetime | None:
+    """Return when the last new entry of any company's ledger was looked at."""
+    found: datetime | None = await conn.fetchval("SELECT max(copied_at) FROM journal_place")
+    return found
+
+
 async def keep_place(conn: Connection, company_id: UUID, place: Place, now: datetime) -> None:
     """Note up to where the ledger was looked through; it never goes back."""
     await conn.execute(

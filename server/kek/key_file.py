@@ -18,6 +18,8 @@ from typing import Final, TypeVar
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from server.kek import disk
+from server.kek.disk import next_of, there
 from server.kek.model import (
     KEY_BYTES,
     Bound,
@@ -96,7 +98,7 @@ class KeyFile:
         ------
         KekUnusable
         """
-        if self.copy is not None and _there(self.path) and not _there(self.copy):
+        if self.copy is not None and there(self.path) and not there(self.copy):
             raise KekUnusable(
                 f"The copy of the KEK at {self.copy} is away, so the KEK in it could not be "
                 "destroyed: let its disk be there again. Is it lost for good, start Jolda once "
@@ -118,30 +120,41 @@ class KeyFile:
         self.refuse_absent_copy()
         key = secrets.token_bytes(KEY_BYTES)
         for path in self._places:
-            _destroy(next_of(path))  # of a time that came to nothing
-            _create_beside(path, next_of(path), key)
+            disk.sweep(path)
+            disk.destroy(next_of(path))  # of a time that came to nothing
+            disk.create_beside(path, next_of(path), key)
+        # Everything is wrapped by it next, so it is looked whether it is what lies there.
+        if any(_read(next_of(path)) != key for path in self._places):
+            raise KekUnusable(
+                f"{next_of(self.path)} does not hold what was written there: does somebody else "
+                "use this KEK?"
+            )
         return _kek(key)
 
     def _end_others(self, kek_id: bytes) -> bool:
         key = self._key(kek_id)
         self.refuse_absent_copy()
-        ended = [_take_over(path, key) for path in self._places]
+        for path in self._places:
+            disk.sweep(path)
+        ended = [disk.take_over(path, key) for path in self._places]
         return any(ended)
 
     def _end_all(self) -> bool:
-        files, copies = _there(self.path), [] if self.copy is None else _there(self.copy)
+        files, copies = there(self.path), [] if self.copy is None else there(self.copy)
         self.refuse_absent_copy()
+        for path in self._places:
+            disk.sweep(path)
         # Copies first, for it is the file that tells a disk that is away from what was done; their
         # names last, so that a crash between leaves them and not a file whose copy is missing.
         for name in copies:
-            _overwrite(name)
+            disk.overwrite(name)
         for name in (*files, *copies):
-            _destroy(name)
+            disk.destroy(name)
         return bool(files or copies)
 
     def _key(self, kek_id: bytes) -> bytes:
         for path in self._places:
-            for name in _there(path):
+            for name in there(path):
                 if _kek(key := _read(name)).kek_id == kek_id:
                     return key
         raise KekGone(ANOTHER)
@@ -153,7 +166,7 @@ class KeyFile:
 
 def lies_at(path: Path, copy: Path | None) -> bool:
     """Tell whether a KEK, or what is left of one, is in any of the places."""
-    return bool(_there(path) or (copy is not None and _there(copy)))
+    return bool(there(path) or (copy is not None and there(copy)))
 
 
 def load(path: Path, *, may_make: bool = True, copy: Path | None = None) -> KeyFile:
@@ -163,25 +176,42 @@ def load(path: Path, *, may_make: bool = True, copy: Path | None = None) -> KeyF
     ------
     KekUnusable
     """
-    if not path.exists() and not next_of(path).exists():
-        if not may_make:
+    try:
+        return _loaded(path, may_make=may_make, copy=copy)
+    except OSError as error:
+        raise KekUnusable(f"The KEK file {path} cannot be used: {error.strerror}.") from None
+
+
+def _loaded(path: Path, *, may_make: bool, copy: Path | None) -> KeyFile:
+    if not path.exists():
+        if may_make:
+            disk.create(path, secrets.token_bytes(KEY_BYTES))
+        elif not next_of(path).exists():
             raise KekUnusable(
                 f"The KEK file {path} is missing, but the key database was made with one."
             )
-        _create(path, secrets.token_bytes(KEY_BYTES))
-    for one in (path, next_of(path)):
-        if one.exists():
-            _read(one)
-            _refuse_fixed(one)
     if copy is not None:
         _copy(path, copy)
+    for one in (path, next_of(path)):
+        with suppress(FileNotFoundError):  # none, or somebody is exchanging it just now
+            _read(one)
+    for one in (path, *(() if copy is None else (copy,))):
+        for name in (one, next_of(one)):
+            with suppress(FileNotFoundError):
+                _refuse_readable(name)
+                _refuse_fixed(name)
     return KeyFile(path=path, copy=copy)
 
 
 def _refuse_fixed(path: Path) -> None:
     """Refuse a file that can be read and not exchanged: mounted by itself, or read-only."""
+    if path.is_symlink():
+        raise KekUnusable(
+            f"The KEK file {path} is a symbolic link, and the next KEK would take the place of the "
+            "link: name the file itself."
+        )
     # Where another name can be given to it, another file can take its name.
-    probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    probe = disk.probe_of(path)
     try:
         os.link(path, probe)
         probe.unlink()
@@ -203,18 +233,9 @@ def _copy(path: Path, copy: Path) -> None:
     if copy.exists() or not path.exists():
         return
     try:
-        _create(copy, _read(path))
+        disk.create(copy, _read(path))
     except OSError as error:
         raise KekUnusable(f"No copy of the KEK can be made at {copy}: {error.strerror}.") from None
-
-
-def next_of(path: Path) -> Path:
-    """Return where the one lies that is to follow."""
-    return path.with_name(f"{path.name}.next")
-
-
-def _there(path: Path) -> list[Path]:
-    return [name for name in (path, next_of(path)) if name.exists()]
 
 
 def _lock_of(path: Path) -> Path:
@@ -224,12 +245,16 @@ def _lock_of(path: Path) -> Path:
 def _locked(path: Path) -> int:
     """Return the open file that nobody else holds until it is closed, or its process has ended."""
     # A file of its own: the KEK's is replaced meanwhile, and not every file system locks folders.
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, disk.OWNER_ONLY)
+        try:
+            disk.give(descriptor, path.parent)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise
     except OSError as error:
-        os.close(descriptor)
         raise KekUnusable(
             f"The lock {path} of the KEK cannot be had just now: {error.strerror}."
         ) from None
@@ -244,97 +269,24 @@ async def _to_its_end(work: Callable[[], Done]) -> Done:
     except asyncio.CancelledError:
         await asyncio.wait([doing])
         raise
+    except OSError as error:
+        raise KekUnusable(
+            f"The KEK file cannot be exchanged, or destroyed, just now ({error.strerror})."
+        ) from None
 
 
 def _kek(key: bytes) -> FileKek:
     return FileKek(hashlib.sha256(b"jolda kek id" + key).digest()[:8], AESGCM(key))
 
 
-def _read(path: Path) -> bytes:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
+def _refuse_readable(path: Path) -> None:
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise KekUnusable(f"The KEK file {path} may be read by others; run: chmod 600 {path}")
+
+
+def _read(path: Path) -> bytes:
+    _refuse_readable(path)
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
         raise KekUnusable(f"The KEK file {path} does not hold {KEY_BYTES} bytes.")
     return key
-
-
-def _take_over(path: Path, key: bytes) -> bool:
-    """Let the file hold this key; return whether another was there.
-
-    Another one that is to follow is left alone: should we come late, it is the one in force.
-    """
-    there = path.exists()
-    if there and path.read_bytes() == key:
-        return False
-    follower = next_of(path)
-    if follower.exists() and follower.read_bytes() == key:
-        successor = follower
-    else:
-        successor = _draft(path, key)
-    if there:
-        _overwrite(path)
-    successor.replace(path)
-    _sync(path.parent)
-    return there
-
-
-def _destroy(path: Path) -> bool:
-    if not path.exists():
-        return False
-    _overwrite(path)
-    path.unlink()
-    _sync(path.parent)
-    return True
-
-
-def _overwrite(path: Path) -> None:
-    # Most disks write elsewhere what is written again; on the others the old bytes are gone.
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        os.write(descriptor, secrets.token_bytes(KEY_BYTES))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _create(path: Path, key: bytes) -> None:
-    folders = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _create_beside(path, path, key)
-    # Keys that only this one opens are stored next: its name has to outlive a loss of power.
-    for made in folders:
-        _sync(made.parent)
-
-
-def _create_beside(path: Path, name: Path, key: bytes) -> None:
-    """Make a file in the folder of ``path``, which is there: a missing one is a disk that is."""
-    # Written whole, then linked to its name: a crash leaves no half key, a race makes one key.
-    draft = _draft(path, key)
-    try:
-        os.link(draft, name)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-    _sync(path.parent)
-
-
-def _draft(path: Path, key: bytes) -> Path:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, key)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return draft
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.kek.key_file import KeyFile, lies_at, load, next_of
+from server.kek.disk import next_of
+from server.kek.key_file import KeyFile, lies_at, load
 from server.kek.model import Keeping, Kek, KekGone, Keks
 
 

@@ -16,7 +16,7 @@ FIELDS: Final = frozenset(
     {
         "event", "level", "timestamp", "logger",
         "endpoint", "method", "status", "duration_ms", "error", "at", "role",
-        "host", "port", "ops_port", "database", "version", "migrations",
+        "host", "port", "ops_port", "database", "table", "version", "migrations",
         "process", "job", "company", "step", "attempt", "count", "retry_after_s", "sqlstate",
     }
 )  # fmt: skip

@@ -293,8 +293,8 @@ async def entries_of(
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     """Forget whose pseudonym it was; return the number of rows. Before the member's own row.
 
-    The entries stay: they point to nobody, and their details open for nobody once the member's
-    keys are destroyed.
+    The entries stay, under a pseudonym that only copies from before connect with the member. Their
+    details open for nobody once the member's keys are destroyed.
     """
     return await store.delete_subject(conn, company_id, member_id)
 

@@ -51,7 +51,7 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
     """The dead letter: refused for good, or tried too often."""
     WITHHELD = "withheld"
-    """Never sent: its reader does not want it, or did not agree to it."""
+    """Never sent: not wanted or not agreed to by its reader, or not shared by whom it names."""
 
 
 class Event(StrEnum):
@@ -91,6 +91,8 @@ class Reason(StrEnum):
     NOT_WANTED = "not_wanted"
     NOT_CONSENTED = "not_consented"
     """A driver's consent to such messages is not given, or not any more."""
+    NOT_SHARED = "not_shared"
+    """Whom it names does not share any more what it tells of them."""
     BROKEN = "broken"
     """A fault of our own."""
 

@@ -2,22 +2,28 @@
 
 The sender does it, or the reader who looks before it: what somebody was shown is what is kept. It
 is sealed under the keys of its reader and of everybody it names.
+
+What tells how somebody drove is theirs to withdraw: whoever writes, shows or sends a notice asks
+:func:`still_shared` at that moment.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from server.accounts import service as accounts
 from server.accounts.model import Profile
 from server.credentials.model import MemberMissing
+from server.gate import service as gate
+from server.gate.model import Purpose
 from server.kit.db import Connection
 from server.ledger import service as ledger
 from server.ledger.model import SYSTEM, Act
 from server.notices import store
-from server.notices.kinds import KINDS, Channel, persons_named
+from server.notices.kinds import KINDS, OF_TRACKS, Channel, persons_named
 from server.notices.model import (
     TRANSITIONS,
     Delivery,
@@ -33,7 +39,38 @@ from server.vault import shared
 from server.vault.model import Category, SealedText, SubjectErased
 from server.vault.service import Vault
 
+Told = TypeVar("Told", Notice, Delivery)
+
 TEXT_SCHEMA: Final = "notice.text"
+
+
+async def still_shared(
+    conn: Connection, company_id: UUID, told: Sequence[Told], *, now: datetime
+) -> list[Told]:
+    """Return what of this may be told now: all but how somebody drove who does not share it.
+
+    What was told before the present consents is hidden for good, as what it rests on is. So it
+    does not matter when it is deleted. To be asked after the notices were read: a withdrawal that
+    was answered meanwhile counts.
+    """
+    of_tracks = [one.notice_id for one in told if one.kind in OF_TRACKS]
+    if not of_tracks:
+        return list(told)
+    named: dict[UUID, list[UUID]] = defaultdict(list)
+    for notice_id, member_id in await store.persons(conn, company_id, of_tracks):
+        named[notice_id].append(member_id)
+    drivers = list({one for some in named.values() for one in some})
+    since = {
+        one.driver_id: one.since(Purpose.PLAN_FACT, now)
+        for one in await gate.read_some(conn, company_id, drivers)
+    }
+
+    def is_shared(one: Told) -> bool:
+        starts = [since.get(driver_id) for driver_id in named[one.notice_id]]
+        # What names nobody was deleted since it was read.
+        return bool(starts) and all(at is not None and at <= one.queued_at for at in starts)
+
+    return [one for one in told if one.kind not in OF_TRACKS or is_shared(one)]
 
 
 async def prepare_one(
@@ -45,10 +82,17 @@ async def prepare_one(
     ways_out: Collection[Channel],
     now: datetime,
 ) -> None:
-    """Prepare a notice, unless it is written or somebody is writing it."""
+    """Prepare a notice, unless it is written or somebody is writing it.
+
+    What is not shared by now goes: nobody was shown it, and unwritten it would wait for ever.
+    """
     notice = await store.lock_unprepared(conn, company_id, notice_id)
-    if notice is not None:
+    if notice is None:
+        return
+    if await still_shared(conn, company_id, [notice], now=now):
         await prepare(conn, vault, company_id, [notice], ways_out=ways_out, now=now)
+    else:
+        await store.delete_notices(conn, company_id, [notice_id])
 
 
 async def prepare(
@@ -62,7 +106,7 @@ async def prepare(
 ) -> None:
     """Write and seal notices that the caller holds, and begin their deliveries over ``ways_out``.
 
-    What names somebody who is gone, or is for them, goes.
+    They are still shared. What names somebody who is gone, or is for them, goes.
     """
     written = []
     for notice in notices:

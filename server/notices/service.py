@@ -4,7 +4,6 @@
 can still tell of itself; the text is written and sealed afterwards (``preparing``).
 """
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -25,7 +24,6 @@ from server.notices.kinds import (
     DEDUPE_CHARS_MAX,
     KINDS,
     MARKETING_CHANNELS,
-    OF_TRACKS,
     Channel,
     NoticeKind,
     persons_named,
@@ -49,11 +47,6 @@ log = structlog.get_logger(__name__)
 
 DELIVER_NOTICE: Final = "deliver_notice"
 """The job that prepares one notice and hands it over."""
-TAKE_BACK_NOTICES: Final = "take_back_notices"
-"""The job that takes back what a withdrawal left: too many, or on their way out."""
-TAKEN_BACK_MAX: Final = 500
-"""Notices in one transaction: some 80 ms."""
-TRIES_MAX: Final = 32  # spread over the time that a message takes to be out
 ON_THEIR_WAY_S_MAX: Final = 8.0
 """Longer than a way out takes (``HAND_OVER_S_MAX``): after it a message is out or given up."""
 
@@ -133,48 +126,6 @@ async def queue_for_main_users(
             await queue(conn, company_id, member_id, kind, values, now=now)
 
 
-async def take_back(conn: Connection, company_id: UUID, member_id: UUID, *, now: datetime) -> None:
-    """Delete the newest of what others were told of how the member drove, sent or not.
-
-    The driver's gate is locked: all there is was told before, also by a clock ahead of ``now``. A
-    job takes the rest, and what is on its way out: no withdrawal waits for it, or fails by it.
-    """
-    of = (conn, company_id, member_id, OF_TRACKS)
-    taken = await store.lock_free_naming(*of, None, limit=TAKEN_BACK_MAX)
-    await store.delete_notices(conn, company_id, taken)
-    left = await store.last_queued_naming(*of, None, limit=TAKEN_BACK_MAX)
-    if left is None:
-        return
-    # To the microsecond, and no further: what is told under a later consent stays.
-    before = max(now, left).isoformat()
-    of_whom = {"company_id": str(company_id), "member_id": str(member_id), "before": before}
-    key = f"take back {member_id} {before}"
-    await jobs.enqueue(conn, TAKE_BACK_NOTICES, of_whom, dedupe_key=key)
-
-
-async def take_back_sent(pool: Pool, payload: jobs.Payload) -> None:
-    """Do what :func:`take_back` left to its job, each batch in a transaction of its own.
-
-    Raises
-    ------
-    TimeoutError
-        Somebody is at what is left for longer than a message takes: to be tried again.
-    """
-    company_id, member_id = UUID(payload["company_id"]), UUID(payload["member_id"])
-    before = datetime.fromisoformat(payload["before"])
-    tries = TRIES_MAX
-    while tries:
-        async with db.tenant(pool, company_id) as conn:
-            of = (conn, company_id, member_id, OF_TRACKS, before)
-            taken = await store.lock_free_naming(*of, limit=TAKEN_BACK_MAX)
-            await store.delete_notices(conn, company_id, taken)
-            if await store.last_queued_naming(*of, limit=1) is None:
-                return
-        tries = TRIES_MAX if taken else tries - 1
-        await asyncio.sleep(0.0 if taken else ON_THEIR_WAY_S_MAX / TRIES_MAX)
-    raise TimeoutError("somebody is at notices that have to go")
-
-
 async def told(
     conn: Connection, company_id: UUID, member_ids: Collection[UUID], kind: NoticeKind, dedupe: str
 ) -> set[UUID]:
@@ -224,6 +175,7 @@ async def inbox(
     """Return a page of what the member finds in the app, newest first, and the next cursor.
 
     What is not written yet is written with it, as the sender would: so it stays as it was shown.
+    A page is short where something is not shared any more; the cursor goes on behind that.
 
     Raises
     ------
@@ -236,12 +188,14 @@ async def inbox(
     unwritten = [one.notice_id for one in found[:limit] if one.text_sealed is None]
     if unwritten:
         held = await store.lock_all_unprepared(conn, company_id, unwritten)
+        held = await preparing.still_shared(conn, company_id, held, now=now)
         await preparing.prepare(conn, vault, company_id, held, ways_out=ways_out, now=now)
         found = await store.in_app(
             conn, company_id, member_id, unseen=unseen, before=before, limit=limit + 1
         )
     page, following = page_of(found, limit, lambda one: cursor_of(one.notice_id))
-    return await _shown(vault, company_id, page), following
+    shared = await preparing.still_shared(conn, company_id, page, now=now)
+    return await _shown(vault, company_id, shared), following
 
 
 async def mark_seen(
@@ -258,10 +212,12 @@ async def mark_seen(
     Raises
     ------
     NoticeMissing
-        There is none, or it is somebody else's, or not in the app.
+        There is none, or it is somebody else's, or not in the app, or not shared any more.
     """
     notice = await store.hold_notice(conn, company_id, member_id, notice_id)
     if notice is None or Channel.IN_APP not in KINDS[notice.kind].channels:
+        raise NoticeMissing
+    if not await preparing.still_shared(conn, company_id, [notice], now=now):
         raise NoticeMissing
     moved = await store.move(
         conn,
@@ -373,16 +329,24 @@ async def drain(pool: Pool, company_id: UUID, member_id: UUID) -> None:
         log.warning("message_on_its_way_too_long", company=str(company_id))
 
 
-async def export(conn: Connection, vault: Vault, company_id: UUID, member_id: UUID) -> Export:
+async def export(
+    conn: Connection, vault: Vault, company_id: UUID, member_id: UUID, *, now: datetime
+) -> Export:
     """Return all that a member was told, as shown, and what they want.
 
     What was neither shown nor sent yet has no text.
     """
     found = await store.every_notice(conn, company_id, member_id)
+    shared = await preparing.still_shared(conn, company_id, found, now=now)
     return Export(
-        notices=await _shown(vault, company_id, found),
+        notices=await _shown(vault, company_id, shared),
         preference=await preference(conn, company_id, member_id),
     )
+
+
+async def delete(conn: Connection, company_id: UUID, notice_ids: Collection[UUID]) -> int:
+    """Delete notices that the caller holds, with all that belongs to them; return how many rows."""
+    return await store.delete_notices(conn, company_id, notice_ids)
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:

@@ -82,6 +82,21 @@ async def insert_persons(
     )
 
 
+async def persons(
+    conn: Connection, company_id: UUID, notice_ids: Collection[UUID]
+) -> list[tuple[UUID, UUID]]:
+    """Return whom these notices name besides their readers: each notice with each of them."""
+    rows = await conn.fetch(
+        """
+        SELECT notice_id, member_id FROM notice_person
+         WHERE company_id = $1 AND notice_id = ANY($2::uuid[])
+        """,
+        company_id,
+        list(notice_ids),
+    )
+    return [(row["notice_id"], row["member_id"]) for row in rows]
+
+
 async def lock_unprepared(conn: Connection, company_id: UUID, notice_id: UUID) -> Notice | None:
     """Return the notice, locked; None if its text is written, or somebody is writing it."""
     row = await conn.fetchrow(
@@ -308,68 +323,6 @@ async def lock_notices_of_person(conn: Connection, company_id: UUID, member_id: 
         member_id,
     )
     return [row["notice_id"] for row in rows]
-
-
-async def lock_free_naming(
-    conn: Connection,
-    company_id: UUID,
-    member_id: UUID,
-    kinds: Collection[NoticeKind],
-    before: datetime | None,
-    *,
-    limit: int,
-) -> list[UUID]:
-    """Return the newest notices of these kinds that name the member and that nobody is at, locked.
-
-    Each is looked up by its id (LATERAL), whatever the planner believes of tables that just grew.
-    """
-    rows = await conn.fetch(
-        """
-        SELECT n.notice_id
-          FROM (SELECT notice_id FROM notice_person WHERE company_id = $1 AND member_id = $2
-                 ORDER BY notice_id DESC) AS p
-         CROSS JOIN LATERAL (SELECT notice_id FROM notice
-                  WHERE company_id = $1 AND notice_id = p.notice_id AND kind = ANY($3::text[])
-                    AND ($4::timestamptz IS NULL OR queued_at <= $4) FOR UPDATE SKIP LOCKED) AS n
-         ORDER BY p.notice_id DESC LIMIT $5
-        """,
-        company_id,
-        member_id,
-        list(kinds),
-        before,
-        limit,
-    )
-    return [row["notice_id"] for row in rows]
-
-
-async def last_queued_naming(
-    conn: Connection,
-    company_id: UUID,
-    member_id: UUID,
-    kinds: Collection[NoticeKind],
-    before: datetime | None,
-    *,
-    limit: int,
-) -> datetime | None:
-    """Return when the last of the ``limit`` newest such notices was queued; None: there is none."""
-    at: datetime | None = await conn.fetchval(
-        """
-        SELECT max(queued_at) FROM (
-            SELECT n.queued_at
-              FROM (SELECT notice_id FROM notice_person WHERE company_id = $1 AND member_id = $2
-                     ORDER BY notice_id DESC) AS p
-             CROSS JOIN LATERAL (SELECT queued_at FROM notice
-                      WHERE company_id = $1 AND notice_id = p.notice_id AND kind = ANY($3::text[])
-                        AND ($4::timestamptz IS NULL OR queued_at <= $4) OFFSET 0) AS n
-             ORDER BY p.notice_id DESC LIMIT $5) AS newest
-        """,
-        company_id,
-        member_id,
-        list(kinds),
-        before,
-        limit,
-    )
-    return at
 
 
 async def delete_notices(conn: Connection, company_id: UUID, notice_ids: Collection[UUID]) -> int:

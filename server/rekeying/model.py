@@ -44,13 +44,29 @@ class Waiting:
 class Standing:
     """How the key database stands. Nothing in it is secret or of a person."""
 
-    kek_id: bytes
+    kek_id: bytes | None
+    """None: nobody ever opened it."""
     peppers: int
     companies: int
     keys: Mapping[str, int]
     """By category."""
     destroyed: int
     last: Rekeying | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """What in the key database was changed or moved, so that it cannot be unwrapped."""
+
+    companies: tuple[UUID, ...]
+    """Whose own key it is: none of their data keys can be unwrapped."""
+    data_keys: Mapping[UUID, int]
+    """How many of each other company."""
+    peppers: int
+    signing_keys: int
+
+    def __bool__(self) -> bool:
+        return bool(self.companies or self.data_keys or self.peppers or self.signing_keys)
 
 
 def is_due(waiting: Waiting, *, every: timedelta, now: datetime) -> bool:

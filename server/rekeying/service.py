@@ -19,15 +19,16 @@ from uuid import UUID
 import structlog
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from server.kek.model import KEY_BYTES, Bound, Kek, Keks, KeyDamaged, seal_bytes
+from server.kek.model import KEY_BYTES, Kek, Keks, KeyDamaged, seal_bytes
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
-from server.rekeying import store
+from server.rekeying import store, under_kek
 from server.rekeying.model import Rekeying, Standing, is_due, is_settled
+from server.rekeying.under_kek import Kind
 from server.vault.opening import insert_pepper
-from server.vault.service import peppers, signing_keys
-from server.vault.wrapping import PEPPER_AAD, company_aad, key_aad, secret_of, signing_aad
+from server.vault.service import peppers
+from server.vault.wrapping import key_aad, secret_of
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +40,7 @@ _FIRST: Final = UUID(int=0)
 Reindex = Callable[[], Awaitable[object]]
 """Writes every blind index anew under the newest pepper; it is known everywhere by then."""
 Failpoint = Callable[[str], None]
+Monotonic = Callable[[], float]
 
 
 class KeysHeld(Exception):
@@ -58,6 +60,8 @@ class Rekeyer:
     reindex: Reindex
     failpoint: Failpoint = lambda _place: None
     """Told each place where a crash could strike; may raise."""
+    monotonic: Monotonic = lambda: 0.0
+    """Tells how long it took since ``now``; it takes no time where nothing is given."""
 
 
 async def run_due(rekeyer: Rekeyer, *, every: timedelta, now: datetime) -> Rekeying | None:
@@ -69,8 +73,15 @@ async def run_due(rekeyer: Rekeyer, *, every: timedelta, now: datetime) -> Rekey
     ------
     KeysHeld
         The next minute may do.
+    TakenOver
     KekUnusable
     """
+    began = rekeyer.monotonic()
+
+    def later() -> datetime:
+        # It may take minutes, and a certificate names the moment after the KEK was destroyed.
+        return now + timedelta(seconds=rekeyer.monotonic() - began)
+
     async with _alone(rekeyer.keys_dsn) as conn:
         if conn is None:
             return None
@@ -79,7 +90,7 @@ async def run_due(rekeyer: Rekeyer, *, every: timedelta, now: datetime) -> Rekey
             if not is_due(await store.waiting(conn), every=every, now=now):
                 return None
             current = await _begin(conn, rekeyer, now)
-        return await _go_on(conn, rekeyer, current, now)
+        return await _go_on(conn, rekeyer, current, later)
 
 
 async def begin(rekeyer: Rekeyer, *, now: datetime) -> Rekeying | None:
@@ -102,6 +113,17 @@ async def standing(keys_dsn: str) -> Standing:
     try:
         async with conn.transaction(isolation="repeatable_read", readonly=True):
             return await store.standing(conn)
+    finally:
+        await conn.close()
+
+
+async def one(keys_dsn: str, rekeying_id: UUID | None = None) -> Rekeying | None:
+    """Return the exchange of this id; without one that which is under way, None if none is."""
+    conn = await db.connect(keys_dsn, role=db.ROLE_REKEYING)
+    try:
+        return await (
+            store.under_way(conn) if rekeying_id is None else store.one(conn, rekeying_id)
+        )
     finally:
         await conn.close()
 
@@ -133,27 +155,33 @@ async def _begin(conn: Connection, rekeyer: Rekeyer, now: datetime) -> Rekeying:
     return begun
 
 
-async def _go_on(conn: Connection, rekeyer: Rekeyer, current: Rekeying, now: datetime) -> Rekeying:
+async def _go_on(
+    conn: Connection, rekeyer: Rekeyer, current: Rekeying, later: Callable[[], datetime]
+) -> Rekeying:
     if current.exchanged_at is None:
-        if not is_settled(current, now):
+        if not is_settled(current, later()):
             return current
         await rekeyer.reindex()
         rekeyer.failpoint("reindexed")
         async with conn.transaction():
             await store.delete_older_peppers(conn)
-            await store.set_exchanged(conn, current.rekeying_id, now)
+            exchanged_at = later()
+            await store.set_exchanged(conn, current.rekeying_id, exchanged_at)
             rekeyer.failpoint("exchanged")
-        current = replace(current, exchanged_at=now)
+        current = replace(current, exchanged_at=exchanged_at)
     if current.wrapped_at is None:
-        current = await _wrap_anew(conn, rekeyer, current, now)
+        current = await _wrap_anew(conn, rekeyer, current, later())
     rekeyer.failpoint("wrapped")
     async with rekeyer.keks.alone():
         await _refuse_taken_over(conn, current)
         kek = await _kek_in_force(conn, rekeyer.keks)
+        # Whatever went wrong until here, the KEK before may be what mends it.
+        await under_kek.secrets_of(kek, await under_kek.all_kept(conn))
         await rekeyer.keks.end_others(kek.kek_id)
     rekeyer.failpoint("ended")
-    await store.set_ended(conn, current.rekeying_id, now)
-    return replace(current, ended_at=now)
+    ended = replace(current, ended_at=(at := later()))
+    await store.set_ended(conn, current.rekeying_id, at)
+    return ended
 
 
 async def _hold_up_others(conn: Connection) -> None:
@@ -186,28 +214,25 @@ async def _wrap_anew(
     async with rekeyer.keks.alone(), conn.transaction():
         await _hold_up_others(conn)
         await _refuse_taken_over(conn, current)
+        old = await _kek_in_force(conn, rekeyer.keks)
+        kept = await under_kek.all_kept(conn)
+        before = await under_kek.secrets_of(old, kept)
+        # It may be found where the next one is to lie: whoever put back a copy that was taken in
+        # the middle of an exchange has it there.
+        await rekeyer.keks.end_others(old.kek_id)
         new = await rekeyer.keks.follow()
         rekeyer.failpoint("followed")
-        old = await _kek_in_force(conn, rekeyer.keks)
-        companies = await store.company_keys(conn)
-        bound = [Bound(wrapped, company_aad(company_id)) for company_id, wrapped in companies]
-        fresh = [secrets.token_bytes(KEY_BYTES) for _ in companies]
-        keys = 0
-        for (company_id, _), before, after in zip(
-            companies, await old.unwrap(bound), fresh, strict=True
-        ):
-            keys += await _wrap_company(conn, company_id, AESGCM(before), AESGCM(after))
-        wrapped = await new.wrap(
-            [
-                Bound(key, company_aad(company_id))
-                for (company_id, _), key in zip(companies, fresh, strict=True)
-            ]
-        )
-        company_ids = [company_id for company_id, _ in companies]
-        await store.set_company_keys(conn, new.kek_id, company_ids, wrapped)
-        await _wrap_peppers(conn, old, new)
-        await _wrap_signing_keys(conn, old, new)
-        done = replace(current, wrapped_at=now, companies=len(companies), keys=keys)
+        anew, keys = [], 0
+        for one, secret in zip(kept, before, strict=True):
+            if one.kind is Kind.COMPANY:
+                fresh = secrets.token_bytes(KEY_BYTES)
+                keys += await _wrap_company(conn, one.id, AESGCM(secret), AESGCM(fresh))
+                anew.append(fresh)
+            else:
+                anew.append(secret)
+        await under_kek.write(conn, new.kek_id, await under_kek.wrap(new, kept, anew))
+        companies = sum(one.kind is Kind.COMPANY for one in kept)
+        done = replace(current, wrapped_at=now, companies=companies, keys=keys)
         await store.set_wrapped(conn, done, new.kek_id, now)
         rekeyer.failpoint("wrapping")
     return done
@@ -232,27 +257,9 @@ async def _wrap_company(conn: Connection, company_id: UUID, old: AESGCM, new: AE
         await store.set_data_keys(conn, company_id, list(wrapped), list(wrapped.values()))
         count += len(wrapped)
         after = found[-1].key_id
-    if damaged:
-        log.error("data_keys_damaged", company=str(company_id), keys=damaged)
+    if damaged:  # `jolda keys status` tells of them as well
+        log.error("data_keys_damaged", company=str(company_id), count=damaged)
     return count
-
-
-async def _wrap_peppers(conn: Connection, old: Kek, new: Kek) -> None:
-    found = await peppers(conn)
-    secret = await old.unwrap([Bound(one.wrapped, PEPPER_AAD) for one in found])
-    wrapped = await new.wrap([Bound(one, PEPPER_AAD) for one in secret])
-    for one, anew in zip(found, wrapped, strict=True):
-        await store.set_pepper(conn, one.pepper_id, kek_id=new.kek_id, wrapped=anew)
-
-
-async def _wrap_signing_keys(conn: Connection, old: Kek, new: Kek) -> None:
-    found = await signing_keys(conn)
-    secret = await old.unwrap([Bound(one.wrapped, signing_aad(one.key_id)) for one in found])
-    wrapped = await new.wrap(
-        [Bound(key, signing_aad(one.key_id)) for one, key in zip(found, secret, strict=True)]
-    )
-    for one, anew in zip(found, wrapped, strict=True):
-        await store.set_signing_key(conn, replace(one, kek_id=new.kek_id, wrapped=anew))
 
 
 async def _kek_in_force(conn: Connection, keks: Keks) -> Kek:

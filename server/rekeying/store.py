@@ -7,7 +7,7 @@ from uuid import UUID
 
 from server.kit.db import Connection, Record
 from server.rekeying.model import Rekeying, Standing, Waiting
-from server.vault.model import SigningKey, WrappedKey
+from server.vault.model import WrappedKey
 
 
 async def try_lock(conn: Connection) -> bool:
@@ -31,6 +31,17 @@ async def under_way(conn: Connection) -> Rekeying | None:
         SELECT rekeying_id, begun_at, exchanged_at, wrapped_at, companies, keys, ended_at
           FROM rekeying WHERE ended_at IS NULL
         """
+    )
+    return None if row is None else Rekeying(**row)
+
+
+async def one(conn: Connection, rekeying_id: UUID) -> Rekeying | None:
+    row = await conn.fetchrow(
+        """
+        SELECT rekeying_id, begun_at, exchanged_at, wrapped_at, companies, keys, ended_at
+          FROM rekeying WHERE rekeying_id = $1
+        """,
+        rekeying_id,
     )
     return None if row is None else Rekeying(**row)
 
@@ -131,12 +142,12 @@ async def set_pepper(conn: Connection, pepper_id: UUID, *, kek_id: bytes, wrappe
     )
 
 
-async def set_signing_key(conn: Connection, key: SigningKey) -> None:
+async def set_signing_key(conn: Connection, key_id: UUID, *, kek_id: bytes, wrapped: bytes) -> None:
     await conn.execute(
         "UPDATE signing_key SET kek_id = $2, wrapped = $3 WHERE key_id = $1",
-        key.key_id,
-        key.kek_id,
-        key.wrapped,
+        key_id,
+        kek_id,
+        wrapped,
     )
 
 

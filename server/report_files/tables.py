@@ -308,7 +308,7 @@ def figures(subject: Subject, words: Words) -> list[Line]:
         ("late", Kind.COUNT, found["late"] if full else None),
         ("early", Kind.COUNT, found["early"] if full else None),
         ("on_time_rate", Kind.RATIO, totals.on_time_rate),
-        ("completion", Kind.RATIO, totals.completion),
+        ("completion", Kind.RATIO, totals.completion if full else None),
         ("order_score", Kind.RATIO, totals.order_score),
         ("compliance", Kind.RATIO, totals.compliance),
         ("planned_km", Kind.KM, totals.planned_m),

@@ -15,7 +15,7 @@ from geo.lines import driven_lines
 from geo.plan_fact import ALGORITHM_VERSION, plan_versus_fact
 from geo.plane import Plane
 from geo.types import Floats
-from geo.values import Taps, Track
+from geo.values import Taps, Track, Work
 from server.gate.model import Windows
 from server.kit.errors import there
 from server.reports.model import (
@@ -33,7 +33,7 @@ from server.reports.service import REPORT_SCHEMA, SUMS_SCHEMA, Gathered, SealedS
 from server.reports.store import SealedSums
 from server.reports.wire import PlanFactView, rendered
 from server.routes import service as routes
-from server.routes.model import Plan, RouteNotFound, fact_span
+from server.routes.model import LEAD, Plan, RouteNotFound, fact_span
 from server.stop_events.model import StopTaps
 from server.tracking import service as tracking
 from server.tracking.model import Track as Recorded
@@ -51,12 +51,20 @@ def compared(found: Gathered) -> PlanFactReport:
         fixes = tracking.opened(found.track)
         availability = Availability(fixes.availability.value)
         track, shared_s = as_geo(fixes), spans_of(within(fixes.windows, found.track.since))
-    plan, until_s = routes.geo_plan(route.plan), found.until.timestamp()
+    plan, begin_s, until_s = (
+        routes.geo_plan(route.plan),
+        found.begin.timestamp(),
+        found.until.timestamp(),
+    )
+    if not ((track.time_s >= begin_s) & (track.time_s < until_s)).any():
+        # Positions of the driver's other routes alone are none of this one.
+        track = _no_track()
+        if availability is Availability.FULL:
+            availability = Availability.NO_POSITIONS
     is_over, over_s = found.state is State.FINAL, until_s
     if is_over:
-        # The driver may be recorded further, on the next route: of this one nothing more can come.
-        shared_s = np.minimum(shared_s, until_s)
-        # What is still served of it meanwhile nobody saw; the driver may say it.
+        # The driver may be recorded further, on the next route: that is nothing of this one, but
+        # what is still served of it meanwhile was served.
         over_s = fact_span(route.head, previous=None, following=None)[1].timestamp()
     return PlanFactReport(
         route=route,
@@ -72,15 +80,36 @@ def compared(found: Gathered) -> PlanFactReport:
             shared_s=shared_s,
             until_s=over_s,
             over=is_over,
-            work_done_s=None if found.work_done is None else found.work_done.timestamp(),
-            next_route_s=until_s if until_s < over_s else None,
+            work=Work(
+                begun_s=_unix_s(_begun(found)),
+                done_s=_unix_s(found.work_done),
+                from_s=begin_s if found.judged_from < found.begin else None,
+                to_s=until_s if until_s < over_s else None,
+            ),
             taps=_said(found, route.plan, availability),
             parameters=found.settings.parameters,
         ),
         driven=tuple(
-            driven_lines(track, Plane.around(plan.lon_lat), shared_s=shared_s, until_s=until_s)
+            driven_lines(
+                track,
+                Plane.around(plan.lon_lat),
+                shared_s=np.clip(shared_s, begin_s, until_s),
+                until_s=until_s,
+            )
         ),
     )
+
+
+def _begun(found: Gathered) -> datetime | None:
+    """Return since when stops may have been served unseen, also by who had the route before."""
+    head = found.route.sealed.head
+    if head.taken_over and head.begins_at > head.starts_at:
+        return min(head.starts_at - LEAD, found.begin)
+    return found.work_begun
+
+
+def _unix_s(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
 
 
 def body(found: Gathered) -> tuple[Availability, bytes]:

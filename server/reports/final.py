@@ -216,4 +216,5 @@ async def _keep(
         return False
     sealed = await in_thread(drawing.sealed, found, report, key)
     async with db.tenant(pool, company_id) as conn:
-        return await service.keep(conn, company_id, sealed, gate=gate, now=now)
+        # Not if the consents are not those it was made under, or it was given to another meanwhile.
+        return await store.put(conn, company_id, sealed, epoch=gate.epoch, now=now)

@@ -73,10 +73,11 @@ class _Held:
     """Rows that were read already, and may be found again."""
 
     def is_of(self, head: RouteHead, gate: Gate) -> bool:
-        return (self.head.plan_version, self.gate.driver_id, self.gate.epoch) == (
-            head.plan_version,
-            gate.driver_id,
-            gate.epoch,
+        # Given to another meanwhile and given back it begins anew.
+        return (
+            self.head.plan_version == head.plan_version
+            and self.head.assigned_at == head.assigned_at
+            and (self.gate.driver_id, self.gate.epoch) == (gate.driver_id, gate.epoch)
         )
 
 

@@ -12,6 +12,7 @@ The caller owns the transaction.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -37,13 +38,13 @@ from server.reports.model import (
 from server.reports.store import SealedSums
 from server.routes import editing
 from server.routes import service as routes
-from server.routes.model import fact_span
+from server.routes.model import RouteHead, fact_span
 from server.routes.service import FoundRoute
 from server.shifts import service as shifts
 from server.stop_events import service as stop_events
 from server.stop_events.model import StopTaps
 from server.tracking import service as tracking
-from server.tracking.model import TrackPurpose
+from server.tracking.model import TrackPurpose, TrackTooLong
 from server.tracking.service import SealedTrack
 from server.vault.model import DataKey, key_id_of
 from server.vault.service import Vault
@@ -61,7 +62,13 @@ class Gathered:
     route: FoundRoute
     time_zone: str
     computed_at: datetime
+    begin: datetime
+    """No earlier position belongs to the route: it was not to begin, or was not the driver's."""
     until: datetime
+    """No later one does: the next route began, or it is later than now."""
+    judged_from: datetime
+    judged_until: datetime
+    """The track is of this time: stops may be served while a neighbouring route goes on, too."""
     state: State
     availability: Availability
     """Of the fact, as far as it is known before the track is opened."""
@@ -77,9 +84,11 @@ class Gathered:
     keys: Mapping[UUID, DataKey] = field(default_factory=dict, repr=False)
     """What opens the stored one."""
     taps: Mapping[UUID, StopTaps] = field(default_factory=dict)
-    """By stop, what that driver said of it since the track begins."""
+    """By stop, what that driver said of it since the present consents."""
     work_done: datetime | None = None
     """When the driver ended the last shift, if nothing came after it and the route before."""
+    work_begun: datetime | None = None
+    """Since when stops may have been served unseen; None: not before sharing began."""
 
     def fence(self, found: Availability) -> Gate | None:
         """Return the gate that an answer leaves under; None: there is no fact in it."""
@@ -119,12 +128,16 @@ async def gather(
     head = route.sealed.head
     company = await accounts.company(conn, company_id)
     begin, end = await routes.span(conn, company_id, head)
+    own = fact_span(head, previous=None, following=None)
     kept_since = company.tracks_kept_since(now)
     found = Gathered(
         route=route,
         time_zone=company.time_zone,
         computed_at=now,
+        begin=begin,
         until=min(end, now),
+        judged_from=min(begin, own[0]),
+        judged_until=min(max(end, own[1]), now),
         state=State.LIVE if now < end else State.FINAL,
         availability=Availability.NO_POSITIONS,
         is_whole=kept_since is None or begin >= kept_since,
@@ -138,52 +151,57 @@ async def gather(
             if stored is not None:
                 return await _as_stored(conn, vault, company_id, found, stored, now=now)
         if begin < found.until:
-            return await _with_track(conn, vault, company_id, found, begin, now=now)
+            return await _with_track(conn, vault, company_id, found, now=now)
         return replace(found, gate=await gates.read(conn, company_id, head.driver_id))
     except GateMissing:  # erased just now
         return replace(found, availability=Availability.NO_DRIVER)
 
 
 async def _with_track(
-    conn: Connection,
-    vault: Vault,
-    company_id: UUID,
-    found: Gathered,
-    begin: datetime,
-    *,
-    now: datetime,
+    conn: Connection, vault: Vault, company_id: UUID, found: Gathered, *, now: datetime
 ) -> Gathered:
     driver_id = there(found.route.sealed.head.driver_id, GateMissing)
-    track = await tracking.gather(
-        conn,
-        vault,
-        company_id,
-        driver_id,
-        begin,
-        found.until,
-        purpose=TrackPurpose.PLAN_FACT,
-        now=now,
-    )
-    taps = await stop_events.taps(
-        conn,
-        vault,
-        company_id,
-        found.route.sealed.head.route_id,
-        driver_id=driver_id,
-        since=track.since,
-    )
+    gathered = partial(tracking.gather, conn, vault, company_id, driver_id, now=now)
+    span = (found.judged_from, found.judged_until)
+    try:
+        track = await gathered(*span, purpose=TrackPurpose.PLAN_FACT)
+    except TrackTooLong:  # without what came on the neighbouring routes it may be short enough
+        span = (found.begin, found.until)
+        found = replace(found, judged_from=found.begin, judged_until=found.until)
+        track = await gathered(*span, purpose=TrackPurpose.PLAN_FACT)
     return replace(
         found,
         gate=track.gate,
         track=track,
         availability=Availability(track.availability.value),
-        taps=taps,
-        work_done=await _work_done(conn, company_id, found, driver_id, now=now),
+        taps=await _said(conn, vault, found.route.sealed.head, track.gate, now=now),
+        work_done=await _work_done(conn, company_id, found, driver_id),
+        work_begun=await shifts.work_begun(
+            conn, company_id, driver_id, since=found.judged_from, recorded=track.windows
+        ),
+    )
+
+
+async def _said(
+    conn: Connection, vault: Vault, head: RouteHead, gate: Gate, *, now: datetime
+) -> Mapping[UUID, StopTaps]:
+    """Return what the driver said of the route under their present consents.
+
+    Who comes early says so before the time of the route. Nothing older than the consents counts:
+    given anew, they bring no more of the past back than of the track.
+    """
+    given = gate.since(Purpose.PLAN_FACT, now)
+    if given is None:
+        return {}
+    apart = await store.set_apart_before(conn, gate.company_id, [gate.driver_id])
+    since = max([given, *apart.values()])
+    return await stop_events.taps(
+        conn, vault, gate.company_id, head.route_id, driver_id=gate.driver_id, since=since
     )
 
 
 async def _work_done(
-    conn: Connection, company_id: UUID, found: Gathered, driver_id: UUID, *, now: datetime
+    conn: Connection, company_id: UUID, found: Gathered, driver_id: UUID
 ) -> datetime | None:
     """Return when the driver ended the work, if they had the route by then, planned as it is.
 
@@ -194,13 +212,12 @@ async def _work_done(
     known_since = await editing.known_since(conn, company_id, head.route_id, head.plan_version)
     if known_since is None:
         return None
-    _, over = fact_span(head, previous=None, following=None)
     return await shifts.work_done(
         conn,
         company_id,
         driver_id,
         since=max(head.starts_at, known_since),
-        until=min(over, now),
+        until=found.judged_until,
     )
 
 
@@ -285,16 +302,6 @@ async def set_settings(
             now=now,
         )
     return replace(before, report_days=report_days, speed_limit_kmh=speed_limit_kmh)
-
-
-async def keep(
-    conn: Connection, company_id: UUID, report: SealedReport, *, gate: Gate, now: datetime
-) -> bool:
-    """Store a final report; False if the driver's consents are not those it was made under.
-
-    False also if the route was given to another driver meanwhile.
-    """
-    return await store.put(conn, company_id, report, epoch=gate.epoch, now=now)
 
 
 async def old(conn: Connection, company_id: UUID, now: datetime) -> tuple[int, date | None]:

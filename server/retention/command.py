@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from server.alerts import service as alerts
@@ -21,6 +21,8 @@ from server.vault.service import Vault
 Say = Callable[[str], None]
 Old = Callable[[Connection, UUID, datetime], Awaitable[tuple[int, date | None]]]
 Forget = Callable[[Pool, UUID, datetime], Awaitable[int]]
+Told: TypeAlias = tuple[str, int, date | None]
+"""Of what, how many, and since when the oldest of them is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,7 @@ KINDS: Final = (
         forget=_at_once(plans.forget_old),
     ),
 )
+READS: Final = "entries of reads, of five minutes each"
 TOLD: Final = frozenset({"track_days", "keys", "reads", *(kind.retention for kind in KINDS)})
 """Of everything that has an age at which it goes."""
 
@@ -89,13 +92,11 @@ async def tell_due(
     for company_id in companies:
         async with db.tenant(pool, company_id, readonly=True) as conn:
             gone = await service.due(conn, vault, company_id, now)
-            found = [(kind.of, await kind.old(conn, company_id, now)) for kind in KINDS]
-            reads, first = await old_reads(conn, company_id, now)
+            found = [(kind.of, *await kind.old(conn, company_id, now)) for kind in KINDS]
+            found.append((READS, *await old_reads(conn, company_id, now)))
         live = await vault.count_live(company_id, now)
-        _tell(company_id, "would go", gone, live, say=say)
-        for of, (count, oldest) in found:
-            say(f"{company_id}: {_count(count, of, oldest)} would go.")
-        say(f"{company_id}: {_count(reads, 'five minutes of reads', first)} would go.")
+        _tell(company_id, "would go", [*_of_tracks(gone, live), *found], say=say)
+    say("Nothing was changed. To remove what would go, run: jolda retention")
 
 
 async def run_now(
@@ -110,22 +111,29 @@ async def run_now(
     """Remove what is too old, as the jobs do, and tell what went."""
     for company_id in companies:
         gone = await service.forget_old_tracks(pool, vault, company_id, now)
-        found = [(kind.of, await kind.forget(pool, company_id, now)) for kind in KINDS]
+        found: list[Told] = [
+            (kind.of, await kind.forget(pool, company_id, now), None) for kind in KINDS
+        ]
         live = await vault.destroy_live(company_id, now)
-        reads = await forget_old_reads(dsn, company_id, now)
-        _tell(company_id, "went", gone, live, say=say)
-        for of, count in found:
-            say(f"{company_id}: {_count(count, of, None)} went.")
-        say(f"{company_id}: {_count(reads, 'five minutes of reads', None)} went.")
+        found.append((READS, await forget_old_reads(dsn, company_id, now), None))
+        _tell(company_id, "went", [*_of_tracks(gone, live), *found], say=say)
 
 
-def _tell(company_id: UUID, went: str, gone: Gone, live: int, *, say: Say) -> None:
-    positions = f"{_count(gone.positions, 'positions', gone.oldest_at)} in {gone.track_rows} rows"
-    say(f"{company_id}: {positions} {went}.")
-    say(f"{company_id}: {gone.months} keys of drivers' months {went}.")
-    say(f"{company_id}: {live} keys of days of live positions {went}.")
-    say(f"{company_id}: {_count(gone.counters, 'counters of refusals', gone.oldest_day)} {went}.")
+def _of_tracks(gone: Gone, live: int) -> Sequence[Told]:
+    return (
+        ("positions", gone.positions, gone.oldest_at),
+        ("rows of positions", gone.track_rows, gone.oldest_at),
+        ("keys of drivers' months", gone.months, None),
+        ("keys of days of live positions", live, None),
+        ("counters of refusals", gone.counters, gone.oldest_day),
+    )
 
 
-def _count(count: int, of: str, oldest: date | None) -> str:
-    return f"{count} {of}" if oldest is None else f"{count} {of} (since {oldest:%Y-%m-%d})"
+def _tell(company_id: UUID, went: str, told: Sequence[Told], *, say: Say) -> None:
+    """Tell of each kind of which there is some; of one company of many mostly nothing is due."""
+    some = [(of, count, oldest) for of, count, oldest in told if count]
+    if not some:
+        say(f"{company_id}: nothing is old enough to go.")
+    for of, count, oldest in some:
+        since = "" if oldest is None else f" (since {oldest:%Y-%m-%d})"
+        say(f"{company_id}: {of}: {count}{since} {went}.")

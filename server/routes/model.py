@@ -1,7 +1,7 @@
 """A route: the planned journey of one driver for one day. Pure."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -17,6 +17,8 @@ LEAD: Final = timedelta(hours=1)
 """How long before the plan's start a position still belongs to it."""
 TAIL: Final = timedelta(hours=4)
 """How long after the plan's end, unless the driver's next route begins earlier."""
+REACH: Final = timedelta(days=6)
+"""So long after a route starts by its plan it is over, and can be given to nobody any more."""
 
 
 class LineSource(StrEnum):
@@ -101,6 +103,26 @@ class RouteHead:
     stop_count: int
     planned_m: float
     cancelled_at: datetime | None = None
+    created_at: datetime | None = None
+    """None: it is not stored yet."""
+    assigned_at: datetime | None = None
+    """When its driver was given it. None: nobody has it, or that was not stored then."""
+    taken_over: bool = False
+    """Somebody else had it before: they may have served some of it."""
+
+    @property
+    def handed_over_at(self) -> datetime | None:
+        """Return when its driver was given it, unless it was planned for them from the first.
+
+        Who plans a day that has begun, or is over, says whose day it was. But what a route's
+        driver did before they had it was no work on it; that may have been another's.
+        """
+        return None if self.assigned_at == self.created_at else self.assigned_at
+
+    @property
+    def begins_at(self) -> datetime:
+        """Return when it begins for its driver: as planned, or when they are given it later."""
+        return max(self.starts_at, self.handed_over_at or self.starts_at)
 
     @property
     def seal_id(self) -> bytes:
@@ -291,16 +313,37 @@ def fact_span(
     """Return the time whose positions belong to this route of its driver's day.
 
     Until the planned start of the next route everything belongs to the one before, however late
-    the driver is with it: no position counts for two routes. A route that was cancelled has none
+    the driver is with it: no position counts for two routes. What was given to the driver later
+    than it was to begin belongs to them from then on only. A route that was cancelled has none
     from then on, and none at all if that was before its start.
     """
     begin = head.starts_at - LEAD
     if previous is not None and _last(previous) > begin:
         begin = head.starts_at
+    begin = max(begin, head.handed_over_at or begin)
     end = _last(head)
     if following is not None:
-        end = min(end, following.starts_at)
+        end = min(end, following.begins_at)
     return begin, max(begin, end)
+
+
+def in_turn(heads: Iterable[RouteHead]) -> list[RouteHead]:
+    """Return routes of one driver in the order in which they begin for them."""
+    return sorted(heads, key=_turn)
+
+
+def neighbours(
+    head: RouteHead, others: Iterable[RouteHead]
+) -> tuple[RouteHead | None, RouteHead | None]:
+    """Return of the driver's other routes the one before and the one after."""
+    turns = {_turn(one): one for one in others}
+    before = max((turn for turn in turns if turn < _turn(head)), default=None)
+    after = min((turn for turn in turns if turn > _turn(head)), default=None)
+    return before and turns[before], after and turns[after]
+
+
+def _turn(head: RouteHead) -> tuple[datetime, UUID]:
+    return head.begins_at, head.route_id
 
 
 def _last(head: RouteHead) -> datetime:

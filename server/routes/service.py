@@ -38,6 +38,8 @@ from server.routes.model import (
     SealedRoute,
     fact_span,
     from_bytes,
+    in_turn,
+    neighbours,
     refuse_backward_windows,
     refuse_repeated_references,
     span_of,
@@ -278,7 +280,7 @@ async def assigned(conn: Connection, company_id: UUID, *, now: datetime) -> dict
 async def driven(
     conn: Connection, company_id: UUID, driver_ids: Sequence[UUID], *, now: datetime
 ) -> dict[UUID, UUID]:
-    """Return by driver the route they have to drive now: of those that started, the last."""
+    """Return by driver the route they have to drive now: of those that began, the last."""
     return dict(
         await store.driven(
             conn, company_id, driver_ids, started_before=now, ending_after=now - TAIL
@@ -289,7 +291,7 @@ async def driven(
 async def going_on(
     conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
 ) -> list[UUID]:
-    """Return all routes of a driver that started and may be driven yet, by start."""
+    """Return all routes of a driver that began and may be driven yet, as they began."""
     found = await store.driven(
         conn, company_id, [driver_id], started_before=now, ending_after=now - TAIL
     )
@@ -308,7 +310,7 @@ async def active(conn: Connection, company_id: UUID, *, now: datetime) -> list[R
     for one in heads:
         days[one.driver_id].append(one)
     found = []
-    for day in days.values():
+    for day in map(in_turn, days.values()):
         for previous, one, following in zip([None, *day], day, [*day[1:], None], strict=False):
             begin, end = fact_span(one, previous=previous, following=following)
             if begin <= now < end:
@@ -320,11 +322,8 @@ async def span(conn: Connection, company_id: UUID, of: RouteHead) -> tuple[datet
     """Return the time whose positions belong to a route; for one without a driver, its own."""
     if of.driver_id is None:
         return fact_span(of, previous=None, following=None)
-    return fact_span(
-        of,
-        previous=await store.previous(conn, company_id, of),
-        following=await store.following(conn, company_id, of),
-    )
+    previous, following = neighbours(of, await store.near(conn, company_id, of))
+    return fact_span(of, previous=previous, following=following)
 
 
 starts = store.starts

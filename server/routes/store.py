@@ -5,7 +5,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from server.kit.db import Connection, Record
-from server.routes.model import RouteHead, SealedRoute
+from server.routes.model import REACH, RouteHead, SealedRoute
 
 
 async def insert(
@@ -46,7 +46,8 @@ async def get(conn: Connection, company_id: UUID, route_id: UUID) -> SealedRoute
     row = await conn.fetchrow(
         """
         SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m, cancelled_at, name_sealed, plan_sealed
+               stop_count, planned_m, cancelled_at, created_at, assigned_at, taken_over,
+               name_sealed, plan_sealed
           FROM route
          WHERE company_id = $1 AND route_id = $2
         """,
@@ -73,7 +74,7 @@ async def page(
     rows = await conn.fetch(
         """
         SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m, cancelled_at, name_sealed
+               stop_count, planned_m, cancelled_at, created_at, assigned_at, taken_over, name_sealed
           FROM route
          WHERE company_id = $1
            AND ($2::date IS NULL OR date = $2)
@@ -91,44 +92,27 @@ async def page(
     return [(head_of(row), row["name_sealed"]) for row in rows]
 
 
-async def previous(conn: Connection, company_id: UUID, head: RouteHead) -> RouteHead | None:
-    """Return the same driver's route before this one, unless it was cancelled before it began."""
-    row = await conn.fetchrow(
+async def near(conn: Connection, company_id: UUID, head: RouteHead) -> list[RouteHead]:
+    """Return the same driver's other routes whose time may touch this one's.
+
+    Those that were cancelled before they began are not among them.
+    """
+    rows = await conn.fetch(
         """
         SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m, cancelled_at
+               stop_count, planned_m, cancelled_at, created_at, assigned_at, taken_over
           FROM route
-         WHERE company_id = $1 AND driver_id = $2 AND (starts_at, route_id) < ($3, $4)
+         WHERE company_id = $1 AND driver_id = $2 AND route_id <> $3
+           AND starts_at BETWEEN $4 AND $5
            AND (cancelled_at > starts_at) IS NOT FALSE
-         ORDER BY starts_at DESC, route_id DESC
-         LIMIT 1
         """,
         company_id,
         head.driver_id,
-        head.starts_at,
         head.route_id,
+        head.begins_at - REACH,
+        head.begins_at + REACH,
     )
-    return None if row is None else head_of(row)
-
-
-async def following(conn: Connection, company_id: UUID, head: RouteHead) -> RouteHead | None:
-    """Return the same driver's route after this one, unless it was cancelled before it began."""
-    row = await conn.fetchrow(
-        """
-        SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m, cancelled_at
-          FROM route
-         WHERE company_id = $1 AND driver_id = $2 AND (starts_at, route_id) > ($3, $4)
-           AND (cancelled_at > starts_at) IS NOT FALSE
-         ORDER BY starts_at, route_id
-         LIMIT 1
-        """,
-        company_id,
-        head.driver_id,
-        head.starts_at,
-        head.route_id,
-    )
-    return None if row is None else head_of(row)
+    return [head_of(row) for row in rows]
 
 
 async def under_way(
@@ -141,7 +125,7 @@ async def under_way(
     rows = await conn.fetch(
         """
         SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m, cancelled_at
+               stop_count, planned_m, cancelled_at, created_at, assigned_at, taken_over
           FROM route
          WHERE company_id = $1 AND driver_id IS NOT NULL
            AND starts_at <= $2 AND ends_at >= $3
@@ -177,9 +161,9 @@ async def driven(
     started_before: datetime,
     ending_after: datetime,
 ) -> list[tuple[UUID, UUID]]:
-    """Return drivers with each of their routes whose planned time touches the interval, by start.
+    """Return drivers with each of their routes whose planned time touches the interval, in turn.
 
-    Those that were cancelled are not among them.
+    That is by when they begin for them. Those that were cancelled are not among them.
     """
     rows = await conn.fetch(
         """
@@ -187,7 +171,9 @@ async def driven(
           FROM route
          WHERE company_id = $1 AND driver_id = ANY($2::uuid[])
            AND starts_at <= $3 AND ends_at >= $4 AND cancelled_at IS NULL
-         ORDER BY starts_at, route_id
+         ORDER BY CASE WHEN assigned_at <> created_at THEN greatest(starts_at, assigned_at)
+                       ELSE starts_at END,
+                  route_id
         """,
         company_id,
         driver_ids,
@@ -215,7 +201,7 @@ async def starts(
 async def unassign_driver(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
     rows = await conn.fetch(
         """
-        UPDATE route SET driver_id = NULL, assigned_at = NULL
+        UPDATE route SET driver_id = NULL, assigned_at = NULL, taken_over = true
          WHERE company_id = $1 AND driver_id = $2
         RETURNING route_id
         """,
@@ -237,4 +223,7 @@ def head_of(row: Record) -> RouteHead:
         stop_count=row["stop_count"],
         planned_m=row["planned_m"],
         cancelled_at=row["cancelled_at"],
+        created_at=row["created_at"],
+        assigned_at=row["assigned_at"],
+        taken_over=row["taken_over"],
     )

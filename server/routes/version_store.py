@@ -16,7 +16,8 @@ async def lock(
     row = await conn.fetchrow(
         """
         SELECT route_id, date, starts_at, ends_at, driver_id, vehicle_id, plan_version,
-               stop_count, planned_m, cancelled_at, settled_stops
+               stop_count, planned_m, cancelled_at, created_at, assigned_at,
+               taken_over, settled_stops
           FROM route
          WHERE company_id = $1 AND route_id = $2
            FOR UPDATE
@@ -77,8 +78,8 @@ async def version(
     row = await conn.fetchrow(
         """
         SELECT r.route_id, r.date, v.starts_at, v.ends_at, r.driver_id, r.vehicle_id,
-               v.plan_version, v.stop_count, v.planned_m, r.cancelled_at, v.name_sealed,
-               v.plan_sealed
+               v.plan_version, v.stop_count, v.planned_m, r.cancelled_at, r.created_at,
+               r.assigned_at, r.taken_over, v.name_sealed, v.plan_sealed
           FROM route_version v
           JOIN route r ON r.company_id = v.company_id AND r.route_id = v.route_id
          WHERE v.company_id = $1 AND v.route_id = $2 AND v.plan_version = $3
@@ -129,6 +130,8 @@ async def assign(
         """
         UPDATE route
            SET driver_id = $3, vehicle_id = $4,
+               taken_over = taken_over
+                            OR driver_id IS NOT NULL AND driver_id IS DISTINCT FROM $3::uuid,
                assigned_at = CASE WHEN $3::uuid IS NULL THEN NULL
                                   WHEN driver_id = $3 THEN assigned_at
                                   ELSE $5::timestamptz END

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from server.accounts import service as accounts
 from server.gate import service as gate
-from server.gate.model import Gate, Purpose
+from server.gate.model import Gate, Purpose, Windows
 from server.kit.db import Connection
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
@@ -35,6 +35,8 @@ from server.shifts.model import (
 )
 
 REMIND_BEFORE: Final = timedelta(minutes=30)
+AT_ONCE: Final = timedelta(minutes=1)
+"""So long after the beginning of a shift its recording begins with it."""
 _LEDGERED: Final[Mapping[ShiftEnd, ActorKind]] = {
     ShiftEnd.DISPATCHER: ActorKind.DISPATCHER,
     ShiftEnd.MAIN_USER: ActorKind.MAIN_USER,
@@ -239,6 +241,23 @@ async def work_done(
         return None
     later = await gate.windows(conn, company_id, driver_id, since=ended_at, until=until)
     return None if later else ended_at
+
+
+async def work_begun(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, since: datetime, recorded: Windows
+) -> datetime | None:
+    """Return since when the driver may have worked, not before ``since``, though not recorded yet.
+
+    None for whom recording began with the shift: to start it is the driver's word that the work
+    begins. It did not where a consent was given in the middle.
+    """
+    until = min((window.opened_at for window in recorded), default=since)
+    if until <= since:
+        return None
+    started_at = await store.last_started(conn, company_id, driver_id, by=until + AT_ONCE)
+    if started_at is None:
+        return since
+    return None if abs(until - started_at) <= AT_ONCE else max(since, started_at)
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:

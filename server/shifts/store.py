@@ -135,6 +135,21 @@ async def drivers_at_work(conn: Connection, company_id: UUID, at: datetime) -> l
     return [row["driver_id"] for row in rows]
 
 
+async def last_started(
+    conn: Connection, company_id: UUID, driver_id: UUID, *, by: datetime
+) -> datetime | None:
+    found: datetime | None = await conn.fetchval(
+        """
+        SELECT max(started_at) FROM shift
+         WHERE company_id = $1 AND driver_id = $2 AND started_at <= $3
+        """,
+        company_id,
+        driver_id,
+        by,
+    )
+    return found
+
+
 async def ended_by_driver(
     conn: Connection, company_id: UUID, driver_id: UUID, *, since: datetime, until: datetime
 ) -> datetime | None:

@@ -12,8 +12,9 @@ from server.kit.ids import uuid7
 from server.reads.service import Reads
 from server.reports.refresh import LiveRoutes
 from server.rights.service import tell_of_alert
+from server.routes import editing
 from server.routes import service as routes
-from server.routes.model import NewRoute
+from server.routes.model import NewRoute, RouteHead
 from server.tracking.model import Positions, to_ms
 from tests.alerts.seen import TICK, alerts, judge, withdraw
 from tests.reports.days import (
@@ -28,7 +29,7 @@ from tests.reports.days import (
     share,
     store_positions,
 )
-from tests.world import NOW, World
+from tests.world import NOW, World, add_driver
 
 SECOND: Final = timedelta(seconds=1)
 BEGAN: Final = NOW - HOUR
@@ -40,7 +41,7 @@ ASIDE_DEG: Final = 0.01
 """About 1.1 km to the north of the road."""
 
 
-async def planned(world: World, *, began: datetime) -> None:
+async def planned(world: World, *, began: datetime) -> RouteHead:
     """Plan the day's two stops from then on, and the road between them."""
     stops = [
         replace(
@@ -63,7 +64,8 @@ async def planned(world: World, *, began: datetime) -> None:
     )
     draft = await routes.drafted(new)
     async with db.tenant(world.pool, world.company_id) as conn:
-        await routes.create(conn, world.vault, world.company_id, draft, now=began)
+        made = await routes.create(conn, world.vault, world.company_id, draft, now=began)
+    return made.head
 
 
 def strayed(from_s: int, to_s: int, *, aside_deg: float = ASIDE_DEG) -> Positions:
@@ -182,3 +184,28 @@ async def test_whose_phone_never_falls_silent_has_no_lost_signal_as_a_route_begi
         await store_positions(world, world.driver, more, stored_at=at + TICK - late)
 
     assert "no_signal" not in {kind for kind, _, _ in await alerts(world)}
+
+
+async def test_whoever_is_handed_a_route_is_told_of_nothing_that_was_before(world: World) -> None:
+    """They worked off its road, and stood there: that was no work on it."""
+    other = await add_driver(world.vault, world.pool, world.company_id)
+    for driver in (world.driver, other):
+        await share(world, driver, NOW - 3 * HOUR)
+    head = await planned(world, began=BEGAN)
+    await store_positions(world, other, strayed(0, SILENT_S))
+    live = LiveRoutes(world.pool, world.vault, Reads(world.pool, tell_of_alert))
+    await follow(world, live, SILENT_S - 120)
+    at = BEGAN + timedelta(seconds=SILENT_S - 60)
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await editing.assign(
+            conn,
+            world.company_id,
+            head.route_id,
+            driver_id=other.member_id,
+            vehicle_id=None,
+            now=at,
+        )
+
+    await follow(world, live, SILENT_S)
+
+    assert [kind for kind, _, is_open in await alerts(world) if is_open] == []

@@ -13,6 +13,7 @@ from server.credentials.model import Role
 from server.kit import db
 from server.notices import service as notices
 from server.notices import store
+from server.taking_back import service as taking_back
 from tests import consents
 from tests.alerts.seen import judge, planned
 from tests.http import bearer
@@ -57,7 +58,7 @@ async def withdraw(world: World, item: str = "plan_fact", *, at: datetime = NOW 
 
 async def take_back(world: World, at: datetime) -> None:
     async with db.tenant(world.pool, world.company_id) as conn:
-        await notices.take_back(conn, world.company_id, world.driver.member_id, now=at)
+        await taking_back.take_back(conn, world.company_id, world.driver.member_id, now=at)
 
 
 def payload(world: World, before: datetime) -> dict[str, str]:
@@ -130,7 +131,7 @@ async def test_one_that_is_on_its_way_out_holds_nobody_up_and_goes_as_soon_as_it
     assert len(await told(world, reader)) == 1
 
     (job,) = await jobs_waiting(world)
-    await notices.take_back_sent(world.pool, job)
+    await taking_back.take_back_sent(world.pool, job)
 
     assert await told(world, reader) == []
 
@@ -149,7 +150,7 @@ async def test_the_job_takes_what_was_told_before_to_the_microsecond_and_nothing
     later = datetime.fromisoformat(job["before"]) + timedelta(microseconds=1)
     await judge(world, (await planned(world)).late(20.0, later), at=later)
 
-    await notices.take_back_sent(world.pool, job)
+    await taking_back.take_back_sent(world.pool, job)
 
     kept = await world.owner.fetch("SELECT queued_at FROM notice WHERE member_id = $1", reader)
     assert [row["queued_at"] for row in kept] == [later]
@@ -166,7 +167,7 @@ async def test_a_second_withdrawal_has_a_job_of_its_own_while_the_first_one_wait
         await take_back(world, NOW + 100 * SECOND)
 
     for job in await jobs_waiting(world):
-        await notices.take_back_sent(world.pool, job)
+        await taking_back.take_back_sent(world.pool, job)
 
     assert await told(world, reader) == []
 
@@ -174,7 +175,7 @@ async def test_a_second_withdrawal_has_a_job_of_its_own_while_the_first_one_wait
 async def test_a_withdrawal_takes_as_many_as_it_may_the_newest_first_and_its_job_the_rest(
     world: World, reader: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notices, "TAKEN_BACK_MAX", 10)
+    monkeypatch.setattr(taking_back, "TAKEN_BACK_MAX", 10)
     batches = Counted(monkeypatch)
     await tell_older(world, 34)
 
@@ -183,7 +184,7 @@ async def test_a_withdrawal_takes_as_many_as_it_may_the_newest_first_and_its_job
     left = await world.owner.fetch("SELECT dedupe FROM notice WHERE member_id = $1", reader)
     assert {row["dedupe"] for row in left} == {f"older {n}" for n in range(1, 26)}
     (job,) = await jobs_waiting(world)
-    await notices.take_back_sent(world.pool, job)
+    await taking_back.take_back_sent(world.pool, job)
     assert await told(world, reader) == []
     assert batches.sizes == [10, 10, 10, 5]
 
@@ -191,14 +192,14 @@ async def test_a_withdrawal_takes_as_many_as_it_may_the_newest_first_and_its_job
 async def test_what_somebody_is_at_for_too_long_is_left_to_the_next_try(
     world: World, reader: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notices, "ON_THEIR_WAY_S_MAX", 0.1)
+    monkeypatch.setattr(taking_back, "ON_THEIR_WAY_S_MAX", 0.1)
     async with world.owner.transaction():
         await world.owner.execute(HELD)
         with pytest.raises(TimeoutError):
-            await notices.take_back_sent(world.pool, payload(world, NOW + SECOND))
+            await taking_back.take_back_sent(world.pool, payload(world, NOW + SECOND))
     assert len(await told(world, reader)) == 1
 
-    await notices.take_back_sent(world.pool, payload(world, NOW + SECOND))
+    await taking_back.take_back_sent(world.pool, payload(world, NOW + SECOND))
 
     assert await told(world, reader) == []
 
@@ -209,7 +210,9 @@ async def test_who_sees_a_notice_and_the_job_that_takes_it_back_do_not_wait_for_
     notice_id = await world.owner.fetchval("SELECT notice_id FROM notice")
     async with db.tenant(world.pool, world.company_id) as conn:
         await store.hold_notice(conn, world.company_id, reader, notice_id)  # mark_seen begins
-        job = asyncio.create_task(notices.take_back_sent(world.pool, payload(world, NOW + SECOND)))
+        job = asyncio.create_task(
+            taking_back.take_back_sent(world.pool, payload(world, NOW + SECOND))
+        )
         await asyncio.wait([job], timeout=0.3)
         await notices.mark_seen(
             conn, world.company_id, reader, notice_id, by=Role.DISPATCHER, now=NOW
@@ -222,6 +225,6 @@ async def test_who_sees_a_notice_and_the_job_that_takes_it_back_do_not_wait_for_
 async def test_what_is_told_under_a_later_consent_is_not_taken_back_with_it(
     world: World, reader: UUID
 ) -> None:
-    await notices.take_back_sent(world.pool, payload(world, NOW - SECOND))
+    await taking_back.take_back_sent(world.pool, payload(world, NOW - SECOND))
 
     assert len(await told(world, reader)) == 1

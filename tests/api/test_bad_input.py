@@ -87,7 +87,7 @@ async def test_another_content_encoding_is_415(stage: Stage, one: Endpoint, enco
     assert answer.status == 415
 
 
-@pytest.mark.proves("relog-service:2.2b")
+@pytest.mark.proves("kargo.az:collection-minimise", "relog-service:2.2b")
 @each_with_body
 async def test_an_unknown_member_is_refused_by_its_place(stage: Stage, one: Endpoint) -> None:
     for body in samples.bodies(one):

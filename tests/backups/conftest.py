@@ -14,6 +14,7 @@ import pytest
 
 from server.audit.command import verify_all
 from server.backups import fence, reconcile, service
+from server.backups.model import MANIFEST, Manifest
 from server.backups.reconcile import Failpoint, Ground
 from server.journal.service import Journal
 from server.kit import db
@@ -24,6 +25,10 @@ from tests.world import NOW, World
 
 def unheard(_sentence: str) -> None:
     """Say it to nobody."""
+
+
+def manifest_of(folder: Path) -> Manifest:
+    return Manifest.read((folder / MANIFEST).read_text())[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,7 @@ class Restored:
         *,
         dry_run: bool = False,
         every: bool = False,
+        keys_until: datetime | None = None,
         failpoint: Failpoint = lambda _place: None,
         now: datetime = NOW,
     ) -> int:
@@ -61,14 +67,17 @@ class Restored:
             failpoint=failpoint,
         )
         companies = await self.companies()
-        return await reconcile.reconcile(ground, companies, now=now, dry_run=dry_run, every=every)
+        return await reconcile.reconcile(
+            ground, companies, now=now, dry_run=dry_run, every=every, keys_until=keys_until
+        )
 
-    async def verdict(self) -> str:
-        """Return what ``jolda ledger verify`` says of the company."""
+    async def verdict(self, company_id: UUID | None = None) -> str:
+        """Return what ``jolda ledger verify`` says of the company, or of another."""
         said: list[str] = []
         world = self.world
+        verified = [company_id or world.company_id]
         await verify_all(
-            self.pool, world.keys_pool, world.vault, [world.company_id], say=said.append, now=NOW
+            self.pool, world.keys_pool, world.vault, verified, say=said.append, now=NOW
         )
         return said[0].partition(": ")[2]
 
@@ -119,7 +128,7 @@ class Backups:
         """Restore `main`, beside the key database of today."""
         async with self.empty() as dsn:
             await service.restore_main(dsn, self.databases.keys, folder, say=unheard)
-            async with self._opened(dsn) as restored:
+            async with self.opened(dsn) as restored:
                 yield restored
 
     @asynccontextmanager
@@ -131,13 +140,13 @@ class Backups:
 
             @asynccontextmanager
             async def again() -> AsyncGenerator[Restored]:
-                async with self.empty(but_for=name) as copy, self._opened(copy) as restored:
+                async with self.empty(but_for=name) as copy, self.opened(copy) as restored:
                     yield restored
 
             yield again
 
     @asynccontextmanager
-    async def _opened(self, dsn: str) -> AsyncGenerator[Restored]:
+    async def opened(self, dsn: str) -> AsyncGenerator[Restored]:
         owner = await asyncpg.connect(dsn)
         try:
             async with db.pool(dsn, role=ROLE_APP) as pool:

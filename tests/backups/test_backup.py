@@ -1,8 +1,11 @@
 """A backup is whole, signed and of nobody else, or it is not restored."""
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from server.backups import programs, service
 from server.backups.model import BackupRefused
 from server.kek.key_file import load
 from server.kek.model import KekUnusable
+from server.kit.migrate import migrate
 from tests.backups.conftest import Backups, unheard
 from tests.conftest import Databases
 from tests.world import NOW
@@ -165,6 +169,15 @@ async def test_the_keys_come_first(backups: Backups) -> None:
             await service.restore_main(main, keys, folder, say=unheard)
 
 
+async def test_keys_that_were_migrated_and_never_opened_are_empty_as_well(backups: Backups) -> None:
+    folder = await backups.take()
+
+    async with backups.empty() as main, backups.empty() as keys:
+        await migrate(keys, "keys")
+        with pytest.raises(BackupRefused, match="key database is empty: restore it first"):
+            await service.restore_main(main, keys, folder, say=unheard)
+
+
 async def test_keys_of_another_installation_are_refused(backups: Backups, tmp_path: Path) -> None:
     folder = await backups.take()
 
@@ -207,7 +220,20 @@ async def test_a_full_disk_is_told_before_anything_is_written(
     full = shutil.disk_usage(backups.folder)._replace(free=1024)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: full)
 
-    with pytest.raises(BackupRefused, match="MiB free, and the backup may take"):
+    with pytest.raises(BackupRefused, match=r"has 1 KiB free, and the backup may take \d+\.\d MiB"):
+        await take(backups, backups.folder / "new")
+    assert list((backups.folder / "new").iterdir()) == []
+
+
+async def test_a_disk_that_is_full_just_before_the_end_is_told_and_leaves_nothing(
+    backups: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(BackupRefused, match="cannot be written: No space left on device"):
         await take(backups, backups.folder / "new")
     assert list((backups.folder / "new").iterdir()) == []
 
@@ -271,7 +297,33 @@ async def test_how_far_it_is_is_told(backups: Backups) -> None:
 
     assert said[0].startswith("main: checking ")
     assert any("read (100%)" in one for one in said)
-    assert said[-1] == "main: restored, as it was at 2026-11-22 12:00:00 UTC."
+    assert re.fullmatch(
+        r"main: restored in \d+\.\d s, as it was at 2026-11-22 12:00:00 UTC\.", said[-1]
+    )
+
+
+async def test_how_large_a_backup_is_and_of_when_is_told(backups: Backups) -> None:
+    said: list[str] = []
+
+    await service.backup(
+        {"main": backups.databases.main, "keys": backups.databases.keys},
+        backups.world.vault,
+        backups.folder / "new",
+        home=backups.folder / "home",
+        clock=lambda: NOW,
+        say=said.append,
+    )
+
+    patterns = [
+        line
+        for name in ("main", "keys")
+        for line in (
+            rf"{name}: writing a database of \d+\.\d MiB, compressed\.\.\.",
+            rf"{name}: [\d.]+ [KM]iB written and signed, as it was at 2026-11-22 12:00:00 UTC\.",
+        )
+    ]
+    assert all(re.fullmatch(one, line) for one, line in zip(patterns, said[:-1], strict=True))
+    assert "Now keep the two apart" in said[-1]
 
 
 @pytest.mark.parametrize(
@@ -279,15 +331,11 @@ async def test_how_far_it_is_is_told(backups: Backups) -> None:
     [
         ("postgresql://jolda@/main?host=/tmp/x", "postgresql://jolda@/main?host=/tmp/x", None),
         ("postgresql://jolda:a%2Fb@h:5/main", "postgresql://jolda@h:5/main", "a/b"),
-        ("postgresql://j:p@h/main?sslmode=verify-full", None, "p"),
+        ("postgresql://j:p@h/main?sslmode=require", "postgresql://j@h/main?sslmode=require", "p"),
+        ("postgresql://j@h/main?password=a%2Fb", "postgresql://j@h/main", "a/b"),
+        ("postgresql:///main?host=%2Ftmp&password=p", "postgresql:///main?host=%2Ftmp", "p"),
+        ("postgresql://j:p@h/main?p%61ssword=q&a=b", "postgresql://j@h/main?a=b", "q"),
     ],
 )
-def test_a_password_is_in_no_command_line(
-    dsn: str, shown: str | None, password: str | None
-) -> None:
-    found, secret = programs.without_password(dsn)
-
-    assert secret == password
-    assert shown is None or found == shown
-    assert password is None or f":{password}@" not in found
-    assert dsn.partition("?")[2] == found.partition("?")[2]
+def test_a_password_is_in_no_command_line(dsn: str, shown: str, password: str | None) -> None:
+    assert programs.without_password(dsn) == (shown, password)

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from server.backups import marks, service
-from server.backups.model import MANIFEST, Behind, Manifest
+from server.backups.model import Behind
 from server.consent import service as consent
 from server.consent.model import ConsentItem, ConsentState
 from server.credentials import service as credentials
@@ -23,7 +23,7 @@ from server.kit.tokens import Token
 from server.shifts import service as shifts
 from server.shifts.model import ShiftEnd
 from server.vault.opening import open_vault
-from tests.backups.conftest import Backups, Restored, unheard
+from tests.backups.conftest import Backups, Restored, manifest_of, unheard
 from tests.backups.test_fence import act, head_of
 from tests.backups.test_not_undone import may_be_stored, still_given, withdrawal
 from tests.backups.test_reconcile import Crash
@@ -53,10 +53,6 @@ async def gone_on(restored: Restored, session: Token) -> tuple[bool, bool]:
     async with db.tenant(restored.pool, company_id, readonly=True) as conn:
         caller = await credentials.caller_of_token(conn, session, now=NOW)
     return caller is not None, await may_be_stored(restored)
-
-
-def manifest_of(folder: Path) -> Manifest:
-    return Manifest.read((folder / MANIFEST).read_text())[0]
 
 
 async def mark_main(restored: Restored, folder: Path) -> None:
@@ -278,6 +274,72 @@ async def test_a_company_younger_than_the_backup_of_the_keys_is_asked_again_as_w
         assert await restored.reconcile() == 2
 
         assert await states(restored) == [ConsentState.REQUESTED] * 2
+
+
+async def test_of_keys_that_were_brought_back_otherwise_the_operator_says_so(
+    backups: Backups, kek_file: Path
+) -> None:
+    """The control is above: nothing tells of the two that they are from before."""
+    world = backups.world
+    younger = await add_company(world.vault, world.owner)
+    await add_driver(world.vault, world.pool, younger, name="Bolat")
+    folder, session = await withdrawn_after_the_backup(backups)
+
+    async with both_restored(backups, folder, kek_file, marked=False) as restored:
+        await restored.refuse_behind()
+        heard_at = await journal.heard_at(restored.world.keys_pool)
+        assert await restored.reconcile(every=True, keys_until=heard_at) == 2
+
+        assert restored.said[1].startswith(f"{world.company_id}: the key database was restored")
+        assert f"nothing after {NOW:%Y-%m-%d %H:%M:%S} UTC" in restored.said[1]
+        assert await states(restored) == [ConsentState.REQUESTED] * 2
+        assert await gone_on(restored, session) == (False, False)
+        await restored.refuse_behind()
+
+
+async def test_it_is_asked_again_also_where_a_crash_came_between_the_two_companies(
+    backups: Backups, kek_file: Path
+) -> None:
+    world = backups.world
+    younger = await add_company(world.vault, world.owner)
+    await add_driver(world.vault, world.pool, younger, name="Bolat")
+    folder = await backups.take()
+    begun = []
+
+    def crash(place: str) -> None:
+        if place == "keys":
+            begun.append(place)
+        if len(begun) == 2:
+            raise Crash
+
+    async with both_restored(backups, folder, kek_file) as restored:
+        with pytest.raises(Crash):
+            await restored.reconcile(failpoint=crash)
+        # The one that the keys had heard of has ended, and with it all that told of the gap.
+        (ended,) = await journal.restorations(restored.world.keys_pool, world.company_id)
+        assert ended.ended_at is not None
+        with pytest.raises(Behind):
+            await restored.refuse_behind()
+        assert await restored.reconcile() == 1
+
+        assert await states(restored) == [ConsentState.REQUESTED] * 2
+
+
+async def test_beside_keys_from_before_who_joined_since_holds_up_nobody(
+    backups: Backups, kek_file: Path
+) -> None:
+    world = backups.world
+    older = await backups.take("older")
+    await add_driver(world.vault, world.pool, world.company_id, name="Bolat")
+    younger = await add_company(world.vault, world.owner)
+    await add_driver(world.vault, world.pool, younger, name="Gulnara")
+    today = await backups.take("today")
+
+    async with both_restored(backups, older, kek_file, main=today) as restored:
+        assert await restored.reconcile() == 2
+
+        await restored.refuse_behind()
+        assert await states(restored) == [ConsentState.REQUESTED] * 3
 
 
 @pytest.mark.parametrize("place", ["indexed", "followed"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from server.backups import service
+from server.backups import marks, service
 from server.backups.model import BackupRefused
 from server.kek.key_file import load
 from server.kit import localpg
@@ -73,3 +73,17 @@ async def test_a_log_in_that_may_only_read_backs_up_and_the_owner_restores(
         assert (await open_vault(keys, load(kek_file), NOW)).signing_key_id == vault.signing_key_id
         async with opened.acquire() as app:
             assert await app.fetchval("SELECT count(*) FROM member") == 0
+
+
+async def test_who_does_not_own_the_keys_is_told_before_anything_is_read_into_them(
+    server: Server,
+) -> None:
+    admin = await asyncpg.connect(server.dsn())
+    await admin.execute("CREATE ROLE guest LOGIN")
+    await admin.close()
+    guest = await asyncpg.connect(server.dsn("keys_new", "guest"))
+
+    with pytest.raises(BackupRefused, match="does not own that database"):
+        await marks.intend_keys(guest, until=NOW)
+    assert await marks.not_noted(guest) is None
+    await guest.close()

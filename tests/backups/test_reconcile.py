@@ -1,20 +1,23 @@
 """Reconciling goes on wherever it was broken off, and may be done again with another backup."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from server.backups import marks
 from server.backups.model import Behind
 from server.consent import service as consent
 from server.consent.model import ConsentItem, ConsentState
+from server.erasure import saga
 from server.gate import service as gate
 from server.journal import service as journal
 from server.kit import db
 from server.ledger import service as ledger
-from tests.backups.conftest import Backups, Restored
+from tests.backups.conftest import Backups, Restored, manifest_of
 from tests.backups.test_fence import act
 from tests.backups.test_not_undone import erase, rows_of
-from tests.world import NOW, Driver, add_driver
+from tests.world import NOW, Driver, add_company, add_driver, add_member
 
 PLACES = (
     *("keys", "begun", "resumed", "voided", "driver", "stopped", "person", "erased", "indexed"),
@@ -114,6 +117,61 @@ async def test_a_backup_of_before_is_restored_twice(backups: Backups) -> None:
             await refuse_undone(restored, withdrawn)
         found = await journal.restorations(backups.world.keys_pool, backups.world.company_id)
         assert len(found) == times
+
+
+async def test_a_company_that_an_older_backup_lacked_is_there_again_in_a_newer_one(
+    backups: Backups,
+) -> None:
+    world = backups.world
+    older = await backups.take("older")
+    company_id = await add_company(world.vault, world.owner)
+    await journal.Journal(world.pool, world.keys_pool).copy(company_id, NOW)
+    newer = await backups.take("newer")
+
+    async with backups.restored(older) as restored:
+        await restored.reconcile()
+        await restored.refuse_behind()
+    async with backups.restored(newer) as restored:
+        heads = manifest_of(newer / "main").heads
+        await marks.mark_main(world.keys_pool, (), heads, now=NOW)
+        with pytest.raises(Behind):
+            await restored.refuse_behind()
+
+        assert await restored.reconcile() == 2
+
+        await restored.refuse_behind()
+        for one in (company_id, world.company_id):
+            assert (await restored.verdict(one)).startswith("sound")
+
+
+async def test_of_who_cannot_be_erased_again_yet_nobody_else_waits(backups: Backups) -> None:
+    world = backups.world
+    # Where no eraser looks.
+    main_user = await add_member(world.vault, world.pool, world.company_id, role="main_user")
+    await world.owner.execute(
+        "INSERT INTO notice (company_id, notice_id, member_id, kind, facts, queued_at)"
+        " VALUES ($1, $2, $2, 'controller_change_announced', $3, $4)",
+        world.company_id,
+        main_user,
+        json.dumps({"driver_id": str(world.driver.member_id)}),
+        NOW,
+    )
+    folder = await backups.take()
+    await world.owner.execute("DELETE FROM notice WHERE member_id = $1", main_user)
+    await erase(world)
+    await backups.journal()
+
+    async with backups.restored(folder) as restored:
+        assert await restored.reconcile() == 1
+
+        assert any("jolda serve goes on with that" in one for one in restored.said)
+        await restored.refuse_behind()
+        asked = await restored.owner.fetchval("SELECT state FROM erasure_request")
+        assert asked == "erasing"
+        # The control: this is what it waited for.
+        await restored.owner.execute("DELETE FROM notice WHERE member_id = $1", main_user)
+        await saga.run_due(restored.pool, world.vault, world.company_id, NOW)
+        assert await rows_of(restored, world.driver.member_id) == 0
 
 
 async def test_what_was_signed_before_can_be_shown_after(backups: Backups) -> None:

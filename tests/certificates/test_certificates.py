@@ -3,11 +3,14 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from copy import deepcopy
+from datetime import datetime
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import pytest
+import rfc8785
 from aiohttp import ClientSession
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -19,6 +22,7 @@ from server.erasure.web import ENDPOINTS as ERASURE
 from server.kit import db
 from server.kit.wire import rfc3339
 from server.ledger.documents import Document, DocumentRefused
+from server.ledger.model import Entry, checkpoint_statement, link
 from server.ledger.verify import verify as verify_ledger
 from server.rekeying.model import SETTLES
 from tests.certificates.conftest import ISSUED, Exchange, Issue, erased
@@ -62,7 +66,7 @@ def faults(certificate: Document, trusted: bytes | None = None) -> tuple[str, ..
     return ()
 
 
-@pytest.mark.proves("relog-manager-app:5.3")
+@pytest.mark.proves("kargo.az:protection", "relog-manager-app:5.3")
 async def test_it_says_what_was_done_names_nobody_and_holds_without_us(
     world: World,
     keys_owner: "asyncpg.Connection[asyncpg.Record]",
@@ -296,6 +300,76 @@ async def test_a_receipt_is_no_certificate_and_a_forged_one_needs_the_trusted_ke
     assert faults(forged) == ("The ledger's entry is of another certificate.",)
 
 
+def signed_by_nobody_we_know(certificate: Document, change: Callable[[Document], None]) -> Document:
+    """Return it as somebody forged it who has a ledger of their own: all of it fits together."""
+    private = Ed25519PrivateKey.generate()
+    public = private.public_key().public_bytes_raw().hex()
+    made = deepcopy(certificate)
+    change(made)
+    shown = made["ledger"]
+    shown["entry"]["facts"] = rfc8785.dumps(
+        {"certificate_sha256": digest(what_it_says(made))}
+    ).decode()
+    entry = shown["entry"]
+    place = link(
+        bytes.fromhex(shown["before"]),
+        Entry(
+            company_id=UUID(entry["company_id"]),
+            index=entry["index"],
+            recorded_at=datetime.fromisoformat(entry["recorded_at"]),
+            act=entry["act"],
+            actor_kind=entry["actor_kind"],
+            actor_id=None,
+            subject_id=None,
+            detail_sealed=None,
+            facts=entry["facts"],
+        ).digest(),
+    )
+    at = datetime.fromisoformat(shown["checkpoint"]["made_at"])
+    statement = checkpoint_statement(UUID(entry["company_id"]), entry["index"], place, at)
+    shown |= {"hash": place.hex(), "later": []}
+    shown["checkpoint"] |= {
+        "index": entry["index"],
+        "hash": place.hex(),
+        "public_key": public,
+        "signature": private.sign(statement).hex(),
+    }
+    proof = {k: v for k, v in made["proof"].items() if k != "signature"} | {"public_key": public}
+    signature = private.sign(KIND.statement({**made, "proof": proof})).hex()
+    return {**made, "proof": {**proof, "signature": signature}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (change("request", "requested_by_role", to=None), "is damaged"),
+        (change("erased_at", to=None), "is damaged"),
+        (change("residue", to=[{}]), "is damaged"),
+        (change("request", "requested_at", to="\x1b[2J\r\nnow"), None),
+    ],
+)
+def test_what_a_stranger_signed_breaks_no_command_and_moves_no_terminal(
+    certificate: Document,
+    changed: Callable[[Document], None],
+    sentence: str | None,
+    tmp_path: Path,
+    world: World,
+) -> None:
+    file, key = tmp_path / "certificate.json", tmp_path / "key.hex"
+    file.write_text(json.dumps(signed_by_nobody_we_know(certificate, changed)))
+    key.write_text(public_key(world).hex())
+
+    if sentence is None:
+        said = verification.verify_certificate(file, None)
+        assert all(one.isprintable() for one in said)
+        assert "Compare that key" in said[-1]
+    else:
+        with pytest.raises(DocumentRefused, match=sentence):
+            verification.verify_certificate(file, None)
+    with pytest.raises(DocumentRefused, match="another key"):
+        verification.verify_certificate(file, key)
+
+
 def test_the_command_tells_in_sentences_whether_it_holds(
     certificate: Document, tmp_path: Path
 ) -> None:
@@ -313,3 +387,8 @@ def test_the_command_tells_in_sentences_whether_it_holds(
     assert good.stdout.startswith("The certificate holds: request ")
     assert "The signature does not match" in told(changed)
     assert "This is not a certificate of an erasure." in told(nothing)
+    absent = jolda("certificate", "verify", str(tmp_path / "absent.json"), home=tmp_path)
+    assert "absent.json cannot be read: No such file or directory." in told(absent)
+    file.write_text(json.dumps(certificate))
+    key = jolda("certificate", "verify", str(file), "--public-key", str(tmp_path), home=tmp_path)
+    assert "cannot be read: Is a directory." in told(key)

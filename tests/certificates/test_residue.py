@@ -92,6 +92,10 @@ async def test_an_old_copy_of_main_alone_opens_commitments_and_knows_the_pseudon
     said = verification.verify_certificate(file, None)
     assert any(one.startswith("It can still be read: what was never sealed") for one in said)
     assert f"- work: {IN_CLEAR['work']}." in said
+    # And of all else that nobody can take back: each by itself.
+    for residue in made["residue"]:
+        assert any(residue["what"] in one and residue["until"] in one for one in said)
+    assert any("copies of the KEK's file" in one for one in said)
 
 
 async def test_of_a_certificate_that_says_nothing_of_old_copies_of_main_the_command_does(

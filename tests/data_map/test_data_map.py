@@ -57,7 +57,7 @@ def code(world: World, databases: Databases, keys_pool: Pool) -> Code:
     )
 
 
-@pytest.mark.proves("relog-driver-manager-apps:1.3.3")
+@pytest.mark.proves("cargotechservice:1.4", "relog-driver-manager-apps:1.3.3")
 async def test_every_column_says_what_it_holds_and_what_it_says_is_there(
     every: list[Column], code: Code
 ) -> None:
@@ -79,6 +79,16 @@ async def test_no_word_is_explained_that_no_column_uses(every: list[Column]) -> 
     assert {word for word in exporters if word.startswith(NONE)} == {
         NONE + one for one in NOT_EXPORTED
     }
+
+
+def test_of_what_stays_under_an_id_it_says_what_old_copies_tell() -> None:
+    """What can be read in them is read in tests/certificates/test_residue.py."""
+    told = {word for word, said in NOT_ERASED.items() if "copy of `main` from before" in said}
+
+    assert told == {"pseudonym", "tombstone", "nobody", "commitment"}
+    page_as_it_is = FILE.read_text(encoding="utf-8")
+    for claim in ("points to nobody", "is nobody's any more", "only the person has, it matches"):
+        assert claim not in page_as_it_is
 
 
 @pytest.mark.proves("gocargo:collection-and-use-1")

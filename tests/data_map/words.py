@@ -90,13 +90,20 @@ RETENTIONS: Final[Mapping[str, Retention]] = {
 ORGANISATIONS: Final = frozenset({"company.name", "api_token.name", "controller_change.name"})
 """Names that are no person's: of companies, and of what a company has."""
 
+OLD_COPIES: Final = (
+    "A copy of `main` from before the erasure, "
+    "[until it is deleted](erasure-certificate.md#what-old-copies-of-main-hold-in-clear),"
+)
 NOT_ERASED: Final[Mapping[str, str]] = {
-    "pseudonym": "It names a pseudonym. Whose it was is forgotten with `ledger_subject`, and then "
-    "it points to nobody.",
-    "tombstone": "It keeps an old copy of `main` from bringing the person back. It names an id "
-    "that nothing else has.",
-    "nobody": "The id in it is nobody's any more.",
-    "commitment": "Without the receipt, which only the person has, it matches nothing.",
+    "pseudonym": "It names a pseudonym. Whose it was is forgotten with `ledger_subject`: then "
+    f"nothing in use tells. {OLD_COPIES} holds that row, in clear.",
+    "tombstone": "It keeps a `main` that is restored from bringing the person back. It names an id "
+    f"that nothing else in use has. {OLD_COPIES} has it.",
+    "nobody": f"Nothing in use tells whose the id in it was. {OLD_COPIES} tells whose account, "
+    "under no name.",
+    "commitment": "What opens it is deleted with the record: then it matches nothing in use but "
+    f"the receipt, which only the person has. {OLD_COPIES} opens it as well, for it holds record "
+    "and nonce in clear.",
     "customer": "It is a customer's, who is no member. It goes with the plan: after its time, or "
     "when the route is deleted.",
     "staff": "It names a member of staff, and goes with what they did for the driver.",

@@ -29,6 +29,7 @@ from server.policies.model import NOTICE_PERIOD, Acceptance, Document, sha256_of
 from server.reads.model import ReadPurpose, Screen
 from server.reads.service import Reads
 from server.reports import service as reports
+from server.reports import store as report_store
 from server.reports.model import SealedReport
 from server.rights.service import tell_of_alert
 from server.routes import service as routes
@@ -222,7 +223,7 @@ async def report(world: World, driver_id: UUID) -> SealedText:
             sums_sealed=key.seal(b"{}", row_id=route_id.bytes, schema=reports.SUMS_SCHEMA),
         )
         read = await gate.read(conn, world.company_id, driver_id)
-        assert await reports.keep(conn, world.company_id, kept, gate=read, now=NOW)
+        assert await report_store.put(conn, world.company_id, kept, epoch=read.epoch, now=NOW)
     return SealedText(sealed=sealed, row_id=route_id, schema=reports.REPORT_SCHEMA)
 
 

@@ -60,7 +60,7 @@ STAFF: Final = frozenset(
 )
 """Only drivers are erased, and no driver attests, states, records or answers."""
 REQUEST: Final = ("erasure_request", "driver_id")
-"""Stays: with the person gone it points to nobody."""
+"""Stays: with the person gone nothing in use tells whose it was."""
 
 
 async def test_every_id_of_a_person_is_looked_for_and_every_other_id_is_of_a_thing(

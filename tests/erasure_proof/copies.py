@@ -59,6 +59,10 @@ class Dumps:
     main: Path
     keys: Path
 
+    @property
+    def files(self) -> tuple[Path, Path]:
+        return self.main, self.keys
+
 
 async def dump(scene: Scene, folder: Path) -> Dumps:
     """Dump both databases."""
@@ -92,7 +96,7 @@ async def restored(scene: Scene, dumps: Dumps) -> AsyncGenerator[Copies]:
         admin = await asyncpg.connect(database(scene.place.main, "postgres"))
         stack.push_async_callback(admin.close)
         found = []
-        for file in (dumps.main, dumps.keys):
+        for file in dumps.files:
             name = f"old_{uuid4().hex}"
             await admin.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
             stack.push_async_callback(admin.execute, f"DROP DATABASE {name} WITH (FORCE)")
@@ -135,6 +139,9 @@ async def keep_wal(scene: Scene, data: Path, backup: BaseBackup) -> None:
     for file in (data / "pg_wal").iterdir():
         if file.is_file():
             await asyncio.to_thread(shutil.copyfile, file, backup.wal / file.name)
+    # The rest of the proof runs as a server does.
+    await scene.owner.execute("ALTER SYSTEM RESET wal_keep_size")
+    await scene.owner.execute("SELECT pg_reload_conf()")
 
 
 @asynccontextmanager

@@ -6,7 +6,8 @@ copies and every key that is alive tries to read them. Each guard is left out in
 thief must succeed, or the proof proves nothing. Whoever was not erased is read as before, from the
 same old copy: that is disaster recovery.
 
-An erasure is also killed at each place of its way, and each of its operations fails in turn.
+An erasure is also killed at each place of its way, and each of its operations fails in turn. It is
+timed, as are the exchange of many keys and the backup and restore of a large database.
 """
 
 import json
@@ -28,24 +29,22 @@ from server.kek.model import Bound, Kek
 from server.kit import db
 from server.rekeying import service as rekeying
 from server.vault.opening import open_vault
-from server.vault.service import peppers
+from server.vault.service import Vault, peppers
 from server.vault.wrapping import PEPPER_AAD, company_aad
 from tests.erasure.person import Person, add_person, everything, opened, sql_dump, traces
-from tests.erasure_proof import copies, kills, nth, times
+from tests.erasure_proof import copies, kills, nth, timed
 from tests.erasure_proof import traces as disk
-from tests.erasure_proof.copies import Copies, Opened
+from tests.erasure_proof.copies import Copies, Dumps
+from tests.erasure_proof.rows import everything_of, nothing, zero
 from tests.erasure_proof.scene import Scene, scene
 from tests.faults import scene as faulty
 from tests.faults.nth import FAILURES, each_fails
-from tests.proofs import Progress, Report, Row, at_most
+from tests.proofs import Progress, Report, Row
 from tests.rekeying.attacker import copied, peppers_opened
 from tests.stage import Place
 
-ERASED_S_MAX: Final = 60.0
-DATABASE_MS_MAX: Final = 100.0
 Guard: TypeAlias = Callable[[Scene], AbstractAsyncContextManager[str]]
 """Exchanges without one of its parts; gives its name."""
-EXCHANGED_S_MAX: Final = 60.0
 OPERATIONS_MAX: Final = 2_000
 """Of one erasure: it looks into every table, twice."""
 
@@ -63,7 +62,11 @@ class Sizes:
     """Each so many-th operation of an erasure fails, which looks into every table twice."""
     certificate_step: int
     positions: int
+    erasures: int
+    """So many drivers with so many positions are erased, one after the other."""
     keys: int
+    database_bytes: int
+    """Of ``main``, at least, when it is backed up and restored."""
     is_timed: bool
 
 
@@ -75,7 +78,9 @@ SIZES: Final = {
         step=400,
         certificate_step=20,
         positions=12_000,
+        erasures=1,
         keys=500,
+        database_bytes=5_000_000,
         is_timed=False,
     ),
     "full": Sizes(
@@ -85,7 +90,9 @@ SIZES: Final = {
         step=13,
         certificate_step=1,
         positions=1_000_000,
+        erasures=5,
         keys=20_000,
+        database_bytes=1_000_000_000,
         is_timed=True,
     ),
 }
@@ -99,17 +106,40 @@ async def prove(place: Place, sizes: Sizes) -> Report:
         os.chmod(folder, 0o755)  # noqa: PTH101, S103 - the database's user has to get in
         async with scene(place) as at:
             await _old_copies(report, at, sizes, folder)
+            await timed.serving(at, report)
             for control in (_kek_alone, _company_key_alone):
                 await _control(report, at, folder, control)
             if sizes.whole_disk:
                 await _base_backup(report, at, folder)
             await _kills(report, at, sizes)
-            await _times(report, at, sizes)
+            await timed.erasures(
+                at,
+                report,
+                positions=sizes.positions,
+                times_of=sizes.erasures,
+                is_timed=sizes.is_timed,
+            )
+            await timed.exchange(at, report, keys=sizes.keys, is_timed=sizes.is_timed)
         await _failures(report, place, sizes)
+        async with scene(place) as at:
+            # Last: whoever looks into every row would look into these as well.
+            await timed.recovery(
+                at, report, bytes_min=sizes.database_bytes, is_timed=sizes.is_timed
+            )
     return report
 
 
 # ---- old dumps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """Somebody, and what was there of them before they were erased."""
+
+    person: Person
+    dumps: Dumps
+    on_disk: set[bytes]
+    """What stood in clear in the files of the database."""
 
 
 async def _old_copies(report: Report, at: Scene, sizes: Sizes, folder: Path) -> None:
@@ -127,18 +157,20 @@ async def _old_copies(report: Report, at: Scene, sizes: Sizes, folder: Path) -> 
     async with copies.restored(at, dumps) as old:
         gone = {person.driver_id}
         there = await copies.opens(old, await copies.thief(at, old), person)
-        report.add(_all("control: sealed values opened while the person is there", there, person))
+        report.add(
+            everything_of("control: sealed values opened while the person is there", there, person)
+        )
         request = await at.erase(person.driver_id)
         kept = await copies.opens(old, await copies.thief(at, old), person)
-        report.add(_all("control: rows and keys deleted, nothing exchanged", kept, person))
+        report.add(everything_of("control: rows and keys deleted, nothing exchanged", kept, person))
         hashes = len(await peppers_opened(old_peppers, at.keys_owner, at.keks))
         await at.exchange()
         after = await copies.opens(old, await copies.thief(at, old), person)
-        report.add(_nothing("old dumps of both databases and all live keys", after))
+        report.add(nothing("old dumps of both databases and all live keys", after))
         found = await peppers_opened(old_peppers, at.keys_owner, at.keks)
         live = await at.keks.in_force((await peppers(at.keys_owner))[0].kek_id)
         report.add(
-            _zero(
+            zero(
                 "peppers of the log-in index out of the old dump",
                 len(found) - len(await _peppers_in_use(at, live)),
                 control=hashes,
@@ -148,12 +180,36 @@ async def _old_copies(report: Report, at: Scene, sizes: Sizes, folder: Path) -> 
     rows = await everything(at.owner)
     left = traces(person, "\n".join(row for table in rows.values() for row in table))
     left += traces(person, await sql_dump(at.place.main) + await sql_dump(at.place.keys))
-    report.add(_zero("traces in all tables and new dumps", len(left), control=before))
+    report.add(zero("traces in all tables and new dumps", len(left), control=before))
+    await _in_clear(report, at, sizes, folder, Before(person=person, dumps=dumps, on_disk=on_disk))
+    await _others(report, at, person, (at.world.company_id, other), (elsewhere.company_id, human))
+    issued = await at.certify()
+    document = await at.owner.fetchval(
+        "SELECT document FROM erasure_certificate WHERE request_id = $1", request.request_id
+    )
+    verification.verify(json.loads(document))
+    report.add(zero("traces in the certificate", len(traces(person, document)), control=issued))
+
+
+async def _in_clear(report: Report, at: Scene, sizes: Sizes, folder: Path, before: Before) -> None:
+    """Look for what the person is known by and said in new and old files, as their bytes."""
+    person = before.person
+    clear = [one.encode() for one in person.canaries]
+    new = await copies.dump(at, folder)
+    async with disk.planted(at.owner) as text:
+        planted = disk.found((await copies.dump(at, folder)).files, [text])
+    report.add(
+        zero(
+            "in clear in dumps of both databases, before and after",
+            len(disk.found((*before.dumps.files, *new.files), clear)),
+            control=len(planted),
+        )
+    )
     files = await disk.data_files(at.owner, whole=sizes.whole_disk)
-    found_clear = on_disk | disk.found(files, clear)
+    found_clear = before.on_disk | disk.found(files, clear)
     where = "the data directory, WAL and log" if sizes.whole_disk else "the database's files"
-    planted = await disk.control(at.owner, whole=sizes.whole_disk)
-    report.add(_zero(f"in clear in {where}, before and after", len(found_clear), control=planted))
+    in_files = await disk.control(at.owner, whole=sizes.whole_disk)
+    report.add(zero(f"in clear in {where}, before and after", len(found_clear), control=in_files))
     sealed = disk.found(files, [one[1:] for one in person.blobs])
     report.add(
         Row(
@@ -163,15 +219,32 @@ async def _old_copies(report: Report, at: Scene, sizes: Sizes, folder: Path) -> 
             note="why deleting rows is not enough, and keys are destroyed",
         )
     )
-    unread = [*await opened(at.world.vault, elsewhere.company_id, human)].count(None)
-    unread += [*await opened(at.world.vault, at.world.company_id, other)].count(None)
-    report.add(_zero("texts of the same human elsewhere, and of others, that are lost", unread))
-    issued = await at.certify()
-    document = await at.owner.fetchval(
-        "SELECT document FROM erasure_certificate WHERE request_id = $1", request.request_id
-    )
-    verification.verify(json.loads(document))
-    report.add(_zero("traces in the certificate", len(traces(person, document)), control=issued))
+
+
+async def _others(
+    report: Report,
+    at: Scene,
+    gone: Person,
+    beside: tuple[UUID, Person],
+    elsewhere: tuple[UUID, Person],
+) -> None:
+    """Read who was not erased, with a vault that has read none of their keys."""
+    vault = await _fresh_vault(at)
+    lost = [*await opened(vault, at.world.company_id, gone)].count(None)
+    for figure, (company_id, one) in (
+        ("texts of the same human in another company that are lost", elsewhere),
+        ("texts of others in the same company that are lost", beside),
+    ):
+        texts = await opened(vault, company_id, one)
+        read = "\n".join(map(str, texts))
+        unread = texts.count(None) + sum(canary not in read for canary in one.canaries)
+        note = "control: of the erased"
+        report.add(zero(figure, unread, unit=f"of {len(texts)}", control=lost, note=note))
+
+
+async def _fresh_vault(at: Scene) -> Vault:
+    """Return a vault that holds nobody's key in memory yet, as after a start."""
+    return await open_vault(at.keys_pool, load(at.place.kek), at.at)
 
 
 async def _peppers_in_use(at: Scene, kek: Kek) -> set[bytes]:
@@ -183,13 +256,19 @@ async def _living(report: Report, at: Scene, old: Copies, gone: set[UUID], folde
     """Read everybody else from the old ``main``: with today's keys, and with their newest dump."""
     wanted = await copies.living(old.keys, gone)
     company_ids = [row["company_id"] for row in await at.owner.fetch("SELECT * FROM company")]
-    values = [one for one in await copies.sealed_with(old.main) if one in wanted]
-    today = {key for one in company_ids for key in await at.world.vault.keys(one, wanted)}
+    everybody = await copies.living(old.keys, ())
+    sealed = await copies.sealed_with(old.main)
+    values = [one for one in sealed if one in wanted]
+    of_gone = [one for one in sealed if one in everybody - wanted]
+    vault = await _fresh_vault(at)
+    today = {key for one in company_ids for key in await vault.keys(one, everybody)}
     report.add(
-        _zero(
+        zero(
             "of the living unreadable: old dump of main, today's keys",
             sum(one not in today for one in values),
             unit=f"of {len(values)} values",
+            control=sum(one not in today for one in of_gone),
+            note="control: those of the erased",
         )
     )
     async with (
@@ -197,12 +276,14 @@ async def _living(report: Report, at: Scene, old: Copies, gone: set[UUID], folde
         db.pool(newest.keys_dsn, role=db.ROLE_KEYS, size_max=2) as pool,
     ):
         vault = await open_vault(pool, load(at.place.kek), at.at)
-        restored = {key for one in company_ids for key in await vault.keys(one, wanted)}
+        restored = {key for one in company_ids for key in await vault.keys(one, everybody)}
     report.add(
-        _zero(
+        zero(
             "of the living unreadable: old dump of main, newest dump of keys, the KEK",
             sum(one not in restored for one in values),
             unit=f"of {len(values)} values",
+            control=sum(one not in restored for one in of_gone),
+            note="control: those of the erased",
         )
     )
 
@@ -241,7 +322,7 @@ async def _control(report: Report, at: Scene, folder: Path, without: Guard) -> N
         await at.exchange()
     async with copies.restored(at, dumps) as old:
         found = await copies.opens(old, await copies.thief(at, old), person)
-    report.add(_all(name, found, person))
+    report.add(everything_of(name, found, person))
 
 
 # ---- a base backup and the WAL since
@@ -257,13 +338,13 @@ async def _base_backup(report: Report, at: Scene, folder: Path) -> None:
     await copies.keep_wal(at, data, backup)
     async with copies.recovered(data, backup) as old:
         kept = await copies.opens(old, await copies.thief(at, old), person)
-        report.add(_all("control: base backup and WAL, nothing exchanged", kept, person))
+        report.add(everything_of("control: base backup and WAL, nothing exchanged", kept, person))
         await at.exchange()
         after = await copies.opens(old, await copies.thief(at, old), person)
-    report.add(_nothing("base backup, WAL and all live keys", after))
+    report.add(nothing("base backup, WAL and all live keys", after))
 
 
-# ---- kills, failures, times
+# ---- kills, failures
 
 
 async def _kills(report: Report, at: Scene, sizes: Sizes) -> None:
@@ -303,59 +384,3 @@ async def _failures(report: Report, place: Place, sizes: Sizes) -> None:
                     note="; ".join([note, *broken[:3]]),
                 )
             )
-
-
-async def _times(report: Report, at: Scene, sizes: Sizes) -> None:
-    erased = await times.erase(at, sizes.positions, is_timed=sizes.is_timed)
-    note = f"{sizes.positions:,} positions in {erased.rows:,} rows"
-    exchanged = await times.exchange(at, sizes.keys)
-    rows = (
-        at_most("grace over to erased", erased.erased_s, ERASED_S_MAX, unit="s", note=note),
-        at_most("database time of it", erased.database_ms, DATABASE_MS_MAX, unit="ms", note=note),
-        at_most(
-            f"exchange with {exchanged.keys:,} keys",
-            exchanged.seconds,
-            EXCHANGED_S_MAX,
-            unit="s",
-        ),
-    )
-    for row in rows:
-        report.add(
-            row if sizes.is_timed else Row(figure=row.figure, value=row.value, unit=row.unit)
-        )
-
-
-# ---- rows
-
-
-def _nothing(figure: str, found: Opened) -> Row:
-    return Row(
-        figure=f"opened: {figure}",
-        value=found.opened,
-        unit=f"of {found.values} sealed values",
-        target="= 0",
-        met=found.values > 0 and found.opened == found.canaries == 0,
-        note=f"{found.canaries} texts read",
-    )
-
-
-def _all(figure: str, found: Opened, person: Person) -> Row:
-    return Row(
-        figure=f"opened: {figure}",
-        value=found.opened,
-        unit=f"of {found.values} sealed values",
-        target="all",
-        met=found.values == found.opened > 0 and found.canaries == len(person.canaries),
-        note=f"{found.canaries} of {len(person.canaries)} texts read",
-    )
-
-
-def _zero(figure: str, value: int, *, unit: str = "", control: int | None = None) -> Row:
-    return Row(
-        figure=figure,
-        value=value,
-        unit=unit,
-        target="= 0",
-        met=value == 0 and control != 0,
-        control=control,
-    )

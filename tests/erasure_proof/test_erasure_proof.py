@@ -17,7 +17,7 @@ def place(databases: Databases, kek_file: Path, empty: None) -> Place:  # noqa: 
     return Place(main=databases.main, keys=databases.keys, kek=kek_file)
 
 
-@pytest.mark.proves("qoldau:14-backups")
+@pytest.mark.proves("qoldau:14-backups", "relog-driver-manager-apps:2.1.1")
 async def test_who_was_erased_is_read_by_nobody_and_everybody_else_as_before(
     place: Place, tmp_path: Path
 ) -> None:

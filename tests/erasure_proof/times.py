@@ -10,10 +10,12 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from server.kek.key_file import load
 from server.kek.model import KEY_BYTES, Bound, seal_bytes
 from server.kit import db
 from server.kit.ids import uuid7
 from server.vault.model import Category
+from server.vault.opening import open_vault
 from server.vault.service import peppers
 from server.vault.wrapping import company_aad, key_aad
 from tests.erasure_proof.scene import Scene
@@ -91,6 +93,8 @@ class Exchanged:
 
     keys: int
     seconds: float
+    unread: int
+    """Of the keys that were wrapped anew, those that nobody opens any more."""
 
 
 async def exchange(scene: Scene, keys: int) -> Exchanged:
@@ -123,4 +127,12 @@ async def exchange(scene: Scene, keys: int) -> Exchanged:
     )
     began = time.monotonic()
     done = await scene.exchange()
-    return Exchanged(keys=done.keys or 0, seconds=time.monotonic() - began)
+    seconds = time.monotonic() - began
+    # One that holds none of them in memory yet.
+    vault = await open_vault(scene.keys_pool, load(scene.place.kek), scene.at)
+    ids = {row[1] for row in rows}
+    return Exchanged(
+        keys=done.keys or 0,
+        seconds=seconds,
+        unread=len(ids - (await vault.keys(company_id, ids)).keys()),
+    )

@@ -1,13 +1,15 @@
 """Looking for bytes in files: as somebody would who has the disk, and no database."""
 
 import mmap
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Collection, Iterable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncpg
+
+UNSEALED: Final = "Qamqorshy Unsealed, +7 700 000 00 00"
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -40,13 +42,19 @@ async def data_files(owner: "asyncpg.Connection[asyncpg.Record]", *, whole: bool
     return files_of(data / "base" / str(oid))
 
 
-async def control(owner: "asyncpg.Connection[asyncpg.Record]", *, whole: bool) -> int:
-    """Store a text in clear; return how often the files have it."""
-    text = "Qamqorshy Unsealed, +7 700 000 00 00"
+@asynccontextmanager
+async def planted(owner: "asyncpg.Connection[asyncpg.Record]") -> AsyncGenerator[bytes]:
+    """Store a text in clear, until the block ends; give it as bytes."""
     await owner.execute("CREATE TABLE unsealed (text text)")
     try:
-        await owner.execute("INSERT INTO unsealed VALUES ($1)", text)
-        files = await data_files(owner, whole=whole)
-        return sum(bool(found([file], [text.encode()])) for file in files)
+        await owner.execute("INSERT INTO unsealed VALUES ($1)", UNSEALED)
+        yield UNSEALED.encode()
     finally:
         await owner.execute("DROP TABLE unsealed")
+
+
+async def control(owner: "asyncpg.Connection[asyncpg.Record]", *, whole: bool) -> int:
+    """Store a text in clear; return how many files have it."""
+    async with planted(owner) as text:
+        files = await data_files(owner, whole=whole)
+        return sum(bool(found([file], [text])) for file in files)

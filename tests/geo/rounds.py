@@ -27,12 +27,13 @@ def drive_round(
     step_s: float = 5.0,
     sigma_m: float = 8.0,
     seed: int = 1,
+    speed_mps: float = SPEED_MPS,
 ) -> Round:
     """Come from 3 km away, stand at each (x, y, seconds) in turn, and drive 3 km on."""
     places = np.array([(x, y) for x, y, _ in halts], dtype=np.float64)
     away = np.array([[3_000.0, 0.0]])
     ways = np.concatenate([places[:1] - away, places, places[-1:] + away])
-    way_s = np.hypot(*np.diff(ways, axis=0).T) / SPEED_MPS
+    way_s = np.hypot(*np.diff(ways, axis=0).T) / speed_mps
     dwell_s = np.array([seconds for *_, seconds in halts])
     arrived_s = np.cumsum(way_s[:-1]) + np.append(0.0, np.cumsum(dwell_s)[:-1])
     departed_s = arrived_s + dwell_s

@@ -7,7 +7,7 @@ import pytest
 
 from geo.plan_fact import PlanFact, plan_versus_fact
 from geo.types import Floats
-from geo.values import Track
+from geo.values import Track, Work
 from tests.geo.days import START_S, make_plan, noise, plane_at
 from tests.geo.rounds import Round, drive_round
 
@@ -33,7 +33,7 @@ def report(
         plan,
         shared_s=shared_s,
         until_s=day.until_s + 3_600.0,
-        work_done_s=day.until_s,
+        work=Work(done_s=day.until_s),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from geo.live import advance, begin, summary
 from geo.plan_fact import PlanFact, plan_versus_fact
 from geo.types import Floats
-from geo.values import Plan, Taps, Track
+from geo.values import Plan, Taps, Track, Work
 from tests.geo.days import START_S, Day, make_day, make_plan, plane_at
 from tests.geo.rounds import Round, drive_round
 
@@ -94,23 +94,79 @@ def test_who_is_late_may_serve_the_rest_after_the_plan_is_over(after_s: float) -
     assert statuses(told)[2:5] == ["unknown", "visited", "unknown"]
 
 
-@pytest.mark.parametrize(("next_s", "status"), [(0.0, "missed"), (1_800.0, "unknown")])
-def test_who_begins_the_next_route_does_not_go_back(next_s: float, status: str) -> None:
-    """But may still serve what was ahead of them."""
-    later_s = START_S + HOURS_LATER_S
+# Stops 1 and 2 are left out; when the next route was to begin the driver goes back to stop 1.
+BACK = drive_round(
+    [(0.0, 0.0, 300.0), (6_000.0, 0.0, 300.0), (7_000.0, 0.0, 60.0), (2_000.0, 0.0, 300.0)]
+)
+NEXT_S = float(BACK.departed_s[2] + 60.0)
+
+
+@pytest.mark.parametrize("shared_until_s", [BACK.until_s, np.inf])
+def test_what_is_served_after_the_next_route_began_was_served(shared_until_s: float) -> None:
+    """What is driven from then on is of the next one; which stops were served it still tells."""
+    over_s = BACK.until_s if shared_until_s < np.inf else BACK.until_s - 30.0
+
+    found, cut = (
+        plan_versus_fact(
+            BACK.track,
+            PLAN,
+            shared_s=np.array([[START_S, shared_until_s]]),
+            until_s=until_s,
+            over=True,
+            work=work,
+        )
+        for until_s, work in ((over_s, Work(to_s=NEXT_S)), (NEXT_S, Work()))
+    )
+
+    assert statuses(found) == ["visited"] * 2 + ["missed", "visited"] + ["missed"] * 2
+    assert statuses(cut)[1] == "missed"
+    assert found.stops[1].arrived_s == pytest.approx(BACK.arrived_s[3], abs=20.0)
+    assert [stop.actual_sequence for stop in found.stops] == [0, 2, None, 1, None, None]
+    assert found.totals.actual_m == cut.totals.actual_m
+    assert found.quality.fixes == found.quality.used == cut.quality.used < len(BACK.track.time_s)
+    assert found.quality.coverage == cut.quality.coverage
+    assert found.unplanned == cut.unplanned
+
+
+def test_what_is_served_while_the_route_before_still_went_on_was_served() -> None:
+    """Loading before the planned start."""
+    day = drive_round([(x, 0.0, 300.0) for x in PLACES_M.tolist()])
+    from_s = float(day.departed_s[0] + 20.0)
+
+    found, cut = (
+        plan_versus_fact(
+            day.track,
+            PLAN,
+            shared_s=np.array([[shared_from_s, np.inf]]),
+            until_s=day.until_s,
+            over=True,
+            work=work,
+        )
+        for shared_from_s, work in ((START_S, Work(from_s=from_s)), (from_s, Work()))
+    )
+
+    assert statuses(found) == ["visited"] * 6
+    assert [stop.actual_sequence for stop in found.stops] == [0, 1, 2, 3, 4, 5]
+    assert found.stops[0].departed_s == pytest.approx(day.departed_s[0], abs=20.0)
+    assert statuses(cut)[1:] == ["visited"] * 5
+    assert found.totals.actual_m == cut.totals.actual_m
+
+
+@pytest.mark.parametrize("shares", [True, False], ids=["silent", "unshared"])
+def test_who_is_not_seen_after_the_next_route_began_may_have_gone_back(*, shares: bool) -> None:
     gave_up = drive_round([(0.0, 0.0, 300.0), (6_000.0, 0.0, 300.0)])
     ended_s = float(gave_up.departed_s[-1] + 60.0)
 
     found = plan_versus_fact(
         gave_up.track,
         PLAN,
-        shared_s=np.array([[START_S, ended_s]]),
-        until_s=later_s,
+        shared_s=np.array([[START_S, np.inf if shares else ended_s]]),
+        until_s=START_S + HOURS_LATER_S,
         over=True,
-        next_route_s=ended_s + next_s,
+        work=Work(to_s=ended_s),
     )
 
-    assert statuses(found) == ["visited", status, status, "visited", "unknown", "unknown"]
+    assert statuses(found) == ["visited"] + ["unknown"] * 2 + ["visited"] + ["unknown"] * 2
 
 
 def test_a_plan_without_times_does_not_say_when_it_is_over() -> None:
@@ -146,6 +202,75 @@ def test_in_a_long_pause_the_driver_may_go_back_to_any_stop(pause_s: float, stat
     if status == "missed":
         contradicted = compared(day, *shared, taps=done({1: to_s + 100.0}))
         assert contradicted.stops[1].status == "missed"
+
+
+@pytest.mark.parametrize("hours", [0.5, 4.0, 8.0])
+@pytest.mark.parametrize("when", ["within", "at the end"])
+@pytest.mark.parametrize("shares", [True, False], ids=["silent", "paused"])
+def test_a_silent_phone_accuses_nobody_more_than_a_pause(
+    hours: float, when: str, *, shares: bool
+) -> None:
+    """Stop 1 is left out, and all others are served, the last of them before or after it."""
+    places = [*((x, 0.0, 300.0) for x in (0.0, 4_000.0, 6_000.0, 8_000.0))]
+    rest = [(8_500.0, 0.0, hours * 3_600.0), (10_000.0, 0.0, 300.0)]
+    day = drive_round([*places, *(rest if when == "within" else rest[::-1])])
+    gone = 4 if when == "within" else 5
+    from_s, to_s = float(day.arrived_s[gone]), float(day.departed_s[gone])
+    times_s = day.track.time_s
+    heard = (times_s <= from_s) | (times_s >= to_s) & (when == "within")
+    track = Track(
+        time_s=times_s[heard],
+        lon_lat=day.track.lon_lat[heard],
+        accuracy_m=day.track.accuracy_m[heard],
+    )
+    end_s = day.until_s + 60.0 if when == "within" else np.inf
+    shared = np.array([[START_S, np.inf]] if shares else [[START_S, from_s], [to_s, end_s]])
+
+    untold, told = (
+        plan_versus_fact(track, PLAN, shared_s=shared, until_s=day.until_s, over=True, taps=taps)
+        for taps in (None, done({1: (from_s + to_s) / 2.0}))
+    )
+
+    assert statuses(untold) == ["visited", "unknown"] + ["visited"] * 4
+    assert statuses(told) == ["visited"] * 6
+
+
+@pytest.mark.parametrize(("begun_s", "status"), [(None, "missed"), (START_S - 3_600.0, "unknown")])
+def test_who_shared_only_later_in_the_shift_may_have_been_there_before(
+    begun_s: float | None, status: str
+) -> None:
+    """Stop 4 is left out by all that was seen, and was to be served long after."""
+    day = drive_round([(x, 0.0, 300.0) for x in PLACES_M[[0, 1, 2, 3, 5]].tolist()])
+
+    found = plan_versus_fact(
+        day.track,
+        planned(START_S + np.linspace(300.0, 2_800.0, 6)),
+        shared_s=np.array([[START_S, np.inf]]),
+        until_s=day.until_s,
+        over=True,
+        work=Work(begun_s=begun_s),
+    )
+
+    assert statuses(found) == ["visited"] * 4 + [status, "visited"]
+
+
+@pytest.mark.parametrize(("mps", "status"), [(10.0, "missed"), (28.0, "unknown")])
+def test_who_drives_fast_gets_as_far_unseen(mps: float, status: str) -> None:
+    """Stop 1 is 6 km from where a pause of twelve minutes began: at 14 m/s too far."""
+    day = drive_round(
+        [
+            (0.0, 0.0, 300.0),
+            *((x, 0.0, 300.0) for x in (4_000.0, 6_000.0, 8_000.0)),
+            (8_001.0, 0.0, 720.0),
+            (10_000.0, 0.0, 300.0),
+        ],
+        speed_mps=mps,
+    )
+    from_s, to_s = float(day.arrived_s[4]), float(day.departed_s[4])
+
+    found = compared(day, (START_S, from_s), (to_s, day.until_s))
+
+    assert statuses(found) == ["visited", status] + ["visited"] * 4
 
 
 @pytest.mark.parametrize(

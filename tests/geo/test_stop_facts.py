@@ -123,7 +123,7 @@ def test_a_tap_of_the_last_two_minutes_is_believed_before_its_fixes_are_there() 
     status = with_taps(
         ("missed", "missed", "unknown", "missed"),
         np.array([950.0, 100.0, np.nan, 1_050.0]),
-        shared_s=np.array([[0.0, 1_000.0]]),
+        seen_s=np.array([[0.0, 1_000.0]]),
         until_s=1_000.0,
         gap_s=120.0,
     )
@@ -131,11 +131,11 @@ def test_a_tap_of_the_last_two_minutes_is_believed_before_its_fixes_are_there() 
     assert status == ("visited", "missed", "unknown", "missed")
 
 
-def test_no_data_contradict_a_tap_outside_sharing() -> None:
+def test_no_data_contradict_a_tap_where_nobody_looked() -> None:
     status = with_taps(
         ("missed",) * 6,
         np.array([50.0, 150.0, 250.0, 350.0, 450.0, np.nan]),
-        shared_s=np.array([[100.0, 200.0], [300.0, 400.0]]),
+        seen_s=np.array([[100.0, 200.0], [300.0, 400.0]]),
         until_s=1_000.0,
         gap_s=120.0,
     )

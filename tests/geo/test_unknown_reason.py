@@ -8,7 +8,7 @@ import numpy as np
 from geo.plan_fact import PlanFact, plan_versus_fact
 from geo.report import UnknownReason
 from geo.types import Flags, Floats
-from geo.values import Plan, Taps, Track
+from geo.values import Plan, Taps, Track, Work
 from tests.geo.days import START_S, make_day
 
 DAY = make_day(11, missed=(3,), outliers=0.0)
@@ -37,7 +37,7 @@ def report(
         shared_s=shared_s,
         until_s=DAY.until_s,
         over=True,
-        work_done_s=work_done_s,
+        work=Work(done_s=work_done_s),
         taps=taps,
     )
 

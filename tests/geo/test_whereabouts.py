@@ -32,6 +32,7 @@ def passed_s(shared_s: Floats, now_s: float) -> tuple[Floats, Floats]:
     driven = prepare(cleaned, DEFAULT)
     day = Day(
         ground=ground,
+        cleaned=cleaned,
         driven=driven,
         silent=silences(driven, shared_s, now_s, longer_s=50.0),
         served=serve(driven, ground.wanted, DEFAULT),

@@ -7,7 +7,7 @@ import pytest
 
 from geo.plan_fact import PlanFact, plan_versus_fact
 from geo.types import Floats
-from geo.values import Plan, Taps, Track
+from geo.values import Plan, Taps, Track, Work
 from tests.geo.days import START_S, make_plan, plane_at
 from tests.geo.rounds import Round, drive_round
 
@@ -45,7 +45,7 @@ def compared(
         shared_s=np.array(shared),
         until_s=until_s,
         over=over,
-        work_done_s=work_done_s,
+        work=Work(done_s=work_done_s),
         taps=taps,
     )
 

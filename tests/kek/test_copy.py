@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from server.kek import key_file
-from server.kek.key_file import KeyFile, lies_at, load, next_of
+from server.kek import disk
+from server.kek.disk import next_of
+from server.kek.key_file import KeyFile, lies_at, load
 from server.kek.model import KekUnusable
 from tests.kek.files import bytes_below
 
@@ -108,9 +109,9 @@ async def test_a_crash_while_it_is_moved_away_leaves_what_goes_on(
         writes += 1
         overwrite(path)
 
-    overwrite = key_file._overwrite  # noqa: SLF001 - where it crashes
+    overwrite = disk.overwrite
     with monkeypatch.context() as patch:
-        patch.setattr(key_file, "_overwrite", crash)
+        patch.setattr(disk, "overwrite", crash)
         with pytest.raises(Crash):
             await places.end_all()
     assert lies_at(places.path, places.copy)

@@ -13,8 +13,9 @@ from typing import TypeAlias
 import pytest
 
 from server import databases as databases_of
-from server.kek import key_file
-from server.kek.key_file import KeyFile, _sync, load, next_of
+from server.kek import disk
+from server.kek.disk import next_of
+from server.kek.key_file import KeyFile, load
 from server.kek.model import KekGone, KekUnusable
 from server.kit.db import Pool
 from server.settings import Settings
@@ -72,6 +73,9 @@ def test_its_name_is_on_the_disk_before_it_is_used(tmp_path: Path, on_disk: Disk
     assert path.read_bytes() in on_disk.values()
 
 
+sync_folder = disk.sync
+
+
 def nothing(_folder: Path) -> None:
     """Sync no folder."""
 
@@ -79,7 +83,7 @@ def nothing(_folder: Path) -> None:
 def the_innermost(folder: Path) -> None:
     """Sync the KEK's own folder, and none that had to be made for it."""
     if folder.name == "folder":
-        _sync(folder)
+        sync_folder(folder)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,7 @@ def test_control_without_its_folders_synced_it_is_lost_with_the_power(
     sync: Callable[[Path], None],
     lost: set[str],
 ) -> None:
-    monkeypatch.setattr(key_file, "_sync", sync)
+    monkeypatch.setattr(disk, "sync", sync)
     path = tmp_path / "new" / "folder" / "kek"
 
     load(path)
@@ -245,9 +249,9 @@ async def test_who_is_cancelled_leaves_the_lock_when_the_work_is_done(
         async with places.alone():
             await places.end_others(kek_id)
 
-    overwrite = key_file._overwrite  # noqa: SLF001 - what stands still
+    overwrite = disk.overwrite
     new = await places.follow()
-    monkeypatch.setattr(key_file, "_overwrite", slowly)
+    monkeypatch.setattr(disk, "overwrite", slowly)
     ending = asyncio.create_task(end(new.kek_id))
     await asyncio.to_thread(began.wait)
 

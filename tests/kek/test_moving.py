@@ -8,7 +8,8 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 
-from server.kek.key_file import KeyFile, load, next_of
+from server.kek.disk import next_of
+from server.kek.key_file import KeyFile, load
 from server.kek.model import Keeping, Keks, KekUnusable
 from server.kek.places import KekAt, Moving, TransitAt, keks_at
 from server.kek.transit import TransitKeks

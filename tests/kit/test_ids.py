@@ -21,3 +21,13 @@ def test_ids_differ_and_sort_by_their_time() -> None:
     assert len(set(many)) == len(many)
     assert later > max(many)
     assert later.bytes > max(many).bytes
+
+
+def test_ids_of_one_millisecond_sort_as_they_were_made() -> None:
+    made = []
+    for _ in range(1_000):
+        made.append(uuid7())
+        time.sleep(1e-6)
+
+    assert made == sorted(made)
+    assert len({one.int >> 80 for one in made}) < len(made)

@@ -182,7 +182,7 @@ async def test_an_export_holds_notices_as_they_were_shown(world: World) -> None:
     not_written_yet = await tell(world, driver.member_id)
 
     async with db.tenant(world.pool, world.company_id, readonly=True) as conn:
-        found = await service.export(conn, world.vault, world.company_id, driver.member_id)
+        found = await service.export(conn, world.vault, world.company_id, driver.member_id, now=NOW)
         events = await delivery.export(conn, world.company_id, driver.member_id)
 
     assert [one.notice.notice_id for one in found.notices] == [shown, not_written_yet]

@@ -15,7 +15,8 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from server.kek.key_file import FileKek, KeyFile, load, next_of
+from server.kek.disk import next_of
+from server.kek.key_file import FileKek, KeyFile, load
 from server.kek.model import Keeping, KekGone
 from server.kit.db import Pool
 from server.rekeying import service
@@ -269,7 +270,7 @@ async def test_a_damaged_data_key_is_left_as_it_is_and_told(
             "event": "data_keys_damaged",
             "log_level": "error",
             "company": str(world.company_id),
-            "keys": 1,
+            "count": 1,
         }
     ]
     world.vault.forget(world.company_id, world.driver.member_id)

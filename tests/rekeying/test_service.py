@@ -7,6 +7,7 @@ import asyncio
 import secrets
 from collections.abc import Coroutine
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 from uuid import UUID
@@ -14,7 +15,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from server.kek.key_file import FileKek, KeyFile, load, next_of
+from server.kek.disk import next_of
+from server.kek.key_file import FileKek, KeyFile, load
 from server.kek.model import Bound, Keks, KekUnusable
 from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
@@ -125,6 +127,7 @@ async def test_control_with_the_companys_key_alone_exchanged_the_old_copy_opens(
     assert not await closed(world, old, exchange)
 
 
+@pytest.mark.proves("relog-driver-manager-apps:2.1.1")
 async def test_no_pepper_of_today_is_one_of_the_old_copys(
     world: World, exchange: Exchange, keys_owner: Owner, keks: Keks
 ) -> None:
@@ -329,3 +332,25 @@ async def test_two_exchanges_never_run_at_once(exchange: Exchange, databases: Da
         assert await exchange.due() is None
     finally:
         await conn.close()
+
+
+async def test_it_ended_when_the_kek_was_destroyed_and_not_when_it_was_gone_on_with(
+    exchange: Exchange,
+) -> None:
+    """A certificate names that time; to wrap many keys takes minutes."""
+    seconds = 0.0
+
+    def a_minute_later(_place: str) -> None:
+        nonlocal seconds
+        seconds += 60.0
+
+    exchange.rekeyer = replace(
+        exchange.rekeyer, failpoint=a_minute_later, monotonic=lambda: seconds
+    )
+    done = await exchange.whole()
+
+    assert done.ended_at is not None
+    assert done.wrapped_at is not None
+    assert done.ended_at >= done.wrapped_at + timedelta(minutes=3)
+    standing = await service.standing(exchange.rekeyer.keys_dsn)
+    assert standing.last == done

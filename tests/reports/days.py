@@ -106,7 +106,7 @@ async def store_positions(
 
 
 async def share(world: World, driver: Driver, since: datetime) -> None:
-    """Let the driver have agreed, and be recorded, from then on until now."""
+    """Let the driver have agreed, and be on shift and recorded, from then on until now."""
     await world.owner.execute(
         "UPDATE gate SET location_since = $2, dispatch_since = $2, plan_fact_since = $2"
         " WHERE driver_id = $1",
@@ -115,6 +115,9 @@ async def share(world: World, driver: Driver, since: datetime) -> None:
     )
     await world.owner.execute(
         "UPDATE recording_window SET opened_at = $2 WHERE driver_id = $1", driver.member_id, since
+    )
+    await world.owner.execute(
+        "UPDATE shift SET started_at = $2 WHERE driver_id = $1", driver.member_id, since
     )
 
 

@@ -232,10 +232,10 @@ async def test_a_report_of_a_former_driver_is_neither_stored_nor_left(world: Wor
     gate = there(found.gate, GateMissing)
 
     async with db.tenant(world.pool, world.company_id) as conn:
-        before = await service.keep(conn, world.company_id, sealed, gate=gate, now=NOW)
+        before = await store.put(conn, world.company_id, sealed, epoch=gate.epoch, now=NOW)
     await world.owner.execute("UPDATE route SET driver_id = $1", other.member_id)
     async with db.tenant(world.pool, world.company_id) as conn:
-        after = await service.keep(conn, world.company_id, sealed, gate=gate, now=NOW)
+        after = await store.put(conn, world.company_id, sealed, epoch=gate.epoch, now=NOW)
     await finish(world)
     [noted] = await rows(world)
     # What was known of the route when it was the first driver's comes too late.

@@ -10,7 +10,7 @@ from server.gate import service as gates
 from server.gate.model import Gate, GateMissing
 from server.kit import db
 from server.kit.errors import there
-from server.reports import drawing, service
+from server.reports import drawing, service, store
 from server.reports.service import REPORT_SCHEMA, Gathered
 from server.tracking import service as tracking
 from server.vault.model import Category, SubjectErased
@@ -239,7 +239,7 @@ async def test_a_report_that_was_computed_before_a_withdrawal_is_not_stored_afte
 
     async def keep(under: Gate) -> bool:
         async with db.tenant(world.pool, world.company_id) as conn:
-            return await service.keep(conn, world.company_id, sealed, gate=under, now=NOW)
+            return await store.put(conn, world.company_id, sealed, epoch=under.epoch, now=NOW)
 
     before = await keep(gate)
     await world.owner.execute("DELETE FROM plan_fact_report")

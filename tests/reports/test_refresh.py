@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -11,11 +11,13 @@ from geo.live import LiveState
 from geo.types import Floats
 from geo.values import Plan as GeoPlan
 from geo.values import Track
+from server.kit import db
 from server.reads.service import Reads
 from server.reports import refresh, store
 from server.reports.refresh import LiveRoutes, Refreshed
 from server.reports.store import Fresh
 from server.rights.service import tell_of_alert
+from server.routes import editing
 from server.routes.model import RouteHead
 from tests.reports.days import (
     HOUR,
@@ -27,7 +29,7 @@ from tests.reports.days import (
     store_positions,
     withdraw,
 )
-from tests.world import NOW, World, add_driver
+from tests.world import NOW, Driver, World, add_driver
 
 BEGAN = NOW - 30 * MINUTE
 TICK = timedelta(seconds=30)
@@ -277,3 +279,42 @@ async def test_of_a_company_without_routes_nothing_more_is_asked(
     monkeypatch.setattr(store, "fresh", never)
 
     assert await following(world).refresh(world.company_id, now=NOW) == []
+
+
+async def hand_over(world: World, head: RouteHead, to: Driver, at: datetime) -> None:
+    place = (world.company_id, head.route_id)
+    async with db.tenant(world.pool, world.company_id) as conn:
+        await editing.assign(conn, *place, driver_id=to.member_id, vehicle_id=None, now=at)
+
+
+async def test_who_is_handed_a_route_is_followed_from_then_on(world: World) -> None:
+    """Where they were before is nothing of it, though by its plan it had begun."""
+    head = await planned(world)
+    other = await add_driver(world.vault, world.pool, world.company_id)
+    await share(world, other, NOW - 3 * HOUR)
+    await store_positions(world, other, drive(BEGAN, to_s=900))
+    live, given = following(world), BEGAN + 10 * MINUTE
+    [before] = await live.refresh(world.company_id, now=given)
+    await hand_over(world, head, other, given)
+
+    [after] = await live.refresh(world.company_id, now=BEGAN + 15 * MINUTE)
+
+    assert (before.gate.driver_id, after.gate.driver_id) == (head.driver_id, other.member_id)
+    assert after.since == given
+    assert [visit.stop for visit in after.summary.visits] == [1]
+    assert after.summary.last_fix_s == (BEGAN + timedelta(seconds=895)).timestamp()
+
+
+async def test_who_is_given_a_route_back_is_followed_from_then_on(world: World) -> None:
+    head = await planned(world)
+    other = await add_driver(world.vault, world.pool, world.company_id)
+    live = following(world)
+    before = await follow(world, live, 400)
+    now = BEGAN + timedelta(seconds=410)
+    await hand_over(world, head, other, now - TICK)
+    await hand_over(world, head, world.driver, now)
+
+    [after] = await live.refresh(world.company_id, now=now + TICK)
+
+    assert before.summary.visits
+    assert (after.since, list(after.summary.visits)) == (now, [])

@@ -13,6 +13,7 @@ from server.routes import service as routes
 from server.routes.model import RouteHead, Stop
 from server.stop_events import service as stop_events
 from server.stop_events.model import EventKind, Said
+from server.tracking import service as tracking
 from server.tracking.model import Positions, to_ms
 from tests.reports.days import (
     CLIENT,
@@ -96,6 +97,11 @@ def statuses(report: Any) -> list[str]:
     return [stop["status"] for stop in report["stops"]]
 
 
+def begin_of(report: Any) -> Any:
+    """Return when what is told of the track begins."""
+    return report["fact"]["segments"][0]["from"]
+
+
 async def looks(world: World) -> int:
     count: int = await world.owner.fetchval("SELECT count(*) FROM location_read")
     return count
@@ -161,11 +167,11 @@ async def test_in_a_final_report_nothing_is_pending(
 async def test_of_a_stop_served_after_the_next_route_began_the_drivers_word_counts(
     world: World, office: Office, asked_at: datetime, said: timedelta | None, found: str
 ) -> None:
-    """Its positions are the next route's; the words count until four hours after the plan."""
+    """Nothing was recorded of it; the words count until four hours after the plan."""
     await share(world, world.driver, STARTED - 2 * HOUR)
     head = await plan(world, world.driver)
     await plan(world, world.driver, began=NEXT_ROUTE)
-    await store_positions(world, world.driver, drive(STARTED))
+    await store_positions(world, world.driver, drive(STARTED, to_s=660))
     if said is not None:
         await tap(world, head, STARTED + said, stop=1)
     office.clock.at = asked_at
@@ -178,6 +184,29 @@ async def test_of_a_stop_served_after_the_next_route_began_the_drivers_word_coun
     assert report["unplanned"] == []
 
 
+async def test_what_is_recorded_on_the_next_route_shows_a_stop_served_and_nothing_else(
+    world: World, office: Office
+) -> None:
+    await share(world, world.driver, STARTED - 2 * HOUR)
+    head = await plan(world, world.driver)
+    await plan(world, world.driver, began=NEXT_ROUTE)
+    await store_positions(world, world.driver, drive(STARTED, to_s=601))
+    before = await office.report(head)
+    await store_positions(world, world.driver, drive(STARTED, from_s=601))
+    await standing(world, STARTED + timedelta(seconds=1_105), 1)
+
+    report = await office.report(head)
+
+    assert statuses(before) == ["visited", "unknown"]
+    assert statuses(report) == ["visited", "visited"]
+    assert report["stops"][1]["evidence"] not in {None, "driver_tap"}
+    assert report["stops"][1]["arrived_at"] > report["until"] == before["until"]
+    of_stops = {"completion": None, "on_time_rate": None}
+    assert report["totals"] | of_stops == before["totals"] | of_stops
+    for member in report.keys() - {"stops", "totals", "computed_at"}:
+        assert report[member] == before[member], member
+
+
 async def test_control_a_stop_that_was_left_out_before_the_next_route_is_missed(
     world: World, office: Office
 ) -> None:
@@ -186,6 +215,7 @@ async def test_control_a_stop_that_was_left_out_before_the_next_route_is_missed(
     head = await plan(world, world.driver, stops=[STOPS[0], between, STOPS[1]])
     await plan(world, world.driver, began=STARTED + 18 * MINUTE)
     await store_positions(world, world.driver, drive(STARTED))
+    await standing(world, STARTED + timedelta(seconds=1_105), 5)
 
     assert statuses(await office.report(head)) == ["visited", "missed", "visited"]
 
@@ -274,3 +304,96 @@ async def test_without_positions_there_is_no_fact_whatever_was_said(
     assert statuses(report) == ["unknown", "unknown"]
     assert report["totals"]["completion"] in {0.0, None}
     assert await looks(world) == 0
+
+
+async def test_what_was_said_before_the_past_was_set_apart_stays_hidden(
+    world: World, office: Office
+) -> None:
+    await share(world, world.driver, STARTED - 2 * HOUR)
+    head = await plan(world, world.driver)
+    await tap(world, head, ARRIVED)
+    await store_positions(world, world.driver, drive(STARTED))
+    shared = await office.report(head)
+    await world.owner.execute(
+        "INSERT INTO set_apart (company_id, driver_id, before, positions) VALUES ($1, $2, $3, 0)",
+        world.company_id,
+        world.driver.member_id,
+        ARRIVED + MINUTE,
+    )
+
+    apart = await office.report(head)
+
+    assert shared["stops"][0]["tapped_at"] is not None
+    assert apart["stops"][0]["tapped_at"] is None
+    assert begin_of(apart) == "2026-11-22T04:05:00Z"
+
+
+async def test_a_plan_that_is_put_off_is_not_its_own_next_route(
+    world: World, office: Office
+) -> None:
+    await share(world, world.driver, STARTED - 2 * HOUR)
+    head = await plan(world, world.driver)
+    await store_positions(world, world.driver, drive(STARTED))
+    office.clock.at = STARTED - 30 * MINUTE
+    body = {"plan_version": 1, "planned_start": "2026-11-22T04:10:00Z"}
+    path = f"/v1/routes/{head.route_id}"
+    async with office.client.patch(path, json=body, headers=office.headers) as answer:
+        assert answer.status == 200, await answer.text()
+    office.clock.at = NOW
+
+    assert statuses(await office.report(head, plan_version=1)) == ["visited", "visited"]
+
+
+async def test_who_serves_the_second_route_early_is_seen(world: World, office: Office) -> None:
+    """What was recorded before it begins is of the route before, and tells it all the same."""
+    await share(world, world.driver, STARTED - 6 * HOUR)
+    await plan(world, world.driver, began=STARTED - 3 * HOUR)
+    first = replace(STOPS[0], planned_arrival=STARTED + 2 * MINUTE)
+    head = await plan(world, world.driver, began=NEXT_ROUTE, stops=[first, STOPS[1]])
+    await store_positions(world, world.driver, drive(STARTED))
+    await standing(world, STARTED + timedelta(seconds=1_105), 5)
+
+    report = await office.report(head)
+
+    assert begin_of(report) == "2026-11-22T04:10:00Z"
+    assert statuses(report) == ["visited"] * 2
+    assert report["stops"][0]["evidence"] != "driver_tap"
+    assert report["stops"][0]["departed_at"] < begin_of(report)
+
+
+@pytest.mark.parametrize("said", [True, False])
+async def test_who_serves_the_second_route_early_unseen_may_say_so(
+    world: World, office: Office, *, said: bool
+) -> None:
+    await share(world, world.driver, STARTED - 6 * HOUR)
+    await plan(world, world.driver, began=STARTED - 3 * HOUR)
+    first = replace(STOPS[0], planned_arrival=STARTED + 2 * MINUTE)
+    head = await plan(world, world.driver, began=NEXT_ROUTE, stops=[first, STOPS[1]])
+    await store_positions(world, world.driver, drive(STARTED, from_s=601))
+    await standing(world, STARTED + timedelta(seconds=1_105), 5)
+    if said:
+        await tap(world, head, ARRIVED)
+
+    report = await office.report(head)
+
+    assert statuses(report) == ["visited" if said else "unknown", "visited"]
+    assert report["stops"][0]["evidence"] == ("driver_tap" if said else None)
+
+
+@pytest.mark.parametrize(
+    ("most", "found"),
+    [(221, ["visited", "visited"]), (220, ["visited", "unknown"]), (119, "track-too-long")],
+)
+async def test_so_many_positions_are_looked_at_those_of_the_next_route_among_them_or_without(
+    world: World, office: Office, monkeypatch: pytest.MonkeyPatch, most: int, found: object
+) -> None:
+    await share(world, world.driver, STARTED - 2 * HOUR)
+    head = await plan(world, world.driver)
+    await plan(world, world.driver, began=NEXT_ROUTE)
+    for part in (drive(STARTED, to_s=600), drive(STARTED, from_s=600)):
+        await store_positions(world, world.driver, part)
+    monkeypatch.setattr(tracking, "TRACK_POSITIONS_MAX", most)
+
+    status, report = await office.get(f"/v1/routes/{head.route_id}/plan-fact")
+
+    assert (statuses(report) if status == 200 else report["code"]) == found

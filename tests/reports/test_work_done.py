@@ -260,14 +260,28 @@ async def test_who_did_nothing_of_their_route_missed_all_of_it(
 async def test_nobody_ended_the_work_on_a_route_that_they_were_given_later(
     world: World, office: Office, after: timedelta, of_it: list[str]
 ) -> None:
-    """Though the drive touched its stops."""
-    head = await plan(world, None, stops=WITH_TWO_LEFT_OUT)
-    await store_positions(world, world.driver, drive(STARTED))
+    """Though the drive touched its stops: it was planned for them when the day was over."""
+    head = await day(world)
     await ends(world, ENDED)
-    await given(world, head, ENDED + after)
+    await world.owner.execute("UPDATE route SET created_at = $1, assigned_at = $1", ENDED + after)
     await given(world, head, ENDED + HOUR)  # again changes nothing
 
     assert statuses(await office.report(head)) == of_it
+
+
+async def test_who_is_given_a_route_in_the_middle_is_done_with_it_when_they_end_the_shift(
+    world: World, office: Office
+) -> None:
+    """What was to be served before they had it another may have served."""
+    head = await plan(world, None, stops=WITH_TWO_LEFT_OUT)
+    await store_positions(world, world.driver, drive(STARTED))
+    await given(world, head, STARTED + 10 * MINUTE)
+    await ends(world, ENDED)
+
+    report = await office.report(head)
+
+    assert statuses(report) == ["unknown", "unknown", "visited", "missed"]
+    assert [stop["unknown_reason"] for stop in report["stops"][:2]] == ["before_recording"] * 2
 
 
 async def test_of_a_route_that_was_given_before_the_time_was_stored_it_is_not_known(

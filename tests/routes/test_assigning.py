@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +15,7 @@ from server.kit import db
 from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
 from server.links.web import ENDPOINTS as LINKS
-from server.routes import editing, service
+from server.routes import editing, service, store, version_store
 from server.routes.web import ENDPOINTS
 from server.stop_events.web import ENDPOINTS as STOP_EVENTS
 from server.vehicles.web import ENDPOINTS as VEHICLES
@@ -22,6 +23,8 @@ from tests.http import Clock, bearer, serve
 from tests.routes.test_editing import PLAN, ask, edit, plan
 from tests.waiting import A_ROW, until_somebody_waits_for
 from tests.world import NOW, World, add_driver
+
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -168,6 +171,66 @@ async def test_the_map_names_the_route_that_is_driven_until_the_next_one_begins(
             found = await service.assigned(conn, world.company_id, now=at)
         assert found[world.driver.member_id].route_id == UUID(expected["route_id"]), minutes
         assert await active(world, at) == [found[world.driver.member_id].route_id]
+
+
+async def test_a_route_that_is_handed_over_is_driven_from_then_on_and_the_own_one_until_then(
+    client: ClientSession, world: World, clock: Clock
+) -> None:
+    """By its plan it began before the own one; to another it was given at once."""
+    clock.at = NOW - timedelta(days=1)
+    other = await add_driver(world.vault, world.pool, world.company_id)
+    late, own = [
+        await plan(client, driver_id=str(driver.member_id), planned_start=start, line=None,
+                   stops=[{"name": "S", "lat": 43.25, "lon": 76.95, "planned_arrival": end}])
+        for driver, start, end in (
+            (world.driver, rfc3339(NOW - timedelta(hours=2)), rfc3339(NOW + timedelta(hours=3))),
+            (other, rfc3339(NOW - timedelta(hours=1)), rfc3339(NOW + timedelta(hours=1))),
+        )
+    ]  # fmt: skip
+    late_id, own_id = UUID(late["route_id"]), UUID(own["route_id"])
+    before = await active(world, NOW - MINUTE)
+    clock.at = NOW
+    await give(client, late, other.member_id)
+
+    after = [await active(world, NOW + at) for at in (-MINUTE, 0 * MINUTE, 4 * 60 * MINUTE)]
+    async with db.tenant(world.pool, world.company_id) as conn:
+        driven = await service.driven(conn, world.company_id, [other.member_id], now=NOW)
+        going_on = await service.going_on(conn, world.company_id, other.member_id, now=NOW)
+
+    assert before == [late_id, own_id]
+    assert after == [[own_id], [late_id], [late_id]]
+    assert (driven, going_on) == ({other.member_id: late_id}, [own_id, late_id])
+
+
+async def test_whatever_reads_a_route_knows_since_when_its_driver_has_it(
+    client: ClientSession, world: World, clock: Clock
+) -> None:
+    clock.at = NOW - timedelta(hours=6)
+    route = await plan(client)
+    route_id, place = UUID(route["route_id"]), (world.company_id, UUID(route["route_id"]))
+    clock.at = given = NOW - timedelta(hours=5)
+    await give(client, route, world.driver.member_id)
+    clock.at = NOW - timedelta(hours=4)
+    await edit(client, route, name="Later")
+    async with db.tenant(world.pool, world.company_id) as conn:
+        stored = await store.get(conn, *place)
+        before = await version_store.version(conn, *place, 1)
+        locked = await version_store.lock(conn, *place)
+        [(listed, _)] = await store.page(
+            conn, world.company_id, day=None, driver_id=None, after=None, limit=5
+        )
+        [under_way] = await store.under_way(
+            conn, world.company_id, started_before=NOW, ending_after=NOW
+        )
+        nearby = await store.near(conn, world.company_id, replace(listed, route_id=uuid7()))
+
+    assert stored is not None
+    assert before is not None
+    assert locked is not None
+    for head in (stored.head, before.head, locked[0], listed, under_way, *nearby):
+        assert (head.route_id, head.assigned_at) == (route_id, given)
+        assert head.created_at == NOW - timedelta(hours=6)
+    assert len(nearby) == 1
 
 
 async def test_a_driver_sees_yesterdays_route_that_goes_on_beside_todays(

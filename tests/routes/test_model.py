@@ -16,6 +16,8 @@ from server.routes.model import (
     WindowBackwards,
     fact_span,
     from_bytes,
+    in_turn,
+    neighbours,
     refuse_backward_windows,
     refuse_repeated_references,
     repeated_references,
@@ -144,6 +146,60 @@ def test_a_route_begins_its_hour_early_where_the_one_before_was_cancelled() -> N
     )
 
     assert fact_span(HEAD, previous=earlier, following=None)[0] == NINE - timedelta(hours=1)
+
+
+def handed(head: RouteHead, at: datetime) -> RouteHead:
+    return replace(head, created_at=NINE - timedelta(days=1), assigned_at=at)
+
+
+@pytest.mark.parametrize(
+    ("at", "begin"),
+    [
+        (NINE - timedelta(hours=2), NINE - timedelta(hours=1)),
+        (NINE - timedelta(minutes=30), NINE - timedelta(minutes=30)),
+        (NINE + timedelta(minutes=30), NINE + timedelta(minutes=30)),
+    ],
+)
+def test_a_route_begins_for_its_driver_when_they_are_given_it(
+    at: datetime, begin: datetime
+) -> None:
+    assert fact_span(handed(HEAD, at), previous=None, following=None) == (
+        begin,
+        NINE + timedelta(hours=6),
+    )
+
+
+def test_what_was_planned_for_a_driver_begins_as_planned_however_late_that_was() -> None:
+    late = NINE + timedelta(days=1)
+    afterwards = replace(HEAD, created_at=late, assigned_at=late)
+    unknown = replace(HEAD, created_at=NINE - timedelta(days=1), assigned_at=None)
+
+    for head in (afterwards, unknown):
+        assert head.begins_at == NINE
+        assert fact_span(head, previous=None, following=None)[0] == NINE - timedelta(hours=1)
+
+
+def test_a_route_goes_on_until_the_next_one_is_given_to_its_driver() -> None:
+    given = NINE + timedelta(hours=1)
+    earlier = handed(
+        replace(HEAD, route_id=UUID(int=7), starts_at=NINE - timedelta(hours=1)), given
+    )
+
+    assert in_turn([earlier, HEAD]) == [HEAD, earlier]
+    assert neighbours(HEAD, [earlier]) == (None, earlier)
+    assert neighbours(earlier, [HEAD]) == (HEAD, None)
+    assert fact_span(HEAD, previous=None, following=earlier)[1] == given
+    assert fact_span(earlier, previous=HEAD, following=None)[0] == given
+
+
+def test_of_other_routes_the_nearest_are_the_neighbours() -> None:
+    day = [
+        replace(HEAD, route_id=UUID(int=10 + hour), starts_at=NINE + timedelta(hours=hour))
+        for hour in range(-2, 3)
+    ]
+
+    assert neighbours(day[2], [*day[3:], *day[:2]]) == (day[1], day[3])
+    assert neighbours(day[0], []) == (None, None)
 
 
 def test_a_plan_without_references_and_contacts_reads_as_it_was_written() -> None:
