@@ -1,5 +1,6 @@
 """Plan versus fact: what of a planned route really happened."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -88,6 +89,7 @@ def plan_versus_fact(
     if work.from_s is not None or work.to_s is not None:
         own, own_s = _own(track, shared_s, until_s, work)
         day = _day(ground, own, own_s, until_s, taps, parameters)
+        whole = _in_order(whole, day, work, over=over)
     here = whereabouts(day)
     now = progress(day, here)
     present = _clock(whole, now, shared_s, until_s, over=over, work=work)
@@ -110,6 +112,27 @@ def _own(track: Track, shared_s: Floats, until_s: float, work: Work) -> tuple[Tr
         accuracy_m=track.accuracy_m[mine],
     )
     return own, own_s[own_s[:, 0] < own_s[:, 1]]
+
+
+def _in_order(whole: Day, day: Day, work: Work, *, over: bool) -> Day:
+    """Return ``whole`` without visits of the neighbouring routes that are out of this one's order.
+
+    All routes of a day may have one depot: only what comes before everything that was served in
+    the time of this route was served before, and only what comes behind it, or was left out, later.
+    While it runs and nothing was served yet, its first stop is still ahead.
+    """
+    served = whole.served
+    stops = np.arange(len(served.visit))
+    seen = np.flatnonzero(day.served.visit >= 0)
+    first = seen[0] if len(seen) else 0 if over else -1
+    from_s = -np.inf if work.from_s is None else work.from_s
+    to_s = np.inf if work.to_s is None else work.to_s
+    began_s, ended_s = (
+        np.append(halts_s, np.nan)[served.visit]  # -1 is the NaN, which is neither
+        for halts_s in (served.visits.from_s, served.visits.to_s)
+    )
+    other = ((ended_s < from_s) & (stops > first)) | ((began_s >= to_s) & (stops < first))
+    return replace(whole, served=replace(served, visit=np.where(other, -1, served.visit)))
 
 
 def _stops(

@@ -17,8 +17,8 @@ COMMENT ON COLUMN route.assigned_at IS
 -- Who has it now is counted as the first: before, that was not stored.
 ALTER TABLE route ADD COLUMN taken_over boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN route.taken_over IS
-    'class=plain form=clear retention=plan_days -- A driver before had it, and may have served some'
-    ' of it.';
+    'class=plain form=clear retention=plan_days -- Another driver had it when it had begun, and may'
+    ' have served some of it.';
 
 -- The owner is bound by row-level security as everybody is, and no policy is for the owner.
 ALTER TABLE route NO FORCE ROW LEVEL SECURITY;

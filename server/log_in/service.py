@@ -56,15 +56,18 @@ async def log_in(
     ------
     PhoneUnreadable, EmailUnreadable, LogInBusy, TooManyAttempts, LoginFailed, CompanyNeeded
     """
-    login_hashes = vault.blind_indexes(*canonical_login(attempt.login))
+    login = canonical_login(attempt.login)
+    login_hashes = vault.blind_indexes(*login)
     login_hash = login_hashes[0]
     async with passwords.turn():
         await attempts.take(attempt.company_id, login_hash, attempt.address)
-        found = [
-            member
-            for company_id in await _companies(pool, login_hashes, attempt.company_id)
-            if (member := await _proved(pool, passwords, company_id, login_hashes, attempt))
-        ]
+        found = await _members(pool, passwords, login_hashes, attempt)
+        if not found:
+            # Another process may have made a pepper just now, and somebody joined under it.
+            await vault.renew()
+            renewed = vault.blind_indexes(*login)
+            if renewed != login_hashes:
+                found = await _members(pool, passwords, renewed, attempt)
     if not found:
         raise LoginFailed
     if attempt.company_id is not None:
@@ -79,6 +82,16 @@ async def log_in(
             )
     except NotPermitted:  # blocked or erased since the password was looked at
         raise LoginFailed from None
+
+
+async def _members(
+    pool: Pool, passwords: Passwords, login_hashes: Sequence[bytes], attempt: Attempt
+) -> list[Member]:
+    return [
+        member
+        for company_id in await _companies(pool, login_hashes, attempt.company_id)
+        if (member := await _proved(pool, passwords, company_id, login_hashes, attempt))
+    ]
 
 
 async def accept_invitation(

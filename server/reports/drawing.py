@@ -5,7 +5,7 @@ Numbers only, and many: all of it belongs in a thread.
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -33,7 +33,7 @@ from server.reports.service import REPORT_SCHEMA, SUMS_SCHEMA, Gathered, SealedS
 from server.reports.store import SealedSums
 from server.reports.wire import PlanFactView, rendered
 from server.routes import service as routes
-from server.routes.model import LEAD, Plan, RouteNotFound, fact_span
+from server.routes.model import Plan, RouteNotFound, fact_span
 from server.stop_events.model import StopTaps
 from server.tracking import service as tracking
 from server.tracking.model import Track as Recorded
@@ -41,6 +41,7 @@ from server.vault.model import DataKey, key_id_of
 
 REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of one report, opened: far more than 300,000 positions and 500 stops come to."""
+DAY: Final = timedelta(days=1)
 
 
 def compared(found: Gathered) -> PlanFactReport:
@@ -101,11 +102,11 @@ def compared(found: Gathered) -> PlanFactReport:
 
 
 def _begun(found: Gathered) -> datetime | None:
-    """Return since when stops may have been served unseen, also by who had the route before."""
-    head = found.route.sealed.head
-    if head.taken_over and head.begins_at > head.starts_at:
-        return min(head.starts_at - LEAD, found.begin)
-    return found.work_begun
+    """Return since when stops may have been served unseen.
+
+    Who had the route before may have been anywhere by then: so long ago reaches every stop.
+    """
+    return found.begin - DAY if found.route.sealed.head.taken_over else found.work_begun
 
 
 def _unix_s(at: datetime | None) -> float | None:

@@ -134,10 +134,17 @@ async def assign(
     )
     head, _ = there(await version_store.lock(conn, company_id, route_id), RouteNotFound)
     refuse_past(head, now)
-    if driver_id is None and await _is_driven(conn, company_id, head, now):
+    is_driven = await _is_driven(conn, company_id, head, now)
+    if driver_id is None and is_driven:
         raise RouteBegun
     await version_store.assign(
-        conn, company_id, route_id, driver_id=driver_id, vehicle_id=vehicle_id, now=now
+        conn,
+        company_id,
+        route_id,
+        driver_id=driver_id,
+        vehicle_id=vehicle_id,
+        has_begun=is_driven,
+        now=now,
     )
     others: Sequence[UUID] = ()
     if driver_id is not None:

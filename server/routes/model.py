@@ -108,7 +108,7 @@ class RouteHead:
     assigned_at: datetime | None = None
     """When its driver was given it. None: nobody has it, or that was not stored then."""
     taken_over: bool = False
-    """Somebody else had it before: they may have served some of it."""
+    """Somebody else had it when it had begun: they may have served some of it."""
 
     @property
     def handed_over_at(self) -> datetime | None:

@@ -123,6 +123,7 @@ async def assign(
     *,
     driver_id: UUID | None,
     vehicle_id: UUID | None,
+    has_begun: bool,
     now: datetime,
 ) -> None:
     """Give a route to somebody; who has it already goes on having it since then."""
@@ -131,7 +132,7 @@ async def assign(
         UPDATE route
            SET driver_id = $3, vehicle_id = $4,
                taken_over = taken_over
-                            OR driver_id IS NOT NULL AND driver_id IS DISTINCT FROM $3::uuid,
+                            OR $6 AND driver_id IS NOT NULL AND driver_id IS DISTINCT FROM $3::uuid,
                assigned_at = CASE WHEN $3::uuid IS NULL THEN NULL
                                   WHEN driver_id = $3 THEN assigned_at
                                   ELSE $5::timestamptz END
@@ -142,6 +143,7 @@ async def assign(
         driver_id,
         vehicle_id,
         now,
+        has_begun,
     )
 
 

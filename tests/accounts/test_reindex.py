@@ -144,7 +144,7 @@ async def test_a_damaged_member_holds_nobody_up(
     # Their name is for others to read: without it they log in.
     is_found = column == "name_sealed"
     assert (await found(world, "third@example.com") == [damaged.member_id]) is is_found
-    assert [(one["event"], one["members"]) for one in logs] == (
+    assert [(one["event"], one["count"]) for one in logs] == (
         [] if is_found else [("members_damaged", 1)]
     )
 

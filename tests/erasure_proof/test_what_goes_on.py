@@ -18,7 +18,7 @@ from tests.erasure.person import Person, add_person
 from tests.erasure.test_saga import ask, run
 from tests.world import NOW, World
 
-OF_DRIVER = frozenset({"driver_id", "assigned_at"})
+OF_DRIVER = frozenset({"driver_id", "assigned_at", "taken_over"})
 """What of a route says who drives it."""
 
 
