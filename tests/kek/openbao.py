@@ -93,7 +93,8 @@ def started(folder: Path) -> Iterator[OpenBao]:
     assert found is not None
     port, root = _free_port(), secrets.token_hex(8)
     url = f"https://127.0.0.1:{port}"
-    with (folder / "log").open("wb") as log:
+    # Apart: what it logs at that moment would break the line with the key.
+    with (folder / "log").open("wb") as log, (folder / "banner").open("wb") as banner:
         process = subprocess.Popen(  # noqa: S603 - our own words
             [
                 *(found, "server", "-dev", "-dev-tls", f"-dev-tls-cert-dir={folder}"),
@@ -101,7 +102,7 @@ def started(folder: Path) -> Iterator[OpenBao]:
                 "-dev-no-store-token",
             ],
             env={"HOME": str(folder), "PATH": os.environ.get("PATH", "")},
-            stdout=log,
+            stdout=banner,
             stderr=log,
         )
     try:
@@ -126,8 +127,14 @@ def _wait(bao: OpenBao) -> None:
 
 
 def _unseal_key(folder: Path) -> str:
-    lines = (folder / "log").read_text().splitlines()
-    return next(line.split()[-1] for line in lines if line.startswith("Unseal Key"))
+    """Return what it said at its start; it may answer before it said it."""
+    until = time.monotonic() + READY_S_MAX
+    while True:
+        for line in (folder / "banner").read_text().splitlines(keepends=True):
+            if line.startswith("Unseal Key") and line.endswith("\n"):
+                return line.split()[-1]
+        assert time.monotonic() < until, (folder / "log").read_text()
+        time.sleep(0.05)
 
 
 def _free_port() -> int:
