@@ -165,8 +165,12 @@ def _ended_otherwise(days: int, seed: int) -> Finding:
         name=MISSED_OTHERWISE,
         cell=OTHERWISE_CELL,
         value=hits.recall,
-        note=f"of {hits.right + hits.overlooked}; precision {hits.precision:.3f}",
+        note=f"of {hits.right + hits.overlooked}; {_precision(hits)}",
     )
+
+
+def _precision(hits: Hits) -> str:
+    return "none is said" if np.isnan(hits.precision) else f"precision {hits.precision:.3f}"
 
 
 def _beside_libraries(days: int, seed: int) -> list[Finding]:
