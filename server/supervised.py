@@ -102,7 +102,7 @@ async def work(
     end = socket.socket(fileno=line_number)
     _end_with(end)
     async with line(end) as supervisor:
-        orders = await supervisor.receive()
+        orders = await _orders(supervisor, stop)
         if orders is None:
             return
         try:
@@ -115,6 +115,17 @@ async def work(
             sentence = f"PostgreSQL cannot be reached ({type(error).__name__})"
             await supervisor.send(Said(refused=sentence).message())
             raise PostgresUnreachable(sentence) from None
+
+
+async def _orders(supervisor: Line, stop: asyncio.Event) -> Message | None:
+    """Return what to work with; None if the supervisor is gone or ``stop`` is set first."""
+    hearing = asyncio.create_task(supervisor.receive())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((hearing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return hearing.result() if hearing.done() else None
+    finally:
+        await ended(hearing, stopping)
 
 
 async def refuse(line_number: int, problem: Exception) -> None:

@@ -1,14 +1,16 @@
 """Several processes as one installation: workers that share a port, and one job runner.
 
-What has to happen once happens here, before they are started: the embedded PostgreSQL, the schema,
-the key encryption key, the port. Then this process only watches: it starts again whoever ended,
-adds up everybody's figures, and ends all when it is asked to. Their side: server/supervised.py.
+What has to happen once happens here, before they begin: the embedded PostgreSQL, the schema, the
+key encryption key, the port. They load their code meanwhile. Then this process only watches: it
+starts again whoever ended, adds up everybody's figures, and ends all when it is asked to. Their
+side: server/supervised.py.
 """
 
 import asyncio
+import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -62,10 +64,12 @@ async def serve(settings: Settings, *, stop: asyncio.Event, say: Say) -> None:
         # Before anything slow, so that nobody waits for a database in vain.
         address = await stack.enter_async_context(reserved(settings.host, settings.port))
         await refuse_taken(settings.ops_host, settings.ops_port)
+        crew = Crew(_posts(settings.workers), say=say)
+        await stack.enter_async_context(crew.loading())
         dsns = await stack.enter_async_context(databases.up_to_date(settings, say=say))
         async with databases.opened(dsns, settings, now=utc_now()) as opened:
             await running.refuse_unfit(opened, dsns, settings)
-        crew = Crew(await _posts(settings, dsns, address.port), say=say)
+        orders = await _orders(settings, dsns, address.port)
         ops_address = await stack.enter_async_context(
             listening(
                 installation_app(crew.answers, crew.figures),
@@ -75,7 +79,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, say: Say) -> None:
         )
         stopping = asyncio.create_task(stop.wait())
         stack.callback(stopping.cancel)
-        async with crew.working() as (all_ready, failed):
+        async with crew.working(orders) as (all_ready, failed):
             await _first(all_ready, stopping, failed)
             if not stop.is_set():
                 say(
@@ -87,7 +91,13 @@ async def serve(settings: Settings, *, stop: asyncio.Event, say: Say) -> None:
             say("Stopping...")
 
 
-async def _posts(settings: Settings, dsns: Databases, port: int) -> list["Post"]:
+def _posts(workers: int) -> list["Post"]:
+    numbered = [Post(name=f"worker-{one}", command="worker") for one in range(1, workers + 1)]
+    return [*numbered, Post(name="jobs", command="jobs")]
+
+
+async def _orders(settings: Settings, dsns: Databases, port: int) -> Mapping[str, Orders]:
+    """Return what each command is told to work with."""
     shares = connections.shares(settings.workers, await connections.room(dsns.main, dsns.keys))
 
     def orders(sizes: PoolSizes) -> Orders:
@@ -95,11 +105,7 @@ async def _posts(settings: Settings, dsns: Databases, port: int) -> list["Post"]
             main=dsns.main, keys=dsns.keys, port=port, pool_max=sizes.main, keys_pool_max=sizes.keys
         )
 
-    workers = [
-        Post(name=f"worker-{number}", command="worker", orders=orders(shares.worker))
-        for number in range(1, settings.workers + 1)
-    ]
-    return [*workers, Post(name="jobs", command="jobs", orders=orders(shares.jobs))]
+    return {"worker": orders(shares.worker), "jobs": orders(shares.jobs)}
 
 
 async def _first(*tasks: "asyncio.Future[Any]") -> None:
@@ -115,7 +121,6 @@ class Post:
 
     name: str
     command: str
-    orders: Orders
     child: Child | None = None
     is_ready: bool = False
     ready_at: float | None = None
@@ -128,6 +133,16 @@ class Post:
     """Why its process could not begin."""
     asked: "asyncio.Future[Said | None] | None" = None
     """How its process is: not answered yet. None when it ended instead."""
+
+    async def start(self) -> Child:
+        """Start a process for it, which loads its code and then waits for its orders.
+
+        Raises
+        ------
+        OSError
+        """
+        command = [sys.executable, "-m", "server", self.command, "--name", self.name]
+        return await children.start(command)
 
     def vacated(self) -> None:
         """Forget of the process that held it."""
@@ -165,18 +180,37 @@ class Crew:
         self._posts = tuple(posts)
         self._say = say
         self._figures = Figures()
+        self._loaded: dict[str, Child] = {}
+        """Who was started before there was anything to do, by post."""
+
+    @asynccontextmanager
+    async def loading(self) -> AsyncGenerator[None]:
+        """Start some of the processes that shall work later; who did not is ended with the block.
+
+        As many as there are processors: more would only wait for each other, and it is not known
+        yet whether PostgreSQL has connections for all. Who cannot be started is tried again later.
+        """
+        try:
+            for post in self._posts[: os.cpu_count()]:
+                with suppress(OSError):
+                    self._loaded[post.name] = await post.start()
+            yield
+        finally:
+            await _end(self._loaded.values())
 
     @asynccontextmanager
     async def working(
-        self,
+        self, orders: Mapping[str, Orders]
     ) -> AsyncGenerator[tuple["asyncio.Future[Any]", "asyncio.Future[Any]"]]:
-        """Fill the posts until the block ends.
+        """Fill the posts until the block ends; ``orders`` are by command.
 
         Gives what is done when all were ready for the first time, and what raises CannotStart when
         one cannot be filled.
         """
         all_ready = asyncio.gather(*(post.first_ready.wait() for post in self._posts))
-        keeping = [asyncio.create_task(self._keep(post)) for post in self._posts]
+        keeping = [
+            asyncio.create_task(self._keep(post, orders[post.command])) for post in self._posts
+        ]
         looking = asyncio.create_task(self._look())
         failed = asyncio.gather(*keeping, looking)
         tasks: tuple[asyncio.Future[Any], ...] = (all_ready, failed, *keeping, looking)
@@ -184,7 +218,7 @@ class Crew:
             yield all_ready, failed
         finally:
             await ended(*tasks)
-            await self._end()
+            await _end([post.child for post in self._posts if post.child is not None])
 
     async def answers(self) -> dict[str, bool]:
         """Return what is well: the databases, as every process finds them, and each process."""
@@ -206,17 +240,15 @@ class Crew:
             await asyncio.sleep(LOOK_EVERY_S)
             await asyncio.gather(*(post.how_it_is() for post in self._posts))
 
-    async def _keep(self, post: Post) -> None:
+    async def _keep(self, post: Post, orders: Orders) -> None:
         while True:
             post.vacated()
             try:
-                post.child = await children.start(
-                    [sys.executable, "-m", "server", post.command, "--name", post.name]
-                )
+                post.child = self._loaded.pop(post.name, None) or await post.start()
             except OSError as error:
                 how = f"cannot be started ({error.strerror})"
             else:
-                how = how_it_ended(await self._attend(post, post.child), post.refused)
+                how = how_it_ended(await self._attend(post, post.child, orders), post.refused)
                 post.child = None
                 self._figures.end(post.name)
             post.failures = 1 if post.was_steady() else post.failures + 1
@@ -228,9 +260,9 @@ class Crew:
             doubled = BACK_OFF_S_MIN * 2.0 ** min(post.failures - 1, 10)
             await asyncio.sleep(min(doubled, BACK_OFF_S_MAX))
 
-    async def _attend(self, post: Post, child: Child) -> int:
+    async def _attend(self, post: Post, child: Child, orders: Orders) -> int:
         """Listen to the process until it ends; return its exit status."""
-        await child.send(post.orders.message())
+        await child.send(orders.message())
         try:
             async with asyncio.timeout(READY_S_MAX) as until_ready:
                 while (message := await child.receive()) is not None:
@@ -259,11 +291,12 @@ class Crew:
             if post is not teller and post.is_ready and post.child is not None:
                 post.child.drop_in({HEARD: tells})
 
-    async def _end(self) -> None:
-        held = [post.child for post in self._posts if post.child is not None]
-        for child in held:
-            child.send_signal(signal.SIGTERM)
-        await asyncio.gather(*(_to_the_end(child) for child in held))
+
+async def _end(crew: Iterable[Child]) -> None:
+    held = list(crew)
+    for child in held:
+        child.send_signal(signal.SIGTERM)
+    await asyncio.gather(*(_to_the_end(child) for child in held))
 
 
 async def _to_the_end(child: Child) -> None:

@@ -80,6 +80,16 @@ def silent_port() -> Iterator[int]:
         yield silent.getsockname()[1]
 
 
+def test_one_that_waits_for_its_orders_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+    with worker(tmp_path, *WORKER) as (process, _):
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3)
+
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(5) == 0
+
+
 def test_one_that_is_still_starting_ends_when_it_is_asked_to(
     tmp_path: Path, silent_port: int
 ) -> None:
@@ -120,8 +130,7 @@ def test_why_its_settings_cannot_be_read_is_told(tmp_path: Path, silent_port: in
 
 async def test_one_that_does_not_listen_holds_nobody_up_and_is_asked_again_later() -> None:
     child = await children.start([sys.executable, "-c", "import time; time.sleep(60)"])
-    unheard = Orders(main="", keys="", port=0, pool_max=1, keys_pool_max=1)
-    post = Post(name="worker-1", command="worker", orders=unheard, child=child, is_ready=True)
+    post = Post(name="worker-1", command="worker", child=child, is_ready=True)
     while child.drop_in({HEARD: ["links", "token", "a" * 10_000]}):
         pass
 
