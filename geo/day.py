@@ -12,8 +12,8 @@ from geo.visits import Served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Day:
-    """One plan, the drive along it and what the driver said.
+class Seen:
+    """One plan, what was seen of the drive and what the driver said.
 
     Attributes
     ----------
@@ -21,8 +21,8 @@ class Day:
         The plan, laid out in the plane.
     cleaned
         The fixes that are believed.
-    driven, silent, served, account
-        The drive, its silences, its visits, its metres and seconds.
+    driven, silent, served
+        The drive, its silences, its visits.
     shared_s
         Shape ``(w, 2)``: disjoint intervals in which positions could be recorded, none later than
         the data are complete.
@@ -37,7 +37,19 @@ class Day:
     driven: Driven
     silent: Silences
     served: Served
-    account: Account
     shared_s: Floats
     taps: Taps
     parameters: Parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day(Seen):
+    """What was seen in the time of the route, and its account.
+
+    Attributes
+    ----------
+    account
+        The metres and seconds of the drive.
+    """
+
+    account: Account

@@ -247,7 +247,7 @@ def totals(day: Day, stops: tuple[StopFact, ...]) -> Totals:
     """Return the sums over the day."""
     account = day.account
     seen = [stop for stop in stops if stop.status == "visited"]
-    due = sum(stop.status != "pending" for stop in stops)
+    known = len(seen) + sum(stop.status == "missed" for stop in stops)
     windowed = [stop for stop in seen if stop.window_status != "none"]
     on_time = sum(stop.window_status == "on_time" for stop in windowed)
     order = in_order(np.array(sorted(_seen_key(seen)))[:, 1]) if seen else np.zeros(0, dtype=bool)
@@ -264,7 +264,7 @@ def totals(day: Day, stops: tuple[StopFact, ...]) -> Totals:
         wait_s=spent.wait_s,
         idle_s=spent.idle_s,
         on_time_rate=on_time / len(windowed) if windowed else None,
-        completion=len(seen) / due if due else None,
+        completion=len(seen) / known if known else None,
         order_score=float(order.mean()) if seen else None,
         compliance=(
             min(matched_m / actual_m, 1.0)

@@ -5,18 +5,19 @@ sharing is `unknown`, a driver's tap outside sharing is believed, a running rout
 `pending`, and nothing is `pending` once the route is over.
 """
 
-from dataclasses import dataclass, replace
-from typing import Final, Self
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
 from geo.assign import Wanted
+from geo.clock import Clock
 from geo.drive import Driven, Silences
 from geo.pace import latest_served
 from geo.plane import norms
 from geo.report import StopStatus, UnknownReason
 from geo.types import Flags, Floats, Indices
-from geo.values import ALONE, Parameters, Plan, Taps, Work
+from geo.values import Parameters
 from geo.visits import Served, is_short
 
 # Roads are longer than straight lines, and in towns one drives half as fast as one could.
@@ -26,111 +27,11 @@ LONG_SILENCE_S: Final = 600.0
 LONG_NEIGHBOURS: Final = 2
 # Single steps may look faster than they were.
 OWN_SPEED_QUANTILE: Final = 0.95
+# Who stood so long where no stop is left, after all that was planned, has stopped working.
+RESTING_S: Final = 3_600.0
+RESTING_M: Final = 150.0
 # Who begins the day before sharing begins may be this much ahead of the plan at its first stops.
 EARLY_S: Final = 900.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
-    """What "now" means for a route, and which time was shared at all.
-
-    Attributes
-    ----------
-    until_s
-        Data counts as complete up to here.
-    over, running
-        Nothing of the route can come any more; and positions may still be recorded after
-        ``until_s``.
-    begun_s
-        Since when stops may have been served, not after ``from_s``.
-    from_s, ended
-        When the first shared interval began (infinity = there was none), and whether the last one
-        was over before ``until_s``.
-    work_done_s
-        From when on nobody serves a stop, as the driver ended the shift; infinity = not known, or
-        not before ``until_s``.
-    delay_s
-        How far behind the schedule the vehicle is, 0 if ahead or not known.
-    under_way_s
-        How old the latest fixes may be that are still to come.
-    due_s
-        Shape ``(m,)``: when each stop was due, NaN = never; -infinity = the driver calls it done.
-    arrival_s, opens_s, closes_s
-        Shape ``(m,)``: when each stop is planned, not before its window opens; when that is or the
-        window opens; and when the window closes. NaN = the plan says nothing.
-    done_s
-        Shape ``(m,)``: when the driver said that each is done, NaN = never.
-    settled
-        Shape ``(m,)``: the driver said that it is done, or that it could not be.
-    """
-
-    until_s: float
-    over: bool
-    running: bool
-    begun_s: float
-    from_s: float
-    ended: bool
-    work_done_s: float
-    delay_s: float
-    under_way_s: float
-    due_s: Floats
-    arrival_s: Floats
-    opens_s: Floats
-    closes_s: Floats
-    done_s: Floats
-    settled: Flags
-
-    @property
-    def is_work_done(self) -> bool:
-        return self.work_done_s < np.inf
-
-    @classmethod
-    def of(
-        cls,
-        plan: Plan,
-        taps: Taps,
-        *,
-        shared_s: Floats,
-        until_s: float,
-        delay_s: float,
-        under_way_s: float,
-        over: bool = False,
-        work: Work = ALONE,
-    ) -> Self:
-        """Return the clock at ``until_s``; ``shared_s`` are disjoint intervals, ``(w, 2)``.
-
-        While sharing goes on, so does the work, whatever ``work.done_s`` says.
-        """
-        work_done_s = work.done_s
-        known_s = shared_s[shared_s[:, 0] <= until_s]
-        shared_until_s = float(known_s[-1, 1]) if len(known_s) else -np.inf
-        from_s = float(known_s[0, 0]) if len(known_s) else np.inf
-        if work_done_s is None or not shared_until_s <= work_done_s <= until_s:
-            work_done_s = np.inf
-        arrival_s = np.where(
-            np.isnan(plan.planned_arrival_s),
-            np.nan,
-            np.fmax(plan.planned_arrival_s, plan.window_from_s),
-        )
-        due_s = np.where(np.isnan(plan.planned_arrival_s), plan.window_to_s, plan.planned_arrival_s)
-        done = taps.done_s <= until_s
-        return cls(
-            until_s=until_s,
-            over=over,
-            running=until_s < shared_until_s and not over,
-            begun_s=from_s if work.begun_s is None else min(work.begun_s, from_s),
-            from_s=from_s,
-            ended=shared_until_s < until_s,
-            work_done_s=work_done_s,
-            delay_s=delay_s,
-            under_way_s=under_way_s,
-            due_s=np.where(done, -np.inf, due_s),
-            arrival_s=arrival_s,
-            opens_s=np.where(np.isnan(arrival_s), plan.window_from_s, arrival_s),
-            closes_s=plan.window_to_s,
-            done_s=taps.done_s,
-            settled=done | (taps.failed_s <= until_s),
-        )
 
 
 def statuses(
@@ -166,9 +67,11 @@ def statuses(
     just have been reached at that moment is `unknown`. If that time is longer than ``gap_s``, all
     of it counts like one that was not shared, be it a pause or a silent phone: who has served the
     last stop may go back to any other. So does a silence longer than ``gap_s`` after the latest
-    visit, though there are fixes after it.
+    visit, though there are fixes after it. So it is with whoever has stood for an hour, when all of
+    the plan was over, as sharing ended: shifts that were forgotten end by themselves.
     """
     visited = served.visit >= 0
+    clock = _rested(driven, wanted, visited, clock)
     ahead = np.arange(len(visited)) > latest_served(served.visit)
     hidden = np.ones(len(visited), dtype=bool)
     unshared, few, before = np.zeros((3, len(visited)), dtype=bool)
@@ -227,6 +130,8 @@ def _pending(ahead: Flags, hidden: Flags, clock: Clock) -> Flags:
         expected_s = clock.due_s + clock.delay_s + clock.under_way_s
         late = np.isnan(clock.due_s) | (expected_s > clock.until_s)
         to_come |= ahead & (late | ~(hidden | clock.settled))
+        # No plan says that it is too late for those that have no time.
+        to_come |= np.isnan(clock.due_s) & ~clock.settled
     return to_come
 
 
@@ -247,6 +152,21 @@ def _before_sharing(
     way_m = _way_m(driven.xy[0], wanted.xy, wanted.radius_m)
     way_s = DETOUR * way_m / _reach_mps(driven, parameters)
     return before | (earlier & (clock.opens_s - EARLY_S + needed_s + way_s <= clock.from_s))
+
+
+def _rested(driven: Driven, wanted: Wanted, visited: Flags, clock: Clock) -> Clock:
+    """Return the clock with the work done, if the driver had come to rest before sharing ended."""
+    if not clock.ended or clock.is_work_done or not len(driven.time_s):
+        return clock
+    served_s = clock.arrival_s + np.nan_to_num(wanted.service_s)
+    over_s = float(np.fmax.reduce(np.fmax(served_s, clock.closes_s))) + clock.delay_s
+    away = np.flatnonzero(norms(driven.place_xy - driven.place_xy[-1]) > RESTING_M)
+    rests_s = float(driven.time_s[away[-1] + 1 if len(away) else 0])
+    left_m = _way_m(driven.place_xy[-1], wanted.xy, wanted.radius_m)[~visited]
+    last_s = float(driven.time_s[-1])
+    # A comparison with NaN is false: a plan without times is never over.
+    rested = rests_s <= last_s - RESTING_S and over_s <= last_s - RESTING_S
+    return replace(clock, work_done_s=last_s) if rested and (left_m > RESTING_M).all() else clock
 
 
 def _ends_silent(driven: Driven, clock: Clock, parameters: Parameters) -> bool:

@@ -20,13 +20,20 @@ from geo.ground import Ground, Habits
 from geo.halts import nothing
 from geo.intervals import merged
 from geo.looking import LOOK_BACK_MAX_S, LiveState, looked
+from geo.own_time import Order
 from geo.pace import latest_served
 from geo.plan_fact import refuse_plan
 from geo.report import Eta
 from geo.served import Stops
-from geo.types import Floats
-from geo.values import DEFAULT, Parameters, Plan, Track
-from geo.whereabouts import at_the_end, behind_schedule_s, still_coming, straight_place_m
+from geo.types import Floats, Indices
+from geo.values import ALONE, DEFAULT, OwnTime, Parameters, Plan, Track
+from geo.whereabouts import (
+    at_the_end,
+    behind_schedule_s,
+    planned_since,
+    still_coming,
+    straight_place_m,
+)
 
 __all__ = ["LiveState", "LiveSummary", "LiveVisit", "advance", "begin", "summary"]
 
@@ -71,8 +78,8 @@ class LiveSummary:
     standing_since_s: float | None
 
 
-def begin(plan: Plan, *, parameters: Parameters = DEFAULT) -> LiveState:
-    """Return the state of a route before its first fix.
+def begin(plan: Plan, *, own: OwnTime = ALONE, parameters: Parameters = DEFAULT) -> LiveState:
+    """Return the state of a route before its first fix; no fix of it is older than ``own.from_s``.
 
     Raises
     ------
@@ -85,6 +92,7 @@ def begin(plan: Plan, *, parameters: Parameters = DEFAULT) -> LiveState:
     never, nowhere = np.full(m, np.nan), np.full(m, -1)
     return LiveState(
         ground=ground,
+        order=Order.of(plan, own, over=False),
         parameters=parameters,
         recent=np.zeros((0, 4)),
         settled_s=-np.inf,
@@ -200,7 +208,7 @@ def summary(state: LiveState, *, now_s: float) -> LiveSummary:
     LiveSummary
         After a silence, too: ``last_fix_s`` says how old it is.
     """
-    ground, stops, parameters = state.ground, state.stops, state.parameters
+    ground, stops, parameters = state.ground, _in_order(state), state.parameters
     seen = np.flatnonzero(stops.order >= 0)
     driven = seen[np.lexsort((seen, stops.order[seen]))]
     latest = latest_served(stops.order)
@@ -226,10 +234,35 @@ def summary(state: LiveState, *, now_s: float) -> LiveSummary:
             to_next_m=_to_stop_m(state, int(coming[0])) if len(coming) else None,
         )
         eta = etas(ground.plan, ground.stops_m, outlook, parameters=parameters)
-    late_m: float | None = along_m
-    late_s: float | None = at_s
+    off_route = state.present.excursion.confirmed(
+        off=state.present.trail.off, sigma_m=state.habits.typical_sigma_m, parameters=parameters
+    )
+    return LiveSummary(
+        last_fix_s=state.last_fix_s,
+        along_m=along_m,
+        length_m=ground.length_m,
+        deviation_s=_late_s(state, stops, coming, next_stop, along_m, at_s),
+        next_stop=next_stop,
+        eta=eta,
+        visits=tuple(_visit(stops, stop) for stop in driven.tolist()),
+        off_route_since_s=state.present.excursion.since_s if off_route else None,
+        off_route_m=state.present.excursion.farthest_m if off_route else None,
+        standing_since_s=stops.elsewhere_s,
+    )
+
+
+def _late_s(
+    state: LiveState,
+    stops: Stops,
+    coming: Indices,
+    next_stop: int | None,
+    along_m: float | None,
+    at_s: float | None,
+) -> float | None:
+    """Return how late the place is, or at least how overdue the next stop."""
+    ground, taken_over_s = state.ground, state.order.own.taken_over_s
     if next_stop is None and state.last_fix_s is not None:
-        late_m, late_s = at_the_end(
+        along_m, at_s = at_the_end(
             ground,
             along_m,
             at_s,
@@ -238,22 +271,33 @@ def summary(state: LiveState, *, now_s: float) -> LiveSummary:
             departed_s=stops.departed_s,
             last_fix_s=state.last_fix_s,
         )
-    off_route = state.present.excursion.confirmed(
-        off=state.present.trail.off, sigma_m=state.habits.typical_sigma_m, parameters=parameters
+    if taken_over_s is not None and (stops.order < 0).all():
+        along_m, coming = None, planned_since(ground.plan, coming, taken_over_s)
+    return behind_schedule_s(
+        ground, along_m=along_m, at_s=at_s, coming=coming, last_fix_s=state.last_fix_s
     )
-    return LiveSummary(
-        last_fix_s=state.last_fix_s,
-        along_m=along_m,
-        length_m=ground.length_m,
-        deviation_s=behind_schedule_s(
-            ground, along_m=late_m, at_s=late_s, coming=coming, last_fix_s=state.last_fix_s
-        ),
-        next_stop=next_stop,
-        eta=eta,
-        visits=tuple(_visit(stops, stop) for stop in driven.tolist()),
-        off_route_since_s=state.present.excursion.since_s if off_route else None,
-        off_route_m=state.present.excursion.farthest_m if off_route else None,
-        standing_since_s=stops.elsewhere_s,
+
+
+def _in_order(state: LiveState) -> Stops:
+    """Return the stops without those at which the vehicle halted for another route."""
+    stops, order = state.stops, state.order
+    seen = stops.order >= 0
+    if state.last_fix_s is None or not seen.any():
+        return stops
+    ended_s = np.where(np.isnan(stops.departed_s), state.last_fix_s, stops.departed_s)
+    unseen = np.isnan(stops.arrived_s)
+    began_s, ended_s = order.halts_s(
+        np.where(seen, np.where(unseen, ended_s, stops.arrived_s), np.nan),
+        np.where(seen, ended_s, np.nan),
+        unseen & (stops.order == stops.order[seen].min()),
+    )
+    broken = order.broken(began_s, ended_s, first=order.first(began_s))
+    return replace(
+        stops,
+        arrived_s=np.where(broken, np.nan, stops.arrived_s),
+        departed_s=np.where(broken, np.nan, stops.departed_s),
+        order=np.where(broken, -1, stops.order),
+        here=stops.here & ~broken,
     )
 
 

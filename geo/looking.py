@@ -11,6 +11,7 @@ from geo.course import Course, driven_on
 from geo.drive import Driven, prepare
 from geo.ground import Ground, Habits
 from geo.halts import Log, Look, glued, halts_of, ways_of
+from geo.own_time import Order
 from geo.passes import outer_radius_m
 from geo.served import Stops, closed, visited
 from geo.types import Floats
@@ -36,6 +37,8 @@ class LiveState:
 
     Attributes
     ----------
+    order
+        Which order of the stops is believed before the plan begins.
     recent
         Shape ``(n, 4)``: time, longitude, latitude, accuracy of fixes that may be looked at again.
     settled_s
@@ -51,6 +54,7 @@ class LiveState:
     """
 
     ground: Ground
+    order: Order
     parameters: Parameters
     recent: Floats
     settled_s: float

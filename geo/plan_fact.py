@@ -1,29 +1,42 @@
 """Plan versus fact: what of a planned route really happened."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Final
 
 import numpy as np
 
 from geo.account import keep_account
 from geo.clean import clean
-from geo.day import Day
+from geo.clock import Clock
+from geo.day import Day, Seen
 from geo.drive import coverage, prepare, silences
 from geo.facts import deviations, legs, too_fast, totals, unplanned
 from geo.ground import Ground
 from geo.intervals import merged
-from geo.judge import Clock, needed_silence_s, statuses
+from geo.judge import needed_silence_s, statuses
+from geo.own_time import Order, cut
 from geo.plane import refuse_unusable
 from geo.report import Leg, PlanFact, Progress, Quality, StopFact, StopStatus, UnknownReason
 from geo.stop_facts import numbered, stop_facts, with_taps
 from geo.types import Floats
-from geo.values import ALONE, DEFAULT, Parameters, Plan, Taps, Track, Work
-from geo.visits import serve
-from geo.whereabouts import looking_ahead, progress, whereabouts
+from geo.values import (
+    ALONE,
+    DEFAULT,
+    UNTOLD,
+    OwnTime,
+    Parameters,
+    Plan,
+    Taps,
+    Track,
+    Work,
+)
+from geo.visits import halts_s, serve
+from geo.whereabouts import looking_ahead, progress, reached, whereabouts
 
 __all__ = [
     "ALGORITHM_VERSION",
     "DEFAULT",
+    "OwnTime",
     "Parameters",
     "Plan",
     "PlanFact",
@@ -33,7 +46,7 @@ __all__ = [
     "plan_versus_fact",
 ]
 
-ALGORITHM_VERSION: Final = "2.2"
+ALGORITHM_VERSION: Final = "2.3"
 
 
 def plan_versus_fact(
@@ -43,7 +56,8 @@ def plan_versus_fact(
     shared_s: Floats,
     until_s: float,
     over: bool = False,
-    work: Work = ALONE,
+    work: Work = UNTOLD,
+    own: OwnTime = ALONE,
     parameters: Parameters = DEFAULT,
     taps: Taps | None = None,
 ) -> PlanFact:
@@ -62,8 +76,9 @@ def plan_versus_fact(
         The instant up to which the data are complete; of a finished route when it was over.
     over
         Nothing of the route can come any more: no stop is `pending`, and none is forecast.
-    work
-        What is known of the driver's work beside the track.
+    work, own
+        What is known of the driver's work beside the track; and which time is this route's, where
+        the driver has others.
     parameters, taps
         Thresholds; and what the driver said (None = nothing), believed where the data do not know.
 
@@ -83,60 +98,30 @@ def plan_versus_fact(
     taps = _no_taps(len(plan.lon_lat)) if taps is None else taps
     _refuse(track, plan, shared_s, taps)
     shared_s = merged(shared_s)
-    ground = Ground.of(plan)
-    whole = _day(ground, track, shared_s, until_s, taps, parameters)
-    day = whole
-    if work.from_s is not None or work.to_s is not None:
-        own, own_s = _own(track, shared_s, until_s, work)
-        day = _day(ground, own, own_s, until_s, taps, parameters)
-        whole = _in_order(whole, day, work, over=over)
-    here = whereabouts(day)
-    now = progress(day, here)
-    present = _clock(whole, now, shared_s, until_s, over=over, work=work)
+    ground, order = Ground.of(plan), Order.of(plan, own, over=over)
+    own_track, own_s, end_s = cut(track, shared_s, until_s=until_s, own=own)
+    seen = _seen(ground, own_track, own_s, until_s, taps, parameters, order=order)
+    whole, day = seen, _day(seen)
+    if own.is_cut:
+        first = _first(order, seen)
+        whole = _seen(ground, track, shared_s, until_s, taps, parameters, order=order, first=first)
+    were = reached(day, whole, until_s=end_s)
+    here = whereabouts(day, were)
+    now = progress(day, were, here, own.taken_over_s)
+    present = _clock(whole, now, shared_s, until_s, over=over, work=_work(work, own))
     stops, own_stops = _stops(day, whole, present)
     if present.running:
         now = looking_ahead(day, here, now, stops, until_s=until_s)
     return _report(day, _quality(day, until_s), stops, legs(day, own_stops), now)
 
 
-def _own(track: Track, shared_s: Floats, until_s: float, work: Work) -> tuple[Track, Floats]:
-    """Return what of the fixes and of the shared time is of this route, ``(k, 2)``."""
-    from_s = -np.inf if work.from_s is None else work.from_s
-    to_s = max(from_s, until_s if work.to_s is None else min(work.to_s, until_s))
-    own_s = np.clip(shared_s, from_s, to_s)
-    # The very moment at which the next route begins is of that one.
-    mine = (track.time_s >= from_s) & ((track.time_s < to_s) | (work.to_s is None))
-    own = Track(
-        time_s=track.time_s[mine],
-        lon_lat=track.lon_lat[mine],
-        accuracy_m=track.accuracy_m[mine],
-    )
-    return own, own_s[own_s[:, 0] < own_s[:, 1]]
-
-
-def _in_order(whole: Day, day: Day, work: Work, *, over: bool) -> Day:
-    """Return ``whole`` without visits of the neighbouring routes that are out of this one's order.
-
-    All routes of a day may have one depot: only what comes before everything that was served in
-    the time of this route was served before, and only what comes behind it, or was left out, later.
-    While it runs and nothing was served yet, its first stop is still ahead.
-    """
-    served = whole.served
-    stops = np.arange(len(served.visit))
-    seen = np.flatnonzero(day.served.visit >= 0)
-    first = seen[0] if len(seen) else 0 if over else -1
-    from_s = -np.inf if work.from_s is None else work.from_s
-    to_s = np.inf if work.to_s is None else work.to_s
-    began_s, ended_s = (
-        np.append(halts_s, np.nan)[served.visit]  # -1 is the NaN, which is neither
-        for halts_s in (served.visits.from_s, served.visits.to_s)
-    )
-    other = ((ended_s < from_s) & (stops > first)) | ((began_s >= to_s) & (stops < first))
-    return replace(whole, served=replace(served, visit=np.where(other, -1, served.visit)))
+def _work(work: Work, own: OwnTime) -> Work:
+    """Return the work as it is known; who drove the route before may have been anywhere."""
+    return work if own.taken_over_s is None else replace(work, begun_s=-np.inf)
 
 
 def _stops(
-    day: Day, whole: Day, present: Clock
+    day: Day, whole: Seen, present: Clock
 ) -> tuple[tuple[StopFact, ...], tuple[StopFact, ...]]:
     """Return what is known of each stop; ``whole`` has also what is of the neighbouring routes.
 
@@ -144,7 +129,7 @@ def _stops(
     way. The second ones have no times of those: the way there is not of this route.
     """
     status, reasons = _statuses(whole, present)
-    if whole is day:
+    if whole.served is day.served:
         own = stop_facts(day, status, reasons)
         return own, own
     seen = day.served.visit >= 0
@@ -172,32 +157,46 @@ def _report(
     )
 
 
-def _day(  # the one place where everything meets
+def _seen(  # the one place where everything meets
     ground: Ground,
     track: Track,
     shared_s: Floats,
     until_s: float,
     taps: Taps,
     parameters: Parameters,
-) -> Day:
+    *,
+    order: Order,
+    first: int | None = None,
+) -> Seen:
     cleaned = clean(track, ground.plane, shared_s=shared_s, until_s=until_s, parameters=parameters)
     driven = prepare(cleaned, parameters)
     shortest_s = float(needed_silence_s(ground.plan.service_s, parameters).min())
-    return Day(
+    return Seen(
         ground=ground,
         cleaned=cleaned,
         driven=driven,
         silent=silences(driven, shared_s, until_s, longer_s=shortest_s),
-        served=serve(driven, ground.wanted, parameters),
-        account=keep_account(driven, ground.line, ground.plane, parameters),
+        served=serve(driven, ground.wanted, parameters, order=order, first=first),
         shared_s=merged(np.minimum(shared_s, until_s)),
         taps=taps,
         parameters=parameters,
     )
 
 
+def _first(order: Order, seen: Seen) -> int:
+    """Return the first stop that was served in the route's own time, -1 = none yet."""
+    began_s, _ = order.halts_s(*halts_s(seen.served.visits, seen.served.visit))
+    return order.first(began_s)
+
+
+def _day(seen: Seen) -> Day:
+    ground, driven = seen.ground, seen.driven
+    account = keep_account(driven, ground.line, ground.plane, seen.parameters)
+    return Day(**{of.name: getattr(seen, of.name) for of in fields(seen)}, account=account)
+
+
 def _clock(
-    day: Day,
+    day: Seen,
     now: Progress,
     shared_s: Floats,
     until_s: float,
@@ -219,7 +218,7 @@ def _clock(
 
 
 def _statuses(
-    day: Day, present: Clock
+    day: Seen, present: Clock
 ) -> tuple[tuple[StopStatus, ...], tuple[UnknownReason | None, ...]]:
     found, reasons = statuses(
         day.driven, day.silent, day.ground.wanted, day.served, present, day.parameters
@@ -227,14 +226,14 @@ def _statuses(
     believed = with_taps(
         found,
         day.taps.done_s,
-        seen_s=_seen(day),
+        seen_s=_known(day),
         until_s=present.until_s,
         gap_s=day.parameters.gap_s,
     )
     return believed, reasons
 
 
-def _seen(day: Day) -> Floats:
+def _known(day: Seen) -> Floats:
     """Return the times of which positions tell where the vehicle was, disjoint, ``(k, 2)``."""
     time_s = day.driven.time_s
     if not len(time_s):

@@ -137,8 +137,8 @@ class Totals:
     ``actual_m`` was measured, ``matched_m`` of it along the planned line, ``gap_m`` is the least
     distance across gaps and in addition. Seconds count once, whatever was served at a halt.
     ``on_time_rate`` is of visited stops with a window, and who came early was not on time;
-    ``completion`` of stops that were due (a stop with status unknown is due), ``order_score`` the
-    share of visited stops in planned order, ``compliance`` ``matched_m / actual_m``.
+    ``completion`` of the stops of which it is known, ``order_score`` the share of visited stops in
+    planned order, ``compliance`` ``matched_m / actual_m``.
     """
 
     planned_m: float

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from geo.day import Day
+from geo.day import Seen
 from geo.report import StopFact, StopStatus, UnknownReason
 from geo.schedule import timing
 from geo.types import Floats
@@ -57,7 +57,7 @@ def with_taps(
 
 
 def stop_facts(
-    day: Day, status: tuple[StopStatus, ...], reasons: tuple[UnknownReason | None, ...]
+    day: Seen, status: tuple[StopStatus, ...], reasons: tuple[UnknownReason | None, ...]
 ) -> tuple[StopFact, ...]:
     """Return what is known of each stop, in planned order.
 
@@ -94,7 +94,7 @@ def numbered(facts: tuple[StopFact, ...]) -> tuple[StopFact, ...]:
     )
 
 
-def middle_s(day: Day, fact: StopFact) -> float | None:
+def middle_s(day: Seen, fact: StopFact) -> float | None:
     """Return the middle of the halt at a visited stop, as far as it is known."""
     visit = day.served.visit[fact.planned_sequence]
     if visit >= 0:
@@ -103,7 +103,7 @@ def middle_s(day: Day, fact: StopFact) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _ranks(day: Day, status: tuple[StopStatus, ...]) -> Floats:
+def _ranks(day: Seen, status: tuple[StopStatus, ...]) -> Floats:
     """Return the visited stops numbered by their halts; those of one halt in planned order."""
     visit = day.served.visit
     halts_s = np.append(day.served.visits.from_s, np.nan)[visit]  # -1 is the NaN
@@ -115,7 +115,9 @@ def _ranks(day: Day, status: tuple[StopStatus, ...]) -> Floats:
     return ranks
 
 
-def _not_visited(day: Day, stop: int, status: StopStatus, reason: UnknownReason | None) -> StopFact:
+def _not_visited(
+    day: Seen, stop: int, status: StopStatus, reason: UnknownReason | None
+) -> StopFact:
     confidence = {"missed": MISSED_CONFIDENCE, "pending": 1.0}.get(status, 0.0)
     return StopFact(
         planned_sequence=stop,
@@ -140,7 +142,7 @@ def _not_visited(day: Day, stop: int, status: StopStatus, reason: UnknownReason 
     )
 
 
-def _tapped(day: Day, stop: int, sequence: int) -> StopFact:
+def _tapped(day: Seen, stop: int, sequence: int) -> StopFact:
     """Return a stop whose visit only the driver's word tells."""
     plan, arrived_s = day.ground.plan, _known(day.taps.arrived_s[stop])
     done_s = _known(day.taps.done_s[stop])
@@ -176,7 +178,7 @@ def _tapped(day: Day, stop: int, sequence: int) -> StopFact:
     )
 
 
-def _visited(day: Day, stop: int, sequence: int) -> StopFact:
+def _visited(day: Seen, stop: int, sequence: int) -> StopFact:
     plan, visits, at = day.ground.plan, day.served.visits, day.served.visit[stop]
     begin_known, end_known = bool(visits.begin_known[at]), bool(visits.end_known[at])
     arrived_s = float(visits.from_s[at]) if begin_known else None
@@ -219,7 +221,7 @@ def _visited(day: Day, stop: int, sequence: int) -> StopFact:
     )
 
 
-def _crossings(day: Day, stop: int, visit: int) -> tuple[float | None, float | None]:
+def _crossings(day: Seen, stop: int, visit: int) -> tuple[float | None, float | None]:
     """Return when the circle of the stop was entered and left around the visit, if it was."""
     passes, visits = day.served.passes, day.served.visits
     around = np.flatnonzero(

@@ -1,6 +1,7 @@
 """What plan versus fact is asked: the track, the plan and every threshold."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from geo.types import Floats
@@ -71,7 +72,7 @@ class Taps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What is known of the driver's work beside the track; all unix seconds, None = not known.
+    """What is known of the driver's work beside the track; unix seconds, None = not known.
 
     Attributes
     ----------
@@ -82,19 +83,41 @@ class Work:
         From then on no stop is served: the driver, who had the route as it is planned, ended the
         work (a pause or a withdrawal says nothing). Without effect where sharing went on, or after
         the data are complete.
-    from_s, to_s
-        Between which what is driven is of this route. Before and after it is of the driver's
-        neighbouring ones: no metres, lines and halts; it still tells which stops were served.
     """
 
     begun_s: float | None = None
     done_s: float | None = None
-    from_s: float | None = None
-    to_s: float | None = None
 
 
-ALONE: Final = Work()
+UNTOLD: Final = Work()
 """Nothing is known but the track."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnTime:
+    """Which time is this route's, among the driver's other ones; unix seconds.
+
+    Attributes
+    ----------
+    from_s, to_s
+        Between which what is driven is of this route. Before and after it is of the driver's
+        neighbouring ones: no metres, lines and halts; it still tells which stops were served.
+    taken_over_s
+        When the driver was given it after another had driven it, who may have served any of it;
+        None = nobody had.
+    """
+
+    from_s: float = -inf
+    to_s: float = inf
+    taken_over_s: float | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        return self.from_s > -inf or self.to_s < inf
+
+
+ALONE: Final = OwnTime()
+"""The driver has no other route."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import numpy as np
 from geo.assign import Offered, Wanted, assign, stop_error_m
 from geo.candidates import Visits, is_short, joined, of_stays, required_dwell_s, slow_passes
 from geo.drive import Driven
+from geo.own_time import Order
 from geo.parting import Pair, odds_of_two
 from geo.passes import Passes, find_passes, outer_radius_m
 from geo.plane import norms
@@ -31,6 +32,8 @@ __all__ = [
 PARTING_ODDS: Final = 0.0
 PARTING_ROUNDS: Final = 3
 PARTING_STOPS_MAX: Final = 4
+# A stop has hardly more halts than these before the plan begins.
+REFUSING_ROUNDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +59,25 @@ class Served:
     used: Flags
 
 
-def serve(driven: Driven, wanted: Wanted, parameters: Parameters) -> Served:
-    """Return the visits of a day and which stop each served."""
+def serve(
+    driven: Driven,
+    wanted: Wanted,
+    parameters: Parameters,
+    *,
+    order: Order | None = None,
+    first: int | None = None,
+) -> Served:
+    """Return the visits of a day and which stop each served; the rest as for `choose`."""
     visits, passes = offer(driven, wanted, parameters)
-    return choose(visits, passes, wanted, sigma_m=driven.sigma_m, parameters=parameters)
+    return choose(
+        visits,
+        passes,
+        wanted,
+        sigma_m=driven.sigma_m,
+        parameters=parameters,
+        order=order,
+        first=first,
+    )
 
 
 def offer(driven: Driven, wanted: Wanted, parameters: Parameters) -> tuple[Visits, Passes]:
@@ -93,7 +111,14 @@ def offer(driven: Driven, wanted: Wanted, parameters: Parameters) -> tuple[Visit
 
 
 def choose(
-    visits: Visits, passes: Passes, wanted: Wanted, *, sigma_m: float, parameters: Parameters
+    visits: Visits,
+    passes: Passes,
+    wanted: Wanted,
+    *,
+    sigma_m: float,
+    parameters: Parameters,
+    order: Order | None = None,
+    first: int | None = None,
 ) -> Served:
     """Return which of the candidates ``visits`` served which stop.
 
@@ -110,12 +135,40 @@ def choose(
         Noise of the positions.
     parameters
         Thresholds.
+    order, first
+        Which order is believed outside the time of the plan (None = any), and the first stop that
+        was served in the route's own time; None = what these visits say.
     """
     visit, distance_m = _assigned(visits, wanted, sigma_m, parameters)
+    if order is not None:
+        refused = np.zeros((len(visit), len(visits.from_s)), dtype=bool)
+        for _ in range(REFUSING_ROUNDS):
+            broken = np.flatnonzero(broken_order(order, visits, visit, first))
+            if not len(broken):
+                break
+            refused[broken, visit[broken]] = True
+            visit, distance_m = _assigned(visits, wanted, sigma_m, parameters, refused)
+        broken = np.flatnonzero(broken_order(order, visits, visit, first))
+        visit[broken], distance_m[broken] = -1, np.nan
     used = np.zeros(len(visits.from_s), dtype=bool)
     used[visit[visit >= 0]] = True
     visits, used = _absorbed(visits, visit, used, passes)
     return Served(visits=visits, visit=visit, distance_m=distance_m, passes=passes, used=used)
+
+
+def broken_order(order: Order, visits: Visits, visit: Indices, first: int | None) -> Flags:
+    """Flag the stops whose visits were none of this route, ``(m,)``."""
+    began_s, ended_s = order.halts_s(*halts_s(visits, visit))
+    return order.broken(began_s, ended_s, first=order.first(began_s) if first is None else first)
+
+
+def halts_s(visits: Visits, visit: Indices) -> tuple[Floats, Floats, Flags]:
+    """Return when the halt at each stop was seen to begin and end, NaN = none, ``(m,)`` each.
+
+    The last ones flag those that had begun before there was any position.
+    """
+    from_s, to_s = (np.append(of, np.nan)[visit] for of in (visits.from_s, visits.to_s))
+    return from_s, to_s, (visit == 0) & ~np.append(visits.begin_known, True)[visit]
 
 
 def _trace(driven: Driven) -> Trace:
@@ -133,7 +186,11 @@ def _inner_m(wanted: Wanted, sigma_m: float) -> Floats:
 
 
 def _assigned(
-    visits: Visits, wanted: Wanted, sigma_m: float, parameters: Parameters
+    visits: Visits,
+    wanted: Wanted,
+    sigma_m: float,
+    parameters: Parameters,
+    refused: Flags | None = None,
 ) -> tuple[Indices, Floats]:
     same = norms(wanted.xy[:, np.newaxis] - wanted.xy) <= parameters.same_place_m
     stay = visits.own_stop < 0
@@ -147,6 +204,8 @@ def _assigned(
     allowed &= ~is_short(wanted.service_s, parameters)[:, np.newaxis] | (
         away_m <= outer_radius_m(_inner_m(wanted, sigma_m))[:, np.newaxis]
     )
+    if refused is not None:
+        allowed &= ~refused
     return assign(
         wanted,
         Offered(xy=visits.xy, from_s=visits.from_s, dwell_s=visits.dwell_s, allowed=allowed),

@@ -4,13 +4,49 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from geo.day import Day
+from geo.day import Day, Seen
 from geo.eta import PASSED_M, Outlook, etas
 from geo.ground import Ground
 from geo.pace import latest_served, passing_s
 from geo.report import Progress, StopFact
 from geo.schedule import overdue_s, schedule_deviation_s
 from geo.types import Floats, Indices
+from geo.values import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """Which stops were served so far, also while the route before still went on, all ``(m,)``.
+
+    Attributes
+    ----------
+    order
+        Numbers the halts by time, -1 = not served; stops of one halt have one number.
+    arrived_s, departed_s
+        Unix seconds, NaN = not known.
+    """
+
+    order: Indices
+    arrived_s: Floats
+    departed_s: Floats
+
+
+def reached(day: Seen, whole: Seen, *, until_s: float) -> Reached:
+    """Return what was served by then; ``whole`` has what is of the neighbouring routes, too."""
+    own, other = (_halts_s(one) for one in (day, whole))
+    other[:, ~(other[0] < until_s)] = np.nan  # what came later is not here yet
+    halts_s = np.where(day.served.visit >= 0, own, other)
+    served = np.flatnonzero(np.isfinite(halts_s[0]))
+    order = np.full(halts_s.shape[1], -1)
+    order[served] = np.unique(halts_s[0, served], return_inverse=True)[1]
+    return Reached(order=order, arrived_s=halts_s[0], departed_s=halts_s[1])
+
+
+def _halts_s(seen: Seen) -> Floats:
+    """Return when the halt at each stop began, and ended if that is known, ``(2, m)``."""
+    visit, visits = seen.served.visit, seen.served.visits
+    left_s = np.where(visits.end_known, visits.to_s, np.nan)
+    return np.stack([np.append(of, np.nan)[visit] for of in (visits.from_s, left_s)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +75,18 @@ class Whereabouts:
     passed_s: Floats
 
 
-def whereabouts(day: Day) -> Whereabouts:
-    """Return where the vehicle is.
+def whereabouts(day: Day, were: Reached) -> Whereabouts:
+    """Return where the vehicle is that served these stops.
 
     Stops that were left out stay behind: what is next comes after the latest visit.
     """
-    visit = day.served.visit
-    latest = latest_served(visit)
+    latest = latest_served(were.order)
     settled = np.isfinite(day.taps.done_s) | np.isfinite(day.taps.failed_s)
-    ahead = np.flatnonzero((visit < 0) & ~settled)
+    ahead = np.flatnonzero((were.order < 0) & ~settled)
     ahead = ahead[ahead > latest]
     next_stop = int(ahead[0]) if len(ahead) else None
     along_m, at_s = _along(day, latest, next_stop)
-    passed_s = np.full(len(visit), np.nan)
+    passed_s = np.full(len(settled), np.nan)
     if day.ground.line is not None:
         passed_s = passing_s(
             day.driven.time_s,
@@ -77,23 +112,29 @@ def still_coming(
     return ahead[np.isnan(passed_s[ahead]) & (ground.stops_m[ahead] >= behind_m)]
 
 
-def progress(day: Day, now: Whereabouts) -> Progress:
-    """Return the progress without looking ahead: how late the place is, or the next stop."""
+def progress(
+    day: Day, were: Reached, now: Whereabouts, taken_over_s: float | None = None
+) -> Progress:
+    """Return the progress without looking ahead: how late the place is, or the next stop.
+
+    ``taken_over_s`` as for `geo.values.OwnTime`.
+    """
     time_s = day.driven.time_s
     along_m, at_s = now.along_m, now.at_s
     last_fix_s = float(time_s[-1]) if len(time_s) else None
     if now.next_stop is None and last_fix_s is not None:
-        visit, visits = day.served.visit, day.served.visits
-        left_s = np.where(visits.end_known, visits.to_s, np.nan)
         along_m, at_s = at_the_end(
             day.ground,
             along_m,
             at_s,
-            order=visit,
-            arrived_s=np.append(visits.from_s, np.nan)[visit],  # -1 is the NaN
-            departed_s=np.append(left_s, np.nan)[visit],
+            order=were.order,
+            arrived_s=were.arrived_s,
+            departed_s=were.departed_s,
             last_fix_s=last_fix_s,
         )
+    coming = now.coming
+    if taken_over_s is not None and (were.order < 0).all():
+        along_m, coming = None, planned_since(day.ground.plan, coming, taken_over_s)
     return Progress(
         along_m=now.along_m,
         length_m=day.ground.length_m,
@@ -101,12 +142,21 @@ def progress(day: Day, now: Whereabouts) -> Progress:
             day.ground,
             along_m=along_m,
             at_s=at_s,
-            coming=now.coming,
+            coming=coming,
             last_fix_s=last_fix_s,
         ),
         next_stop=now.next_stop,
         eta=(),
     )
+
+
+def planned_since(plan: Plan, coming: Indices, taken_over_s: float) -> Indices:
+    """Return those of the stops that are planned since a route was taken over.
+
+    Whoever had it before may have served the others: until the first visit only these tell how
+    late its new driver is.
+    """
+    return coming[plan.planned_arrival_s[coming] >= taken_over_s]
 
 
 def at_the_end(

@@ -28,6 +28,7 @@ from server.backups.model import BackupRefused, Behind
 from server.certificates.verification import verify_certificate
 from server.connections import ConnectionsShort
 from server.demo import show
+from server.kek.claim import remove_all
 from server.kek.model import KekUnusable
 from server.kek.places import keks_at
 from server.kit import localpg, logs
@@ -36,7 +37,7 @@ from server.kit.errors import DomainError
 from server.kit.http_server import CannotListen, ParserUnsafe
 from server.kit.revision import SchemaTooNew, SchemaUnreadable
 from server.kit.web import utc_now
-from server.ledger.documents import DocumentRefused
+from server.ledger.documents import DocumentRefused, FileUnreadable
 from server.receipts.verification import verify_receipt
 from server.rekeying import command as keys
 from server.retention.model import ClocksApart
@@ -66,6 +67,7 @@ TOLD: Final = (
     supervisor.CannotStart,
     supervised.NoSupervisor,
 )
+WORDS_MAX: Final = 200
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
 
@@ -84,8 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
             runner.run(_until_stopped(chosen.command, chosen))
     except TOLD as problem:
         if not _is_supervised(chosen):  # else the supervisor tells it, once for all of them
-            sys.stderr.write(f"jolda: {problem}\n")
-        return 1
+            sys.stderr.write(f"jolda: {_sentence(problem)}\n")
+        return 2 if isinstance(problem, FileUnreadable) else 1
     except KeyboardInterrupt:
         return 130
     return 0
@@ -240,7 +242,7 @@ async def _clean(_chosen: argparse.Namespace, found: Settings, _stop: asyncio.Ev
         raise SettingsInvalid("DATABASE_URL is set: clean removes embedded data only. Unset it.")
     localpg.remove(found.home / "postgres")
     # Only what Jolda itself made: the folder may be one that holds other things.
-    (found.home / "keys" / "kek").unlink(missing_ok=True)
+    remove_all(found.home / "keys" / "kek")
     for log in found.home.glob("postgres.*"):
         log.unlink()
     for made in (found.home / "demo", found.home / "proofs"):
@@ -249,6 +251,14 @@ async def _clean(_chosen: argparse.Namespace, found: Settings, _stop: asyncio.Ev
         with contextlib.suppress(OSError):  # something of somebody else's is in it
             folder.rmdir()
     say(f"Removed the embedded database, its keys and the demo's files from {found.home}.")
+
+
+def _sentence(problem: Exception) -> str:
+    """Return what is wrong; some refusals of the API say no more than their title."""
+    said = str(problem)
+    if not said and isinstance(problem, DomainError):
+        said = f"{problem.title}."
+    return said
 
 
 def _is_supervised(chosen: argparse.Namespace) -> bool:
@@ -290,9 +300,9 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="act"
     )
     create = company.add_parser("create", help="Make a company and invite its main user.")
-    create.add_argument("--name", required=True)
+    create.add_argument("--name", type=_words, required=True)
     create.add_argument("--time-zone", default="Asia/Almaty", help="an IANA name")
-    create.add_argument("--main-user-name", required=True)
+    create.add_argument("--main-user-name", type=_words, required=True)
     create.add_argument("--main-user-email", required=True)
     create.add_argument(
         "--erasure-grace-days",
@@ -303,7 +313,9 @@ def _parser() -> argparse.ArgumentParser:
         help="how long a deleted driver can still export (default 7)",
     )
     create.add_argument("--bin", type=_business_number, help="its business number: 12 digits")
-    create.add_argument("--privacy-contact", help="where drivers write about their data")
+    create.add_argument(
+        "--privacy-contact", type=_words, help="where drivers write about their data"
+    )
     create.set_defaults(command=_create_company)
     words = "Say for how many days a company's tracks, or its plans, are kept."
     keep = company.add_parser("keep", help=words, description=words)
@@ -363,6 +375,12 @@ def _add_verifiers(commands: "argparse._SubParsersAction[argparse.ArgumentParser
 def _business_number(text: str) -> str:
     if not re.fullmatch("[0-9]{12}", text):
         raise argparse.ArgumentTypeError("12 digits")
+    return text
+
+
+def _words(text: str) -> str:
+    if not text.strip() or not text.isprintable() or len(text) > WORDS_MAX:
+        raise argparse.ArgumentTypeError(f"one line of 1 to {WORDS_MAX} characters")
     return text
 
 

@@ -19,7 +19,7 @@ from server.kit import db, localpg, revision
 from server.kit.db import PostgresUnreachable
 from server.kit.revision import Schema, SchemaUnreadable
 from server.settings import Settings
-from server.vault.opening import evicting, open_vault, was_opened
+from server.vault.opening import evicting, installation_of, open_vault, was_opened
 from server.vault.service import Vault
 
 CONNECT_S_MAX: Final = 5.0
@@ -163,7 +163,13 @@ async def opened(
             # Nor are keys: beside what they sealed in main they would only look like those lost.
             await fence.refuse_keyless(keys_pool, await _companies(databases.main))
         async with keks_at(settings.kek, may_make=may_make) as keks:
+            installation_id = await installation_of(keys_pool, now)
+            # Before anything is wrapped by it; but it is ours only once it opened what is there.
+            await keks.refuse_other(installation_id)
             vault = await open_vault(keys_pool, keks, now)
+            # One that was restored still has the name of the one that was backed up.
+            if await fence.is_noted(keys_pool):
+                await keks.claim(installation_id)
             async with evicting(vault):
                 yield Opened(
                     dsn=databases.main,

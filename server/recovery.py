@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
+from uuid import UUID
 
 from server import databases, running
 from server.backups import fence, marks, reconcile, service
@@ -114,13 +115,17 @@ async def _restore_keys(
             await marks.intend_keys(owner, until=manifest.begun_at)
 
     async with keks_at(found.kek, may_make=False) as keks:
+        # Whoever uses it may still be there, unless it is the very one that is set aside.
+        await keks.refuse_other(await _installation(dsns))
         work = service.restore_keys(
             dsns.keys, keks, folder, say=say, aside_at=aside_at, begin=begin
         )
         await _unless_stopped(work, stop, NOT_RESTORED)
-    # Nothing breaks this off: it is restored, and must not be served as it is.
-    async with _marking(dsns) as keys_pool:
-        await _note_keys(dsns, keys_pool)
+        # Nothing breaks this off: it is restored, and must not be served as it is.
+        async with _marking(dsns) as keys_pool:
+            await _note_keys(dsns, keys_pool)
+        if aside_at is not None:
+            await keks.disclaim()
     say("If main is from a backup as well, now restore it: jolda restore FOLDER --main")
     say(NEXT)
 
@@ -147,6 +152,12 @@ async def _restore_main(
         there = await running.companies(dsns)
         await marks.mark_main(keys_pool, there, manifest.heads, now=utc_now())
     say(NEXT)
+
+
+async def _installation(dsns: Databases) -> UUID | None:
+    """Return whose the key database is that is there now; None: nobody's."""
+    async with service.as_owner(dsns.keys) as owner:
+        return await service.installation(owner)
 
 
 async def _note_keys(dsns: Databases, keys_pool: db.Pool) -> bool:
@@ -182,8 +193,8 @@ async def _reconcile(
         return
     say("Reconciled. What is lost, and that no more is, tells: jolda ledger verify")
     say(
-        "If main was restored, passwords, editions and for how long tracks are kept are those of "
-        "the backup: set again what was changed since."
+        "If main was restored, passwords, editions and all that was set are those of the backup, "
+        "but for what is said above: set again what was changed since."
     )
     say("Then start it again: jolda serve")
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from server import databases
 from server.accounts import service as accounts
-from server.accounts.model import Locale, NewMember
+from server.accounts.model import CompanyMissing, Locale, NewMember
 from server.app import create_app, create_ops_app
 from server.audit.command import SOUND, verify_all
 from server.background import jobs_of, rekeyer_of
@@ -22,6 +22,8 @@ from server.connections import PoolSizes
 from server.consent import service as consent
 from server.credentials.model import Role
 from server.databases import Databases, Opened, Say
+from server.journal import service as journal
+from server.journal.service import Journal
 from server.kit import db, jobs
 from server.kit.http_connection import Limits
 from server.kit.http_server import Address, listening
@@ -212,10 +214,14 @@ async def verify_ledgers(
 
     Raises
     ------
-    LedgerBroken
+    CompanyMissing, LedgerBroken
     """
     async with databases.opened(dsns, settings, now=utc_now()) as opened:
         found = await companies(dsns, company_id)
+        # A ledger of nobody would be sound; one that `keys` alone has heard of is not.
+        heard_of = {*await companies(dsns), *await journal.companies(opened.keys_pool)}
+        if company_id is not None and company_id not in heard_of:
+            raise CompanyMissing
         status = await verify_all(
             opened.pool, opened.keys_pool, opened.vault, found, say=say, now=utc_now()
         )
@@ -273,12 +279,13 @@ async def keep_tracks(
     ------
     CompanyMissing, TrackDaysInvalid, TrackDaysPromised, Behind
     """
-    async with (
-        opened_to_write(dsns, settings, now=utc_now()) as opened,
-        db.tenant(opened.pool, company_id) as conn,
-    ):
+    async with opened_to_write(dsns, settings, now=utc_now()) as opened:
         operator = Actor(kind=ActorKind.OPERATOR)
-        return await set_track_days(conn, company_id, days, actor=operator, now=utc_now())
+        async with db.tenant(opened.pool, company_id) as conn:
+            before = await set_track_days(conn, company_id, days, actor=operator, now=utc_now())
+        # Said to be so, it is undone by no backup: with no server running nobody else copies it.
+        await Journal(opened.pool, opened.keys_pool).copy(company_id, utc_now())
+        return before
 
 
 async def keep_plans(
@@ -290,12 +297,13 @@ async def keep_plans(
     ------
     CompanyMissing, PlanDaysInvalid, Behind
     """
-    async with (
-        opened_to_write(dsns, settings, now=utc_now()) as opened,
-        db.tenant(opened.pool, company_id) as conn,
-    ):
+    async with opened_to_write(dsns, settings, now=utc_now()) as opened:
         operator = Actor(kind=ActorKind.OPERATOR)
-        return await set_plan_days(conn, company_id, days, actor=operator, now=utc_now())
+        async with db.tenant(opened.pool, company_id) as conn:
+            before = await set_plan_days(conn, company_id, days, actor=operator, now=utc_now())
+        # Said to be so, it is undone by no backup: with no server running nobody else copies it.
+        await Journal(opened.pool, opened.keys_pool).copy(company_id, utc_now())
+        return before
 
 
 async def refuse_unfit(opened: Opened, dsns: Databases, settings: Settings) -> None:

@@ -14,6 +14,8 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from server.databases import Opened
+from server.kek.claim import disclaim
 from server.kek.key_file import load
 from server.kit import localpg
 from server.kit.db import ROLE_APP, ROLE_COMMITTER, ROLE_KEYS, Pool, pool
@@ -170,11 +172,14 @@ def kek_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def empty(
     owner: "asyncpg.Connection[asyncpg.Record]",
     keys_owner: "asyncpg.Connection[asyncpg.Record]",
+    kek_file: Path,
 ) -> AsyncIterator[None]:
     """Leave both databases empty for the next test: TRUNCATE would take 30 times longer."""
     yield
     for conn in (owner, keys_owner):
         await conn.execute(await _deletes(conn))
+    # The next test's installation is another one, with the same KEK.
+    disclaim(kek_file)
 
 
 async def _deletes(conn: "asyncpg.Connection[asyncpg.Record]") -> str:
@@ -201,3 +206,15 @@ async def vault(empty: None, keys_pool: Pool, kek_file: Path) -> Vault:  # noqa:
 async def world(vault: Vault, app_pool: Pool, owner: "asyncpg.Connection[asyncpg.Record]") -> World:
     """A company with a driver who gave every consent and is on shift, made without HTTP."""
     return await World.make(vault=vault, pool=app_pool, owner=owner)
+
+
+@pytest.fixture
+def opened(databases: Databases, world: World, keys_pool: Pool) -> Opened:
+    """What the server and its jobs work with."""
+    return Opened(
+        dsn=databases.main,
+        keys_dsn=databases.keys,
+        pool=world.pool,
+        keys_pool=keys_pool,
+        vault=world.vault,
+    )

@@ -34,17 +34,6 @@ DAY: Final = timedelta(days=1)
 DAYS_AGO: Final = (0, 1, 2, 40)
 
 
-@pytest.fixture
-def opened(databases: Databases, world: World, keys_pool: Pool) -> Opened:
-    return Opened(
-        dsn=databases.main,
-        keys_dsn=databases.keys,
-        pool=world.pool,
-        keys_pool=keys_pool,
-        vault=world.vault,
-    )
-
-
 def tick_of(opened: Opened, name: str) -> Tick:
     return jobs_of(opened, settings.read({}), Clock()).every_minute[name]
 

@@ -110,10 +110,15 @@ async def sealed(
     )
 
 
-async def profiles(vault: Vault, company_id: UUID, found: Sequence[Member]) -> list[Profile]:
-    """Return the members readable, with one look-up of keys for all of them."""
+async def profiles(
+    vault: Vault, company_id: UUID, found: Sequence[Member], *, of_many: bool = False
+) -> list[Profile]:
+    """Return the members readable, with one look-up of keys for all of them.
+
+    ``of_many``: in a list, whose key is damaged has no name, and everybody else is there as ever.
+    """
     texts = [text for one in found for text in _texts(one)]
-    opened = iter(await vault.open_texts(company_id, texts))
+    opened = iter(await vault.open_texts(company_id, texts, of_many=of_many))
     return [
         Profile(
             member_id=one.member_id,

@@ -210,7 +210,7 @@ async def staff(
     found, following = await _page(
         conn, company_id, STAFF_ROLES, state=None, cursor=cursor, limit=limit
     )
-    return await profiles(vault, company_id, found), following
+    return await profiles(vault, company_id, found, of_many=True), following
 
 
 async def drivers(
@@ -231,8 +231,8 @@ async def drivers(
     found, following = await _page(
         conn, company_id, {Role.DRIVER}, state=state, cursor=cursor, limit=limit
     )
-    items = tuple(driver_profile(one) for one in await profiles(vault, company_id, found))
-    return DriverPage(items=items, next_cursor=following)
+    read = await profiles(vault, company_id, found, of_many=True)
+    return DriverPage(items=tuple(map(driver_profile, read)), next_cursor=following)
 
 
 async def driver(
@@ -262,7 +262,8 @@ async def names(
 ) -> dict[UUID, str]:
     """Return the names of those members that exist and can be read."""
     found = await store.members_by_id(conn, company_id, member_ids)
-    return {one.member_id: one.name for one in await profiles(vault, company_id, found)}
+    read = await profiles(vault, company_id, found, of_many=True)
+    return {one.member_id: one.name for one in read}
 
 
 async def driver_states(conn: Connection, company_id: UUID) -> dict[UUID, MemberState]:

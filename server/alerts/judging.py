@@ -121,10 +121,7 @@ def _late(limits: Limits, one: Refreshed, now: datetime) -> Finding:
         return Finding(kind=kind, level=Level.VOID)
     if seen.next_stop is None:  # nothing is left to be late for
         return Finding(kind=kind, level=Level.CALM)
-    # What is overdue when a route is handed over another may have served: until the first visit
-    # nobody knows what is next.
-    taking_over = one.head.taken_over or one.head.begins_at > one.head.starts_at
-    if seen.deviation_s is None or (taking_over and not seen.visits):
+    if seen.deviation_s is None:
         return Finding(kind=kind, level=Level.BETWEEN)
     level = _level(seen.deviation_s, limits.late_min * MINUTE_S, CALM_RATIO)
     return _found(kind, level, one, since=now, late_s=seen.deviation_s)

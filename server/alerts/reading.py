@@ -89,7 +89,9 @@ async def page(
         alerts=alerts,
         gates=[gates[one] for one in sorted({alert.head.driver_id for alert in alerts})],
         next_cursor=following,
-        keys=await vault.keys(company_id, (key_id_of(one.particulars_sealed) for one in alerts)),
+        keys=await vault.keys_of_many(
+            company_id, (key_id_of(one.particulars_sealed) for one in alerts)
+        ),
         names=await accounts.names(conn, vault, company_id, acknowledged_by),
     )
 

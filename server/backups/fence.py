@@ -44,12 +44,17 @@ async def refuse_not_noted(keys_pool: Pool) -> None:
     ------
     Behind
     """
+    if not await is_noted(keys_pool):
+        raise Behind(
+            "A backup of the key database was restored, and broken off before it was noted down. "
+            "Run: jolda restore reconcile"
+        )
+
+
+async def is_noted(keys_pool: Pool) -> bool:
+    """Tell whether the key database is no restored one of which that is still to be noted down."""
     async with keys_pool.acquire() as keys:
-        if await marks.not_noted(keys) is not None:
-            raise Behind(
-                "A backup of the key database was restored, and broken off before it was noted "
-                "down. Run: jolda restore reconcile"
-            )
+        return await marks.not_noted(keys) is None
 
 
 async def refuse_keyless(keys_pool: Pool, companies: Sequence[UUID]) -> None:

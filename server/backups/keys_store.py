@@ -39,6 +39,16 @@ async def signing_key(conn: Connection) -> FoundKey | None:
     return FoundKey(key_id=row["key_id"], sealed=sealed)
 
 
+async def has_installation(conn: Connection) -> bool:
+    found: bool = await conn.fetchval("SELECT to_regclass('public.installation') IS NOT NULL")
+    return found
+
+
+async def forget_installation(conn: Connection) -> None:
+    """Let a restored key database be another one than that which was backed up."""
+    await conn.execute("DELETE FROM installation")
+
+
 async def has_company_key(conn: Connection, company_id: UUID) -> bool:
     found: bool = await conn.fetchval(
         "SELECT EXISTS (SELECT FROM company_key WHERE company_id = $1)", company_id

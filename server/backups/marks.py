@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from server.backups import store
+from server.backups import keys_store, store
 from server.journal import service as journal
 from server.kit.db import Connection, Pool
 from server.ledger.model import Place
@@ -79,6 +79,8 @@ async def note_keys(owner: Connection, keys_pool: Pool, *, now: datetime) -> boo
     if until is None:
         return False
     await mark_keys(keys_pool, until=until, now=now)
+    # The one that was backed up may still be there: this is not that.
+    await keys_store.forget_installation(owner)
     await store.set_comment(owner, others)
     return True
 

@@ -1,7 +1,7 @@
 """What a backup says of itself, and what a restored `main` lacks. Pure."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Self
@@ -221,20 +221,41 @@ def lost_of(restored_from: int, known_until: int) -> str:
     return f"entries after {restored_from} are lost, {known_until} is the last that is known of"
 
 
-def done_of(restored: Restoration, *, acts: int, erased: int, indexed: int) -> Iterator[str]:
-    """Say what was done to one company, and what is left to its people."""
-    yield (
-        f"{lost_of(restored.restored_from, restored.known_until)}. All shifts, sessions and "
-        f"invitations ended, {counted(acts, 'act')} taken over, "
-        f"{counted(erased, 'person')} erased again, {counted(indexed, 'log-in')} indexed anew."
-    )
-    if restored.journal_until is not None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What was done to one company."""
+
+    acts: int
+    links: int
+    erased: int
+    indexed: int
+    shortened: Sequence[str]
+    """Which times were made shorter again, as sentences."""
+    kept: str
+    """For how long what is kept from now on."""
+
+    def told(self, restored: Restoration) -> Iterator[str]:
+        """Say it, and what is left to people."""
         yield (
-            "the key database was restored as well, and knows of nothing after "
-            f"{restored.journal_until:%Y-%m-%d %H:%M:%S} UTC. Every consent was taken back, and "
-            "is asked for again. Look through the blocks, phones, API tokens, links and requests "
-            "for erasure yourself: what was done to them after that is lost."
+            f"{lost_of(restored.restored_from, restored.known_until)}. All shifts, sessions and "
+            f"invitations ended, and {counted(self.links, 'link')} of customers, "
+            f"{counted(self.acts, 'act')} taken over, {counted(self.erased, 'person')} erased "
+            f"again, {counted(self.indexed, 'log-in')} indexed anew."
         )
+        if self.shortened:
+            yield f"{'; '.join(self.shortened)}: that was set after the backup."
+        yield (
+            f"kept from now on: {self.kept}. Compare that with what was set: a time that was made "
+            "shorter is shorter again, one that was made longer is not."
+        )
+        if restored.journal_until is not None:
+            yield (
+                "the key database was restored as well, and knows of nothing after "
+                f"{restored.journal_until:%Y-%m-%d %H:%M:%S} UTC. Every consent was taken back, "
+                "and is asked for again. Look through the blocks, phones, API tokens, requests for "
+                "erasure and times for which things are kept yourself: what was done to them "
+                "after that is lost."
+            )
 
 
 def counted(count: int, of: str) -> str:

@@ -5,7 +5,6 @@ and the tombstones of whoever was erased. Each step may be done twice, so this r
 was broken off; until it has ended for every company, nothing is served.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from server.accounts.sealing import reindex
 from server.attestations import service as attestations
 from server.attestations.model import AttestationMissing
 from server.backups import fence, keys_store, store
-from server.backups.model import Behind, Standing, counted, done_of, lost_of
+from server.backups.model import Behind, Done, Standing, counted, lost_of
 from server.consent import service as consent
 from server.consent.acts import Who
 from server.consent.model import ConsentActor
@@ -38,7 +37,7 @@ from server.kit.db import Connection, Pool
 from server.ledger import service as ledger
 from server.ledger.model import SYSTEM, Act, Actor, ActorKind
 from server.links import service as links
-from server.links.model import LinkMissing
+from server.retention import restoring as keeping
 from server.shifts import service as shifts
 from server.shifts.model import ShiftEnd
 from server.tracking import service as tracking
@@ -147,8 +146,11 @@ async def _reconcile(
         after=restored.restored_from,
         until=restored.known_until,
     )
-    await _void_credentials(ground, company_id, lost, now=now)
+    ended = await _void_credentials(ground, company_id, lost, now=now)
     ground.failpoint("voided")
+    async with db.tenant(ground.pool, company_id) as conn:
+        shortened = await keeping.shorten_again(conn, company_id, lost, actor=OPERATOR, now=now)
+    ground.failpoint("shortened")
     await _stop_drivers(ground, company_id, lost, restored, now=now)
     ground.failpoint("stopped")
     erased = await _erase(ground, company_id, lost, now=now)
@@ -156,7 +158,12 @@ async def _reconcile(
     indexed = await reindex(ground.pool, ground.vault, company_id)
     ground.failpoint("indexed")
     await _end(ground, company_id, restored, now=now)
-    for sentence in done_of(restored, acts=len(lost), erased=erased, indexed=indexed):
+    async with db.tenant(ground.pool, company_id, readonly=True) as conn:
+        kept = await keeping.in_force(conn, company_id)
+    done = Done(
+        acts=len(lost), links=ended, erased=erased, indexed=indexed, shortened=shortened, kept=kept
+    )
+    for sentence in done.told(restored):
         ground.say(f"{company_id}: {sentence}")
 
 
@@ -194,23 +201,29 @@ async def _go_on(ground: Ground, company_id: UUID, restored: Restoration, *, now
 
 async def _void_credentials(
     ground: Ground, company_id: UUID, lost: Sequence[NegativeAct], *, now: datetime
-) -> None:
-    """End what somebody proves themself with, or sees something by, as far as it was ended."""
+) -> int:
+    """End what somebody proves themself with, or sees something by; return how many links.
+
+    Of API tokens those that were revoked: each revocation is journalled. That a link ended because
+    its driver arrived is not, so all of them end.
+    """
     async with db.tenant(ground.pool, company_id) as conn:
         await credentials.end_every_session(conn, company_id)
         await accounts.end_every_invitation(conn, company_id)
         for one in lost:
-            if one.reference_id is None:
-                continue
-            # Made and revoked after the backup: there is none.
-            if one.act is Act.API_TOKEN_REVOKED:
-                with suppress(ApiTokenMissing):
+            if one.act is Act.API_TOKEN_REVOKED and one.reference_id is not None:
+                with suppress(ApiTokenMissing):  # made and revoked after the backup: there is none
                     await credentials.revoke_api_token(
                         conn, company_id, one.reference_id, by=OPERATOR, now=now
                     )
-            elif one.act is Act.LINK_REVOKED:
-                with suppress(LinkMissing):
-                    await links.revoke(conn, company_id, one.reference_id, by=OPERATOR, now=now)
+    ended = 0
+    while True:
+        async with db.tenant(ground.pool, company_id) as conn:
+            found = await links.end_active(conn, company_id, by=OPERATOR, now=now)
+        ended += found
+        if not found:
+            return ended
+        ground.failpoint("links")
 
 
 async def _stop_drivers(
@@ -223,7 +236,7 @@ async def _stop_drivers(
 ) -> None:
     """Let nothing be recorded until each driver starts again, and take away what was."""
     async with db.tenant(ground.pool, company_id, readonly=True) as conn:
-        about = await _by_member(conn, company_id, lost)
+        about = await journal.by_member(conn, company_id, lost)
         states = await accounts.driver_states(conn, company_id)
     for driver_id, state in states.items():
         if state is MemberState.ERASING:
@@ -242,19 +255,6 @@ async def _stop_drivers(
                     await _ask_anew(conn, company_id, driver_id, now=now)
                 await _take_away(conn, company_id, driver_id, about.get(driver_id, ()), now=now)
         ground.failpoint("driver")
-
-
-async def _by_member(
-    conn: Connection, company_id: UUID, lost: Sequence[NegativeAct]
-) -> dict[UUID, list[NegativeAct]]:
-    """Return the acts by the member they are about; who joined after the backup is not there."""
-    pseudonyms = {one.subject_id for one in lost if one.subject_id is not None}
-    members = await ledger.members_of(conn, company_id, pseudonyms)
-    about: dict[UUID, list[NegativeAct]] = defaultdict(list)
-    for one in lost:
-        if one.subject_id in members:
-            about[members[one.subject_id]].append(one)
-    return about
 
 
 async def _take_away(
@@ -322,8 +322,8 @@ async def _erase(
     gone = set(await journal.destroyed(ground.keys_pool, company_id))
     async with db.tenant(ground.pool, company_id, readonly=True) as conn:
         states = await accounts.driver_states(conn, company_id)
-        about = await _by_member(conn, company_id, lost)
-    gone |= {driver_id for driver_id, acts in about.items() if _says_erased(acts)}
+        about = await journal.by_member(conn, company_id, lost)
+    gone |= {driver_id for driver_id, acts in about.items() if journal.says_erased(acts)}
     again = [driver_id for driver_id in states if driver_id in gone]
     erased = 0
     for driver_id in again:
@@ -338,10 +338,6 @@ async def _erase(
             )
         ground.failpoint("person")
     return erased
-
-
-def _says_erased(acts: Sequence[NegativeAct]) -> bool:
-    return any(one.act is Act.MEMBER_ERASED for one in acts)
 
 
 async def _end(ground: Ground, company_id: UUID, restored: Restoration, *, now: datetime) -> None:
@@ -382,12 +378,14 @@ async def _tell(
     destroyed = await journal.destroyed(ground.keys_pool, company_id)
     async with db.tenant(ground.pool, company_id, readonly=True) as conn:
         states = await accounts.driver_states(conn, company_id)
-        about = await _by_member(conn, company_id, lost)
-    gone = destroyed.keys() | {member for member, acts in about.items() if _says_erased(acts)}
+        about = await journal.by_member(conn, company_id, lost)
+    gone = destroyed.keys() | {
+        member for member, acts in about.items() if journal.says_erased(acts)
+    }
     kinds = ", ".join(sorted({one.act.value for one in lost}))
     ground.say(
-        f"{company_id}: {lost_of(from_index, until)}. Would end all shifts, sessions and "
-        f"invitations, take over {counted(len(lost), 'act')}{f' ({kinds})' if kinds else ''}, and "
+        f"{company_id}: {lost_of(from_index, until)}. Would end all shifts, sessions, invitations "
+        f"and links, take over {counted(len(lost), 'act')}{f' ({kinds})' if kinds else ''}, and "
         f"erase {counted(len(states.keys() & gone), 'person')} again."
     )
     if journal_until is not None:

@@ -23,9 +23,11 @@ from server.backups.model import DUMP, MANIFEST, MANIFEST_BYTES_MAX, BackupRefus
 from server.kek.model import Bound, Keks
 from server.kit import db, revision
 from server.kit.db import Connection
+from server.kit.files import sync_folder
 from server.kit.revision import Schema
 from server.ledger.model import Place
 from server.vault.service import Vault
+from server.vault.service import installation as opened_by
 from server.vault.wrapping import signing_aad
 
 Say = Callable[[str], None]
@@ -145,6 +147,11 @@ async def restore_keys(
     manifest.refuse_forged(signature, {manifest.key_id: ours})
     await _restore(keys, folder / "keys", manifest, say=say, aside_at=aside_at, begin=begin)
     return manifest
+
+
+async def installation(keys: Connection) -> UUID | None:
+    """Return whose a key database is; None: it is empty, or nobody has opened it yet."""
+    return await opened_by(keys) if await keys_store.has_installation(keys) else None
 
 
 async def _set_aside(dsn: str, schema: Schema, *, now: datetime, say: Say) -> None:
@@ -346,15 +353,7 @@ def _write(folder: Path, text: str) -> None:
     new.rename(folder / MANIFEST)
     # The names as well have to outlive a loss of power.
     for one in (folder, folder.parent):
-        _sync(one)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(one)
 
 
 def _manifest(folder: Path, schema: Schema) -> tuple[Manifest, bytes]:

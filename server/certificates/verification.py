@@ -7,7 +7,7 @@ from pathlib import Path
 
 from server.certificates.model import KIND, digest, protocol_digest, what_it_says
 from server.ledger import documents
-from server.ledger.documents import Document, DocumentRefused
+from server.ledger.documents import Document
 from server.ledger.model import Act
 
 
@@ -27,28 +27,15 @@ def verify_certificate(file: Path, public_key: Path | None) -> list[str]:
     Raises
     ------
     DocumentRefused
-        Naming each thing that is wrong with it, or the file that cannot be read.
+        Naming each thing that is wrong with it.
+    FileUnreadable
     """
-    certificate = documents.read(KIND, _bytes_of(file))
+    certificate = documents.read(KIND, documents.in_file(file))
     trusted = None
     if public_key is not None:
-        trusted = documents.read_public_key(_bytes_of(public_key))
+        trusted = documents.read_public_key(documents.in_file(public_key))
     verify(certificate, trusted)
-    try:
-        sentences = [*_sentences(certificate, trusted)]
-    except documents.DAMAGED:
-        # Whoever signs with a key of their own may sign anything.
-        raise DocumentRefused(
-            ("The certificate is damaged: a part of it is missing or is not of its form.",)
-        ) from None
-    return [_on_one_line(one) for one in sentences]
-
-
-def _bytes_of(file: Path) -> bytes:
-    try:
-        return documents.in_file(file)
-    except OSError as error:
-        raise DocumentRefused((f"{file} cannot be read: {error.strerror}.",)) from None
+    return documents.said(KIND, _sentences(certificate, trusted))
 
 
 def _sentences(certificate: Document, trusted: bytes | None) -> Iterator[str]:
@@ -64,11 +51,6 @@ def _sentences(certificate: Document, trusted: bytes | None) -> Iterator[str]:
     yield documents.said_of_signature(certificate, trusted)
     if trusted is None:
         yield documents.to_compare(KIND)
-
-
-def _on_one_line(sentence: str) -> str:
-    """Return it without what a terminal obeys: what was signed by nobody we know is shown too."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in sentence)
 
 
 def _faults(certificate: Document, trusted: bytes | None) -> Iterator[str]:

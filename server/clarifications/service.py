@@ -195,7 +195,7 @@ async def own(
     page, following = cursors.page_of(
         found, limit, lambda one: cursors.cursor_of(one.clarification_id)
     )
-    return await _shown(conn, vault, company_id, page), following
+    return await _shown(conn, vault, company_id, page, of_many=True), following
 
 
 async def asked(
@@ -219,7 +219,7 @@ async def asked(
         conn, company_id, state=state, after=place_of(cursor), limit=limit + 1
     )
     page, following = cursors.page_of(found, limit, lambda one: Place.of(one).cursor())
-    return await _shown(conn, vault, company_id, page), following
+    return await _shown(conn, vault, company_id, page, of_many=True), following
 
 
 async def answered_before(
@@ -302,10 +302,17 @@ def _sha256(text: str) -> str:
 
 
 async def _shown(
-    conn: Connection, vault: Vault, company_id: UUID, found: Sequence[Clarification]
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    found: Sequence[Clarification],
+    *,
+    of_many: bool = False,
 ) -> list[ShownClarification]:
     """Return the questions readable, with one look-up of keys for all texts."""
-    texts = await vault.open_texts(company_id, [text for one in found for text in _texts(one)])
+    texts = await vault.open_texts(
+        company_id, [text for one in found for text in _texts(one)], of_many=of_many
+    )
     people = {one.member_id for one in found} | {one.answered_by for one in found}
     members = {one for one in people if one is not None}
     names = await accounts.names(conn, vault, company_id, members) if members else {}

@@ -172,7 +172,9 @@ async def gather(
     chunks = await store.chunks(
         conn, company_id, driver_ids, [share.since for share in shares], until=until
     )
-    keys = await vault.keys(company_id, (one.key_id for rows in chunks.values() for one in rows))
+    keys = await vault.keys_of_many(
+        company_id, (one.key_id for rows in chunks.values() for one in rows)
+    )
     return [
         replace(
             _sealed(share, until, windows.get(share.driver_id, ())),

@@ -25,7 +25,10 @@ NEGATIVE: Final = frozenset(
         Act.MEMBER_BLOCKED,
         Act.MEMBER_ERASED,
         Act.PERMISSION_DENIED,
+        Act.PLAN_DAYS_SET,
+        Act.REPORT_DAYS_SET,
         Act.SHIFT_ENDED_BY_OTHER,
+        Act.TRACK_DAYS_SET,
     }
 )
 # After any of these the driver is asked anew for everything: which consent it was is not kept.
@@ -40,6 +43,12 @@ ENDS_CONSENTS: Final = frozenset(
 )
 _REFERENCES: Final = ("device_id", "api_token_id", "link_id")
 """What an entry's facts call the thing, no person, that it is of."""
+DAYS: Final = {
+    Act.PLAN_DAYS_SET: "plan_days",
+    Act.REPORT_DAYS_SET: "report_days",
+    Act.TRACK_DAYS_SET: "track_days",
+}
+"""What an entry's facts call the days for which something is kept from then on."""
 RESUMES_AFTER: Final = 100_000
 """So far behind the last known entry a restored ledger goes on: what was written in the minute
 before the loss, which nobody knows of, is never given the same index again."""
@@ -56,17 +65,21 @@ class NegativeAct:
     """A pseudonym of the ledger."""
     reference_id: UUID | None
     """Of the device, API token or link that was revoked."""
+    days: int | None = None
+    """For how many days something is kept; None: it is no such act, or nothing is kept."""
     recorded_at: datetime
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
         facts = json.loads(entry.facts)
         reference = next((facts[name] for name in _REFERENCES if name in facts), None)
+        act = Act(entry.act)
         return cls(
             index=entry.index,
-            act=Act(entry.act),
+            act=act,
             subject_id=entry.subject_id,
             reference_id=None if reference is None else UUID(reference),
+            days=facts.get(DAYS[act]) if act in DAYS else None,
             recorded_at=entry.recorded_at,
         )
 

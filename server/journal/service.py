@@ -5,6 +5,8 @@ is copied after the commit and before the answer; what could not be copied then,
 a minute. A `main` that is restored from before the act meets it again there.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -13,9 +15,9 @@ from uuid import UUID
 from server.journal import store
 from server.journal.model import NEGATIVE, RESUMES_AFTER, NegativeAct, Restoration
 from server.kit import db
-from server.kit.db import Pool
+from server.kit.db import Connection, Pool
 from server.ledger import service as ledger
-from server.ledger.model import Place
+from server.ledger.model import Act, Place
 
 PAGE: Final = 2_000
 
@@ -89,6 +91,24 @@ async def acts_between(
             found.extend(page)
             after = page[-1].index
     return found
+
+
+async def by_member(
+    conn: Connection, company_id: UUID, acts: Sequence[NegativeAct]
+) -> dict[UUID, list[NegativeAct]]:
+    """Return the acts by the member they are about; who is not in this `main` is left out."""
+    pseudonyms = {one.subject_id for one in acts if one.subject_id is not None}
+    members = await ledger.members_of(conn, company_id, pseudonyms)
+    about: dict[UUID, list[NegativeAct]] = defaultdict(list)
+    for one in acts:
+        if one.subject_id in members:
+            about[members[one.subject_id]].append(one)
+    return about
+
+
+def says_erased(acts: Sequence[NegativeAct]) -> bool:
+    """Tell whether one of the acts is the end of an erasure."""
+    return any(one.act is Act.MEMBER_ERASED for one in acts)
 
 
 async def restorations(keys_pool: Pool, company_id: UUID) -> list[Restoration]:

@@ -48,9 +48,10 @@ async def insert(conn: Connection, company_id: UUID, acts: Sequence[NegativeAct]
     """Add acts; what is there already stays."""
     await conn.execute(
         """
-        INSERT INTO negative_act (company_id, index, act, subject_id, reference_id, recorded_at)
+        INSERT INTO negative_act
+               (company_id, index, act, subject_id, reference_id, recorded_at, days)
         SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::uuid[], $5::uuid[],
-                                 $6::timestamptz[])
+                                 $6::timestamptz[], $7::smallint[])
         ON CONFLICT (company_id, index) DO NOTHING
         """,
         company_id,
@@ -59,6 +60,7 @@ async def insert(conn: Connection, company_id: UUID, acts: Sequence[NegativeAct]
         [one.subject_id for one in acts],
         [one.reference_id for one in acts],
         [one.recorded_at for one in acts],
+        [one.days for one in acts],
     )
 
 
@@ -68,7 +70,7 @@ async def acts(
     """Return the acts whose entries stand after one index and not after another, in order."""
     rows = await conn.fetch(
         """
-        SELECT index, act, subject_id, reference_id, recorded_at
+        SELECT index, act, subject_id, reference_id, recorded_at, days
           FROM negative_act
          WHERE company_id = $1 AND index > $2 AND index <= $3
          ORDER BY index LIMIT $4

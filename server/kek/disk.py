@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from server.kek.model import KEY_BYTES
+from server.kit.files import sync_folder
 
 OWNER_ONLY: Final = 0o600
 
@@ -19,6 +20,11 @@ OWNER_ONLY: Final = 0o600
 def next_of(path: Path) -> Path:
     """Return where the one lies that is to follow."""
     return path.with_name(f"{path.name}.next")
+
+
+def lock_of(path: Path) -> Path:
+    """Return what whoever makes or destroys one holds."""
+    return path.with_name(f".{path.name}.lock")
 
 
 def there(path: Path) -> list[Path]:
@@ -37,7 +43,7 @@ def create(path: Path, key: bytes) -> None:
     create_beside(path, path, key)
     # Keys that only this one opens are stored next: its name has to outlive a loss of power.
     for made in folders:
-        sync(made.parent)
+        sync_folder(made.parent)
 
 
 def create_beside(path: Path, name: Path, key: bytes) -> None:
@@ -50,7 +56,7 @@ def create_beside(path: Path, name: Path, key: bytes) -> None:
         pass
     finally:
         draft.unlink()
-    sync(path.parent)
+    sync_folder(path.parent)
 
 
 def take_over(path: Path, key: bytes) -> bool:
@@ -69,7 +75,7 @@ def take_over(path: Path, key: bytes) -> bool:
     if was_there:
         overwrite(path)
     successor.replace(path)
-    sync(path.parent)
+    sync_folder(path.parent)
     return was_there
 
 
@@ -79,7 +85,7 @@ def destroy(path: Path) -> bool:
         return False
     overwrite(path)
     path.unlink()
-    sync(path.parent)
+    sync_folder(path.parent)
     return True
 
 
@@ -119,14 +125,6 @@ def give(descriptor: int, path: Path) -> None:
     owner = (path if path.exists() else path.parent).stat()
     with suppress(OSError):  # a root that may not: then nobody else's server is there either
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _draft(path: Path, key: bytes) -> Path:

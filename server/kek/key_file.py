@@ -14,11 +14,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
+from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from server.kek import disk
+from server.kek import claim, disk
 from server.kek.disk import next_of, there
 from server.kek.model import (
     KEY_BYTES,
@@ -66,10 +67,19 @@ class KeyFile:
     async def in_force(self, kek_id: bytes | None) -> FileKek:
         return await asyncio.to_thread(self._in_force, kek_id)
 
+    async def refuse_other(self, installation_id: UUID | None) -> None:
+        await _to_its_end(lambda: self._refuse_other(installation_id))
+
+    async def claim(self, installation_id: UUID) -> None:
+        await _to_its_end(lambda: self._claim(installation_id))
+
+    async def disclaim(self) -> None:
+        await _to_its_end(self._disclaim)
+
     @asynccontextmanager
     async def alone(self) -> AsyncGenerator[None]:
         """As in ``Keks``: among the processes that share the file's folder."""
-        descriptor = await asyncio.to_thread(_locked, _lock_of(self.path))
+        descriptor = await asyncio.to_thread(_locked, disk.lock_of(self.path))
         try:
             yield
         finally:
@@ -150,6 +160,7 @@ class KeyFile:
             disk.overwrite(name)
         for name in (*files, *copies):
             disk.destroy(name)
+        self._disclaim()
         return bool(files or copies)
 
     def _key(self, kek_id: bytes) -> bytes:
@@ -158,6 +169,19 @@ class KeyFile:
                 if _kek(key := _read(name)).kek_id == kek_id:
                     return key
         raise KekGone(ANOTHER)
+
+    def _refuse_other(self, installation_id: UUID | None) -> None:
+        for path in self._places:
+            claim.refuse_other(path, installation_id)
+
+    def _claim(self, installation_id: UUID) -> None:
+        self._refuse_other(installation_id)
+        for path in self._places:
+            claim.claim(path, installation_id)
+
+    def _disclaim(self) -> None:
+        for path in self._places:
+            claim.disclaim(path)
 
     @property
     def _places(self) -> tuple[Path, ...]:
@@ -236,10 +260,6 @@ def _copy(path: Path, copy: Path) -> None:
         disk.create(copy, _read(path))
     except OSError as error:
         raise KekUnusable(f"No copy of the KEK can be made at {copy}: {error.strerror}.") from None
-
-
-def _lock_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.lock")
 
 
 def _locked(path: Path) -> int:

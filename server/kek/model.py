@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
+from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -87,6 +88,27 @@ class Keks(Protocol):
             There is none of this name.
         KekUnusable
         """
+
+    async def refuse_other(self, installation_id: UUID | None, /) -> None:
+        """Refuse a KEK that another installation uses: an exchange by either harms the other.
+
+        None: whoever uses it is another, for this one has no name yet.
+
+        Raises
+        ------
+        KekUnusable
+        """
+
+    async def claim(self, installation_id: UUID, /) -> None:
+        """Note that this installation uses it, unless another does.
+
+        Raises
+        ------
+        KekUnusable
+        """
+
+    async def disclaim(self) -> None:
+        """Forget who used it: that one is gone for good."""
 
     def alone(self) -> AbstractAsyncContextManager[None]:
         """Let no other process make or destroy one as long as the block lasts.

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from server.kek.disk import next_of
 from server.kek.key_file import KeyFile, lies_at, load
@@ -52,6 +53,15 @@ class Moving:
             return await self.here.in_force(kek_id)
         except KekGone:
             return await self.there.in_force(kek_id)
+
+    async def refuse_other(self, installation_id: UUID | None) -> None:
+        await self.here.refuse_other(installation_id)
+
+    async def claim(self, installation_id: UUID) -> None:
+        await self.here.claim(installation_id)
+
+    async def disclaim(self) -> None:
+        await self.here.disclaim()
 
     def alone(self) -> AbstractAsyncContextManager[None]:
         return self.here.alone()

@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
 import requests
 
@@ -95,6 +96,15 @@ class TransitKeks:
     async def in_force(self, kek_id: bytes | None) -> TransitKek:
         versions = (await self._named()).versions
         return self._kek(versions[-1] if kek_id is None else _of(versions, kek_id))
+
+    async def refuse_other(self, _installation_id: UUID | None) -> None:
+        """Refuse nobody: the engine keeps no name of whom a key belongs to."""
+
+    async def claim(self, _installation_id: UUID) -> None:
+        """Note nothing: see :meth:`refuse_other`."""
+
+    async def disclaim(self) -> None:
+        """Nothing was noted."""
 
     def alone(self) -> AbstractAsyncContextManager[None]:
         """Hold nobody up: whoever comes late makes a version too many, and ends only older ones."""

@@ -6,6 +6,7 @@ canonical form (RFC 8785).
 """
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -68,6 +69,13 @@ class DocumentRefused(Exception):
         super().__init__(" ".join(faults))
 
 
+class FileUnreadable(DocumentRefused):
+    """A file that was named cannot be read: nothing is said of what it may hold."""
+
+    def __init__(self, file: Path, error: OSError) -> None:
+        super().__init__((on_one_line(f"{file} cannot be read: {error.strerror}."),))
+
+
 def signed(vault: Vault, kind: Kind, made: Document) -> Document:
     """Return the document with the installation's signature."""
     proof = {
@@ -103,9 +111,31 @@ def shown(vault: Vault, entry: Entry, before: bytes, inclusion: Inclusion) -> Do
 
 
 def in_file(file: Path) -> bytes:
-    """Return the bytes of a file, not many more than a document may have."""
-    with file.open("rb") as opened:
-        return opened.read(DOCUMENT_BYTES_MAX + 1)
+    """Return the bytes of a file, not many more than a document may have.
+
+    Raises
+    ------
+    FileUnreadable
+    """
+    try:
+        with file.open("rb") as opened:
+            return opened.read(DOCUMENT_BYTES_MAX + 1)
+    except OSError as error:
+        raise FileUnreadable(file, error) from None
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file of any size.
+
+    Raises
+    ------
+    FileUnreadable
+    """
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise FileUnreadable(file, error) from None
 
 
 def read(kind: Kind, data: bytes) -> Document:
@@ -162,7 +192,7 @@ def refuse(kind: Kind, faults: Iterator[str]) -> None:
     try:
         found.extend(faults)
     except DAMAGED:
-        found.append(f"The {kind.word} is damaged: a part of it is missing or is not of its form.")
+        found.append(_damaged(kind))
     if found:
         raise DocumentRefused(tuple(found))
 
@@ -207,6 +237,27 @@ def faults_of_place(kind: Kind, ledger: Mapping[str, Any]) -> Iterator[str]:
     key = bytes_of(checkpoint["public_key"])
     if not verifies(key, bytes_of(checkpoint["signature"]), statement):
         yield "The checkpoint's signature does not match."
+
+
+def said(kind: Kind, sentences: Iterator[str]) -> list[str]:
+    """Return what a document that holds says, for a terminal.
+
+    Whoever signs with a key of their own may sign anything: also what is not of its form, and what
+    a terminal obeys.
+
+    Raises
+    ------
+    DocumentRefused
+    """
+    try:
+        return [on_one_line(one) for one in sentences]
+    except DAMAGED:
+        raise DocumentRefused((_damaged(kind),)) from None
+
+
+def on_one_line(sentence: str) -> str:
+    """Return it without what a terminal obeys."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in sentence)
 
 
 def said_of_place(ledger: Mapping[str, Any]) -> str:
@@ -259,6 +310,10 @@ def _entry_of(entry: Mapping[str, Any]) -> Entry:
         detail_sealed=None if detail is None else base64.b64decode(detail, validate=True),
         facts=entry["facts"],
     )
+
+
+def _damaged(kind: Kind) -> str:
+    return f"The {kind.word} is damaged: a part of it is missing or is not of its form."
 
 
 def _uuid(text: str | None) -> UUID | None:

@@ -43,6 +43,8 @@ from server.vault.service import Vault
 TOKEN_KIND: Final = "jl"  # noqa: S105 - how such a token begins
 FORGOTTEN_AT_ONCE_MAX: Final = 20_000
 """What is left of a company waits for the next day."""
+ENDED_AT_ONCE_MAX: Final = 500
+"""Each has an entry in the ledger, whose head is locked meanwhile."""
 
 
 async def create(
@@ -133,6 +135,17 @@ async def revoke(
     if revoked:
         await _enter(conn, company_id, Act.LINK_REVOKED, link, by, now)
     return link
+
+
+async def end_active(conn: Connection, company_id: UUID, *, by: Actor, now: datetime) -> int:
+    """End links that have not ended, a page of them; return how many, 0 when none is left.
+
+    The last thing its transaction does.
+    """
+    ended = await store.revoke_active(conn, company_id, now, limit=ENDED_AT_ONCE_MAX)
+    for link in ended:
+        await _enter(conn, company_id, Act.LINK_REVOKED, link, by, now)
+    return len(ended)
 
 
 async def of_token(

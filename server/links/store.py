@@ -137,6 +137,28 @@ async def revoke(conn: Connection, company_id: UUID, link_id: UUID, at: datetime
     return bool(found)
 
 
+async def revoke_active(
+    conn: Connection, company_id: UUID, at: datetime, *, limit: int
+) -> list[CustomerLink]:
+    """Revoke links that have not ended, at most so many; return them."""
+    rows = await conn.fetch(
+        """
+        UPDATE customer_link SET revoked_at = $2
+         WHERE company_id = $1
+           AND link_id IN (SELECT link_id FROM customer_link
+                            WHERE company_id = $1 AND driver_id IS NOT NULL
+                              AND delivered_at IS NULL AND revoked_at IS NULL AND expires_at > $2
+                            LIMIT $3)
+        RETURNING link_id, route_id, stop_id, driver_id, created_at, expires_at, delivered_at,
+                  revoked_at
+        """,
+        company_id,
+        at,
+        limit,
+    )
+    return [_link(row) for row in rows]
+
+
 async def forget_driver(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
     rows = await conn.fetch(
         """

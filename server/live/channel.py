@@ -13,6 +13,7 @@ from uuid import UUID
 from server.alerts.model import Standing
 from server.gate.handover import Viewing
 from server.live.model import Changes, Event, Fixes, Picture, Sight, Topic, is_look, topic_of
+from server.routes.changes import PlanMark
 from server.stop_events.model import StopNews
 
 EVENTS_KEPT_MAX: Final = 512
@@ -117,6 +118,8 @@ class Channel:
         self.said: frozenset[UUID] = frozenset()
         """What drivers said of stops since shortly before ``said_at``, as the screens were told."""
         self.said_at: datetime | None = None
+        self.plans: Mapping[UUID, PlanMark] = {}
+        """The routes of about now, as the screens were told."""
         self.fixes: Fixes = {}
         """Who could be shown where in the last tick; nothing while nobody watches."""
         self.shown: dict[Topic, frozenset[UUID]] = dict.fromkeys(Topic, frozenset())
@@ -159,10 +162,15 @@ class Channel:
         self.watchers[watcher] = seat
 
     def remember(
-        self, picture: Picture, standing: Standing, said: Iterable[StopNews], now: datetime
+        self,
+        picture: Picture,
+        standing: Standing,
+        said: Iterable[StopNews],
+        plans: Mapping[UUID, PlanMark],
+        now: datetime,
     ) -> None:
         """Take all of it for told, as it was at that time."""
-        self.picture, self.standing = picture, standing
+        self.picture, self.standing, self.plans = picture, standing, plans
         self.said, self.said_at = frozenset(one.stop_event_id for one in said), now
 
     def encode(self, encoder: Encoder, told: Changes, *, now: datetime) -> Frame:

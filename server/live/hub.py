@@ -215,18 +215,20 @@ class Hub:
             said = await stop_events.news(conn, channel.company_id, since)
             await _drop_shut_out(conn, channel, now)
             if channel.picture is None:
-                channel.remember(picture_of(sights, crews), standing, said, now)
+                channel.remember(picture_of(sights, crews), standing, said, glimpsed.plans, now)
                 return False
             told = changes(channel.picture, sights, crews)
             new = [one for one in said if one.stop_event_id not in channel.said]
-            told = replace(told, events=(*told.events, *new, *news(channel.standing, standing)))
+            planned = service.route_news(channel.plans, glimpsed.plans, since=since, now=now)
+            found = (*told.events, *planned, *new, *news(channel.standing, standing))
+            told = replace(told, events=found)
             if not told.events and not told.moves:
-                channel.remember(told.after, standing, said, now)
+                channel.remember(told.after, standing, said, glimpsed.plans, now)
                 return False
             if monotonic() >= until - HAND_OVER_S_MIN:
                 raise TimeoutError
             frame = channel.encode(self._encoder, told, now=now)
-            channel.remember(told.after, standing, said, now)
+            channel.remember(told.after, standing, said, glimpsed.plans, now)
             await _hand_over(channel, frame, written_down, until)
         return bool(told.moves)
 

@@ -49,7 +49,7 @@ class Topic(StrEnum):
     ALERTS = "alerts"
     """What is raised about routes, without any place."""
     ROUTES = "routes"
-    """Of which stops a driver said something."""
+    """Which routes were changed, and of which stops a driver said something."""
     TRACKS = "tracks"
     """Of whom what they drove may not be shown any more as it was."""
 
@@ -236,7 +236,16 @@ class Erasure:
     state: ErasureWord
 
 
-Event: TypeAlias = Gone | Undriven | Sight | Erasure | AlertNews | StopNews
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteNews:
+    """That a route was planned, changed or removed; as what it is now is read where it is shown."""
+
+    route_id: UUID
+    plan_version: int | None
+    """None: it was removed, or is of another time now."""
+
+
+Event: TypeAlias = Gone | Undriven | Sight | Erasure | AlertNews | StopNews | RouteNews
 """A sight stands for the driver's state: its position is never part of an event."""
 
 
@@ -244,7 +253,7 @@ def topic_of(event: Event) -> Topic:
     match event:
         case AlertNews():
             return Topic.ALERTS
-        case StopNews():
+        case StopNews() | RouteNews():
             return Topic.ROUTES
         case Undriven():
             return Topic.TRACKS

@@ -6,7 +6,7 @@ act which closes a gate never waits for decrypting.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -20,8 +20,19 @@ from server.gate import service as gate
 from server.gate.model import Gate
 from server.kit import db
 from server.kit.db import Connection, Pool
-from server.live.model import Crew, Fix, Fixes, Sight, Topic, may_show, sights_of, still_known
+from server.live.model import (
+    Crew,
+    Fix,
+    Fixes,
+    RouteNews,
+    Sight,
+    Topic,
+    may_show,
+    sights_of,
+    still_known,
+)
 from server.routes import service as routes
+from server.routes.changes import PlanMark
 from server.routes.model import Assignment
 from server.shifts import service as shifts
 from server.tracking import service as tracking
@@ -32,6 +43,9 @@ from server.vehicles.model import Vehicle
 
 LIVE: Final = staff(Scope.LIVE_READ)
 """Who may look."""
+PLANS_AHEAD: Final = timedelta(days=1)
+PLANS_BACK: Final = timedelta(hours=4)
+"""A screen hears of the routes of that time around now: positions may belong to them."""
 HEARD: Final = {
     Topic.LIVE: LIVE,
     Topic.ALERTS: staff(Scope.TRACKS_READ),  # they come of tracks
@@ -48,6 +62,7 @@ class Glimpse:
     fixes: Fixes = field(repr=False)
     assigned: Mapping[UUID, Assignment]
     standing: Standing
+    plans: Mapping[UUID, PlanMark]
 
     @property
     def shown(self) -> dict[Topic, frozenset[UUID]]:
@@ -86,6 +101,9 @@ async def glimpse(
         found = await _newest(conn, vault, company_id, watched, crews, before or {}, now=now)
         assigned = await routes.assigned(conn, company_id, now=now)
         standing = await alerts.standing(conn, company_id, now=now)
+        plans = await routes.marks(
+            conn, company_id, started_before=now + PLANS_AHEAD, ending_after=now - PLANS_BACK
+        )
     return Glimpse(
         fixes={
             driver_id: Fix(position=position, epoch=crews[driver_id].epoch)
@@ -93,6 +111,7 @@ async def glimpse(
         },
         assigned=assigned,
         standing=standing,
+        plans=plans,
     )
 
 
@@ -129,6 +148,26 @@ async def judged(
     crews = await _crews(conn, company_id, now)
     sights = sights_of(gates, crews, glimpsed.fixes, glimpsed.assigned, now=now)
     return sights, crews
+
+
+def route_news(
+    before: Mapping[UUID, PlanMark],
+    after: Mapping[UUID, PlanMark],
+    *,
+    since: datetime,
+    now: datetime,
+) -> list[RouteNews]:
+    """Return what became of routes. ``since``: nothing that was planned earlier is new.
+
+    That the time of a route comes near, or is long over, is no change of it.
+    """
+    found = []
+    for route_id, mark in after.items():
+        was = before.get(route_id)
+        if mark.changed_at >= since if was is None else was != mark:
+            found.append(RouteNews(route_id=route_id, plan_version=mark.plan_version))
+    gone = [one for one in before if one not in after and before[one].ends_at >= now - PLANS_BACK]
+    return [*found, *(RouteNews(route_id=route_id, plan_version=None) for route_id in gone)]
 
 
 async def let_in(

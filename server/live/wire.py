@@ -14,6 +14,7 @@ from server.live.model import (
     ErasureWord,
     Event,
     Gone,
+    RouteNews,
     Sight,
     Signal,
     Undriven,
@@ -112,6 +113,14 @@ class StopData(Wire):
     stop_id: UUID
 
 
+class RouteData(Wire):
+    """A route was planned, changed or removed."""
+
+    route_id: UUID
+    plan_version: Annotated[int, Field(ge=1)] | None
+    """None: it was removed, or is of another time now."""
+
+
 class EventStream:
     """Writes what is told as server-sent events."""
 
@@ -128,17 +137,20 @@ class EventStream:
     def event(self, event_id: str, event: Event) -> bytes:
         match event:
             case Gone():
-                return _sse("gone", GoneData.model_validate(event), event_id)
+                written = _sse("gone", GoneData.model_validate(event), event_id)
             case Undriven():
-                return _sse("undriven", UndrivenData.model_validate(event), event_id)
+                written = _sse("undriven", UndrivenData.model_validate(event), event_id)
             case Erasure():
-                return _sse("erasure", ErasureData.model_validate(event), event_id)
+                written = _sse("erasure", ErasureData.model_validate(event), event_id)
             case AlertNews():
-                return _sse("alert", AlertData.model_validate(event), event_id)
+                written = _sse("alert", AlertData.model_validate(event), event_id)
             case StopNews():
-                return _sse("stop", StopData.model_validate(event), event_id)
-            case Sight():
-                return _sse("state", StateView(**_state(event)), event_id)
+                written = _sse("stop", StopData.model_validate(event), event_id)
+            case RouteNews():
+                written = _sse("route", RouteData.model_validate(event), event_id)
+            case _:  # a sight stands for the driver's state
+                written = _sse("state", StateView(**_state(event)), event_id)
+        return written
 
     def moves(self, moves: Sequence[Sight], *, now: datetime) -> bytes:
         """Write positions. Without an id: they are never replayed."""

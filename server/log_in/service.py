@@ -19,6 +19,7 @@ from server.kit.db import Pool
 from server.log_in.attempts import Attempts
 from server.log_in.model import CompanyNeeded, LoginFailed
 from server.log_in.passwords import Passwords
+from server.vault.opening import renew_for_one
 from server.vault.service import Vault
 
 VERIFICATIONS_MIN: Final = 2
@@ -64,7 +65,7 @@ async def log_in(
         found = await _members(pool, passwords, login_hashes, attempt)
         if not found:
             # Another process may have made a pepper just now, and somebody joined under it.
-            await vault.renew()
+            await renew_for_one(vault)
             renewed = vault.blind_indexes(*login)
             if renewed != login_hashes:
                 found = await _members(pool, passwords, renewed, attempt)

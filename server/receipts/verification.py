@@ -1,6 +1,5 @@
 """Verifying a receipt in a file without us: with no database and no network."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -45,37 +44,33 @@ def verify_receipt(file: Path, public_key: Path | None, signature: Path | None =
     ------
     DocumentRefused
         Naming each thing that is wrong with it.
-    OSError
+    FileUnreadable
     """
     receipt = read(documents.in_file(file))
     trusted = None
     if public_key is not None:
         trusted = documents.read_public_key(documents.in_file(public_key))
-    verify(receipt, trusted, None if signature is None else _sha256(signature))
+    verify(receipt, trusted, None if signature is None else documents.sha256_of(signature))
+    return documents.said(KIND, _sentences(receipt, trusted, signature))
+
+
+def _sentences(receipt: Receipt, trusted: bytes | None, signature: Path | None) -> Iterator[str]:
     event = receipt["record"]["event"]
     record_id, state, at = (
         receipt["record"]["record_id"],
         event["event_state"],
         event["event_time"],
     )
-    sentences = [
-        f"The receipt holds: record {record_id}, {state} at {at}.",
-        documents.said_of_place(receipt["ledger"]),
-        documents.said_of_signature(receipt, trusted),
-    ]
+    yield f"The receipt holds: record {record_id}, {state} at {at}."
+    yield documents.said_of_place(receipt["ledger"])
+    yield documents.said_of_signature(receipt, trusted)
     if signature is not None:
-        sentences.append(
+        yield (
             f"{signature.name} is the signature that came with the consent. Not checked: whether "
             "it is valid or qualified, whose it is, and what it signs."
         )
     if trusted is None:
-        sentences.append(documents.to_compare(KIND))
-    return sentences
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+        yield documents.to_compare(KIND)
 
 
 def _faults(receipt: Receipt, trusted: bytes | None, signature_sha256: str | None) -> Iterator[str]:

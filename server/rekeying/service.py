@@ -27,7 +27,7 @@ from server.rekeying import store, under_kek
 from server.rekeying.model import Rekeying, Standing, is_due, is_settled
 from server.rekeying.under_kek import Kind
 from server.vault.opening import insert_pepper
-from server.vault.service import peppers
+from server.vault.service import installation, peppers
 from server.vault.wrapping import key_aad, secret_of
 
 log = structlog.get_logger(__name__)
@@ -263,4 +263,8 @@ async def _wrap_company(conn: Connection, company_id: UUID, old: AESGCM, new: AE
 
 
 async def _kek_in_force(conn: Connection, keks: Keks) -> Kek:
+    """Return it, if it is still ours: somebody else's is not to be exchanged nor destroyed."""
+    found = await installation(conn)
+    if found is not None:
+        await keks.refuse_other(found)
     return await keks.in_force((await peppers(conn))[0].kek_id)

@@ -179,6 +179,8 @@ def _stops(subject: Subject, words: Words) -> dict[str, Any]:
             ends = (words.clock(at, day) for at in (fact.window_start, fact.window_end))
             cells["window"] = NONE.join(" " if end == NONE else end for end in ends)
         cells["difference"] = tables.assessed(assess(fact), words)
+        if fact.unknown_reason is not None:
+            cells["evidence"] = cells["unknown_reason"]
         rows.append({"cells": [cells[name] for name in shown], "tone": row.tone or ""})
     return {
         "title": words["sheet.stops"],

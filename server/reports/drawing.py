@@ -5,7 +5,8 @@ Numbers only, and many: all of it belongs in a thread.
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from math import inf
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from geo.lines import driven_lines
 from geo.plan_fact import ALGORITHM_VERSION, plan_versus_fact
 from geo.plane import Plane
 from geo.types import Floats
-from geo.values import Taps, Track, Work
+from geo.values import OwnTime, Taps, Track, Work
 from server.gate.model import Windows
 from server.kit.errors import there
 from server.reports.model import (
@@ -33,7 +34,7 @@ from server.reports.service import REPORT_SCHEMA, SUMS_SCHEMA, Gathered, SealedS
 from server.reports.store import SealedSums
 from server.reports.wire import PlanFactView, rendered
 from server.routes import service as routes
-from server.routes.model import Plan, RouteNotFound, fact_span
+from server.routes.model import Plan, RouteHead, RouteNotFound, fact_span
 from server.stop_events.model import StopTaps
 from server.tracking import service as tracking
 from server.tracking.model import Track as Recorded
@@ -41,7 +42,6 @@ from server.vault.model import DataKey, key_id_of
 
 REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of one report, opened: far more than 300,000 positions and 500 stops come to."""
-DAY: Final = timedelta(days=1)
 
 
 def compared(found: Gathered) -> PlanFactReport:
@@ -81,11 +81,11 @@ def compared(found: Gathered) -> PlanFactReport:
             shared_s=shared_s,
             until_s=over_s,
             over=is_over,
-            work=Work(
-                begun_s=_unix_s(_begun(found)),
-                done_s=_unix_s(found.work_done),
-                from_s=begin_s if found.judged_from < found.begin else None,
-                to_s=until_s if until_s < over_s else None,
+            work=Work(begun_s=_unix_s(found.work_begun), done_s=_unix_s(found.work_done)),
+            own=OwnTime(
+                from_s=begin_s if found.judged_from < found.begin else -inf,
+                to_s=until_s if until_s < over_s else inf,
+                taken_over_s=taken_over_s(route.head),
             ),
             taps=_said(found, route.plan, availability),
             parameters=found.settings.parameters,
@@ -101,16 +101,13 @@ def compared(found: Gathered) -> PlanFactReport:
     )
 
 
-def _begun(found: Gathered) -> datetime | None:
-    """Return since when stops may have been served unseen.
-
-    Who had the route before may have been anywhere by then: so long ago reaches every stop.
-    """
-    return found.begin - DAY if found.route.sealed.head.taken_over else found.work_begun
-
-
 def _unix_s(at: datetime | None) -> float | None:
     return None if at is None else at.timestamp()
+
+
+def taken_over_s(head: RouteHead) -> float | None:
+    """Return when the driver took the route over from another who had driven it."""
+    return head.begins_at.timestamp() if head.taken_over else None
 
 
 def body(found: Gathered) -> tuple[Availability, bytes]:

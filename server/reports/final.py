@@ -167,7 +167,8 @@ async def finish(
     """
     async with db.tenant(pool, company_id, readonly=True) as conn:
         found = await service.gather(conn, vault, company_id, route_id, anew=True, now=now)
-    if found.state is State.LIVE:
+    # Though the next route began, stops may still be served, and a final report knows that.
+    if found.state is State.LIVE or found.judged_until >= now:
         raise RouteUnderWay
     if found.settings.report_days is None:
         raise ReportsNotKept

@@ -143,6 +143,7 @@ class Sums:
     """What of a report can be added up; metres and seconds. None = not known."""
 
     stops_due: int
+    """Of which it is known whether they were visited: not to share makes nobody's day worse."""
     stops_visited: int
     stops_windowed: int
     """Visited, and with a window to be visited in."""
@@ -161,7 +162,7 @@ class Sums:
         seen = [stop for stop in stops if stop.status == "visited"]
         windowed = [stop for stop in seen if stop.window_status != "none"]
         return cls(
-            stops_due=sum(stop.status != "pending" for stop in stops),
+            stops_due=sum(stop.status in {"visited", "missed"} for stop in stops),
             stops_visited=len(seen),
             stops_windowed=len(windowed),
             stops_on_time=sum(stop.window_status == "on_time" for stop in windowed),

@@ -15,6 +15,7 @@ import structlog
 
 from geo import live
 from geo.live import LiveState, LiveSummary
+from geo.values import OwnTime
 from server.gate import service as gates
 from server.gate.drawing import in_thread
 from server.gate.model import Gate, Purpose, Windows
@@ -122,7 +123,7 @@ class LiveRoutes:
             {gate.driver_id for _, gate in shared},
             now,
         )
-        keys = await self._vault.keys(
+        keys = await self._vault.keys_of_many(
             company_id, (chunk.key_id for one in more for chunk in one.chunks)
         )
         for start in range(0, len(more), AT_ONCE):
@@ -189,7 +190,7 @@ class LiveRoutes:
                 purpose=TrackPurpose.PLAN_FACT,
                 now=now,
             )
-        return await in_thread(_from_the_start, found, track, head, now)
+        return await in_thread(_from_the_start, found, track, head, begin, now)
 
     def _summaries(
         self, company_id: UUID, shared: Sequence[tuple[RouteHead, Gate]], now: datetime
@@ -307,12 +308,19 @@ def _one_further(more: _More, keys: Mapping[UUID, DataKey], now: datetime) -> _H
 
 
 def _from_the_start(
-    found: routes.FoundRoute, track: SealedTrack, head: RouteHead, now: datetime
+    found: routes.FoundRoute, track: SealedTrack, head: RouteHead, begin: datetime, now: datetime
 ) -> _Held:
     route = routes.opened(found)
+    given_late = head.taken_over or head.begins_at > head.starts_at
     fixes = tracking.opened(track)
     state = live.advance(
-        live.begin(routes.geo_plan(route.plan)),
+        live.begin(
+            routes.geo_plan(route.plan),
+            own=OwnTime(
+                from_s=begin.timestamp(),
+                taken_over_s=head.begins_at.timestamp() if given_late else None,
+            ),
+        ),
         as_geo(fixes),
         shared_s=spans_of(within(fixes.windows, track.since)),
         until_s=now.timestamp(),

@@ -377,7 +377,7 @@ async def summary(
     return SealedSummary(
         rows=shown,
         gates=[known[driver_id] for driver_id in sorted({row.driver_id for row in shown})],
-        keys=await vault.keys(company_id, {key_id_of(row.sums_sealed) for row in shown}),
+        keys=await vault.keys_of_many(company_id, {key_id_of(row.sums_sealed) for row in shown}),
         routes=count,
     )
 

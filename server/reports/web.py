@@ -13,6 +13,8 @@ from server.credentials.viewers import viewer
 from server.gate import handover
 from server.gate.drawing import Turns, in_thread
 from server.gate.handover import READS, Drawn, ReadsBusy
+from server.journal.model import StopUnconfirmed
+from server.journal.web import confirm
 from server.kit.api import endpoint
 from server.kit.web import CLOCK, COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Wire
@@ -261,7 +263,12 @@ async def read_report_settings(request: web.Request) -> SettingsBody:
     return _settings(found)
 
 
-@endpoint("PUT", "/v1/report-settings", access=MAIN_USER, raises=(ReportDaysPromised,))
+@endpoint(
+    "PUT",
+    "/v1/report-settings",
+    access=MAIN_USER,
+    raises=(ReportDaysPromised, StopUnconfirmed),
+)
 async def set_report_settings(request: web.Request, *, body: SettingsBody) -> SettingsBody:
     """Choose how long final reports are kept, and from which speed on they name it.
 
@@ -276,6 +283,7 @@ async def set_report_settings(request: web.Request, *, body: SettingsBody) -> Se
             actor=viewer(request),
             now=now(request),
         )
+    await confirm(request)
     return _settings(found)
 
 

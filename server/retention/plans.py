@@ -47,6 +47,16 @@ async def set_plan_days(
     return before.days
 
 
+async def kept_days(conn: Connection, company_id: UUID) -> int | None:
+    """Return for how many days plans are kept; None: until somebody deletes them.
+
+    Raises
+    ------
+    CompanyMissing
+    """
+    return there(await store.plan_days(conn, company_id), CompanyMissing).days
+
+
 async def old(conn: Connection, company_id: UUID, now: datetime) -> tuple[int, date | None]:
     """Return how many plans were kept long enough, and the day of the oldest."""
     ended_before = await _ended_before(conn, company_id, now)
@@ -81,5 +91,5 @@ async def forget_due(pool: Pool, company_id: UUID, now: datetime) -> int:
 
 
 async def _ended_before(conn: Connection, company_id: UUID, now: datetime) -> datetime | None:
-    kept = there(await store.plan_days(conn, company_id), CompanyMissing)
-    return None if kept.days is None else now - timedelta(days=kept.days)
+    days = await kept_days(conn, company_id)
+    return None if days is None else now - timedelta(days=days)

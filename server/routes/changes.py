@@ -30,6 +30,19 @@ class Edit:
     line: Sequence[tuple[float, float]] | None
 
 
+@dataclass(frozen=True, slots=True)
+class PlanMark:
+    """What tells that a route is not as it was."""
+
+    plan_version: int
+    driver_id: UUID | None
+    vehicle_id: UUID | None
+    cancelled_at: datetime | None
+    ends_at: datetime
+    changed_at: datetime
+    """When it was planned, or given to somebody, at last."""
+
+
 def edited(before: Route, edit: Edit, *, kept_ids: Sequence[UUID]) -> NewRoute:
     """Return the route as it would be planned anew. ``kept_ids``: those that the caller named.
 

@@ -319,15 +319,20 @@ async def active(conn: Connection, company_id: UUID, *, now: datetime) -> list[R
 
 
 async def span(conn: Connection, company_id: UUID, of: RouteHead) -> tuple[datetime, datetime]:
-    """Return the time whose positions belong to a route; for one without a driver, its own."""
+    """Return the time whose positions belong to a route; for one without a driver, its own.
+
+    Those that begin at one moment, as without any times all do, are driven together.
+    """
     if of.driver_id is None:
         return fact_span(of, previous=None, following=None)
-    previous, following = neighbours(of, await store.near(conn, company_id, of))
+    near = await store.near(conn, company_id, of)
+    previous, following = neighbours(of, (one for one in near if one.begins_at != of.begins_at))
     return fact_span(of, previous=previous, following=following)
 
 
 starts = store.starts
 of_import = store.of_import
+marks = store.marks
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from server.kit.db import Connection, Record
+from server.routes.changes import PlanMark
 from server.routes.model import REACH, RouteHead, SealedRoute
 
 
@@ -137,6 +138,25 @@ async def under_way(
         ending_after,
     )
     return [head_of(row) for row in rows]
+
+
+async def marks(
+    conn: Connection, company_id: UUID, *, started_before: datetime, ending_after: datetime
+) -> dict[UUID, PlanMark]:
+    """Return by what a change is seen of each route planned for some of that time."""
+    rows = await conn.fetch(
+        """
+        SELECT route_id, plan_version, driver_id, vehicle_id, cancelled_at, ends_at,
+               greatest(created_at, planned_at, assigned_at) AS changed_at
+          FROM route
+         WHERE company_id = $1 AND starts_at <= $2 AND ends_at >= $3
+         ORDER BY route_id
+        """,
+        company_id,
+        started_before,
+        ending_after,
+    )
+    return {route_id: PlanMark(*mark) for route_id, *mark in rows}
 
 
 async def of_import(conn: Connection, company_id: UUID, import_id: UUID) -> list[UUID]:

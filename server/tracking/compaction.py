@@ -120,7 +120,8 @@ async def _compact(
     """Merge some hours of one company; return how many."""
     merged = 0
     read = await _read(pool, company_id, loose)
-    keys = await vault.keys(company_id, {one.key_id for hour in read for one in hour.old})
+    # An hour of which a key is missing, or damaged, is left as it is: nothing is lost by that.
+    keys = await vault.keys_of_many(company_id, {one.key_id for hour in read for one in hour.old})
     sealing = [(hour, await _key(vault, hour, keys)) for hour in read]
     whole = [(hour, key) for hour, key in sealing if key is not None]
     sealed = await asyncio.to_thread(_merged_each, whole, keys)

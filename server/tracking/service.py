@@ -335,7 +335,7 @@ async def latest_since(
     apart = await store.set_apart_before(conn, company_id, list(since))
     since |= {driver_id: max(since[driver_id], before) for driver_id, before in apart.items()}
     found = await store.newest(conn, company_id, list(since), list(since.values()))
-    keys = await vault.keys(company_id, (one.key_id for one in found))
+    keys = await vault.keys_of_many(company_id, (one.key_id for one in found))
     return {
         one.driver_id: latest
         for one in found

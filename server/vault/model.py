@@ -187,6 +187,12 @@ class SealedText:
     def key_id(self) -> UUID:
         return key_id_of(self.sealed)
 
+    def text(self, key: DataKey | None) -> str | None:
+        """Return the text; None without its key. ``InvalidTag`` if it was changed or moved."""
+        if key is None:
+            return None
+        return key.open(self.sealed, row_id=self.row_id.bytes, schema=self.schema).decode()
+
 
 def key_id_of(sealed: bytes) -> UUID:
     """Return the id of the key that a self-describing sealed value needs."""

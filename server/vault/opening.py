@@ -28,6 +28,9 @@ RENEW_EVERY_S: Final = 20.0
 """How soon a process follows a re-wrapping though it asks for no key: the old KEK and pepper leave
 its memory then."""
 
+RENEWED_FOR_ONE_S: Final = 1.0
+RENEWING_S_MAX: Final = 0.5
+
 
 @asynccontextmanager
 async def evicting(vault: Vault, *, every_s: float = EVICT_EVERY_S) -> AsyncGenerator[None]:
@@ -53,10 +56,35 @@ async def evicting(vault: Vault, *, every_s: float = EVICT_EVERY_S) -> AsyncGene
         await ended(*tasks)
 
 
+async def renew_for_one(vault: Vault) -> None:
+    """Take over what others changed, for somebody who was not found; it never fails for them.
+
+    At most once a second, and for half of one: who guesses passwords would make a flood of it, and
+    a key database that is away is no reason to answer anything else.
+    """
+    if vault.was_renewed_within(RENEWED_FOR_ONE_S):
+        return
+    try:
+        async with asyncio.timeout(RENEWING_S_MAX):
+            await vault.renew()
+    except Exception as error:  # noqa: BLE001 - whatever it was, nothing new is known
+        log.warning("vault_not_renewed", **where(error))
+
+
 async def was_opened(pool: Pool) -> bool:
     """Tell whether the key database was ever opened: then there is a KEK that it needs."""
     async with pool.acquire() as conn:
         return bool(await store.peppers(conn))
+
+
+async def installation_of(pool: Pool, now: datetime) -> UUID:
+    """Return whose key database this is, giving it a name where it has none."""
+    async with pool.acquire() as conn:
+        await store.insert_installation(conn, uuid7(), now)
+        found = await store.installation(conn)
+    if found is None:
+        raise LookupError("the name that was just given was taken away")
+    return found
 
 
 async def open_vault(pool: Pool, keks: Keks, now: datetime) -> Vault:

@@ -15,16 +15,10 @@ from functools import partial
 from typing import Final, TypeAlias
 from uuid import UUID
 
+import structlog
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from server.kek.model import (
-    KEY_BYTES,
-    Bound,
-    Kek,
-    KekGone,
-    Keks,
-    KekUnusable,
-)
+from server.kek.model import KEY_BYTES, Bound, Kek, KekGone, Keks, KekUnusable, KeyDamaged
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.together import Together
@@ -48,18 +42,22 @@ from server.vault.wrapping import (
     blind_index,
     company_aad,
     each_unwrapped,
-    unwrapped,
+    parted,
     unwrapped_peppers,
 )
 
 _NOT_OURS: Final = "The keys in the key database were wrapped by a KEK that is not here."
 OF_UPLOADS: Final = frozenset({Category.TRACK, Category.LIVE})
+DAY: Final = timedelta(days=1)
 READ_TRIES: Final = 3
 """A re-wrapping between reading a key and unwrapping it costs a try; two follow no sooner than
 minutes."""
 
+log = structlog.get_logger(__name__)
+
 Read: TypeAlias = Callable[[Connection], Awaitable[tuple[CompanyKey | None, list[WrappedKey]]]]
 
+installation = store.installation
 peppers = store.peppers
 signing_keys = store.signing_keys
 
@@ -82,6 +80,9 @@ class Vault:
         self._kek = kek
         self._peppers = tuple(peppers)
         self._signer = signer
+        self._monotonic = monotonic
+        self._renewing_at: float | None = None
+        self._told: set[UUID] = set()
         self._held = Held(monotonic)
         self._reading = Together[Queue, KeyPlace, DataKey](self._read, most=KEYS_READ_MAX)
         self._making = Making(pool, self._company_cipher)
@@ -166,19 +167,45 @@ class Vault:
         return self._held.at((company_id, subject_id, category, period_of(category, at)))
 
     async def keys(self, company_id: UUID, key_ids: Iterable[UUID]) -> dict[UUID, DataKey]:
-        """Return the keys that still exist; a destroyed one is simply not among them."""
+        """Return the keys that still exist; a destroyed one is simply not among them.
+
+        Raises
+        ------
+        KeyDamaged
+            One of them was changed or moved: it is not to be taken for one that was destroyed.
+        """
+        ready, damaged = await self._keys(company_id, key_ids)
+        for one in damaged.values():
+            raise one
+        return ready
+
+    async def keys_of_many(self, company_id: UUID, key_ids: Iterable[UUID]) -> dict[UUID, DataKey]:
+        """Return the keys that still exist and can be used, for what is shown of several people.
+
+        A damaged one costs only whose it is. Who does something for good where a key is not there
+        asks :meth:`keys`.
+        """
+        ready, damaged = await self._keys(company_id, key_ids)
+        untold = damaged.keys() - self._told
+        if untold:  # once in a process: lists are asked for again and again
+            self._told |= untold
+            log.error("data_keys_damaged", company=str(company_id), count=len(untold))
+        return ready
+
+    async def _keys(
+        self, company_id: UUID, key_ids: Iterable[UUID]
+    ) -> tuple[dict[UUID, DataKey], dict[UUID, KeyDamaged]]:
         wanted = set(key_ids)
         ready = self._held.of(company_id, wanted)
         missing = sorted(wanted - ready.keys())
         if not missing:
-            return ready
+            return ready, {}
         forgotten = self._held.forgotten
         read = partial(store.keys_by_id, company_id=company_id, key_ids=missing)
         cipher, found = await self._read_beside_company(company_id, read)
-        for one in found:
-            key = unwrapped(cipher, company_id, one)
-            ready[key.key_id] = self._held.hold(key, forgotten)
-        return ready
+        usable, damaged = parted(cipher, company_id, found)
+        ready |= {key.key_id: self._held.hold(key, forgotten) for key in usable}
+        return ready, damaged
 
     async def seal_text(
         self,
@@ -196,30 +223,30 @@ class Vault:
         return key.seal(text.encode(), row_id=row_id.bytes, schema=schema)
 
     async def open_texts(
-        self, company_id: UUID, items: Sequence[SealedText | None]
+        self, company_id: UUID, items: Sequence[SealedText | None], *, of_many: bool = False
     ) -> list[str | None]:
-        """Open many texts with one look-up; None where the key is gone or there was no text."""
-        keys = await self.keys(company_id, (item.key_id for item in items if item is not None))
-        return [None if item is None else _open_text(keys.get(item.key_id), item) for item in items]
+        """Open many texts with one look-up; None where the key is gone or there was no text.
+
+        ``of_many``: they are of several people, and None as well where a key is damaged.
+
+        Raises
+        ------
+        KeyDamaged
+            See :meth:`keys`.
+        InvalidTag
+            A text was changed or moved.
+        """
+        read = self.keys_of_many if of_many else self.keys
+        keys = await read(company_id, (item.key_id for item in items if item is not None))
+        return [None if item is None else item.text(keys.get(item.key_id)) for item in items]
 
     async def destroy_live(self, company_id: UUID, now: datetime) -> int:
         """Destroy the keys of live positions of the days before yesterday; return how many."""
-        first_kept = period_of(Category.LIVE, now - timedelta(days=1))
-        async with db.tenant(self._pool, company_id) as conn:
-            await store.wait_for_rewrapping(conn)
-            destroyed = await store.delete_keys_before(
-                conn, company_id, category=Category.LIVE, period=first_kept
-            )
-        self._held.forget_keys(company_id, destroyed)
-        return len(destroyed)
+        return await self._destroy_before(company_id, Category.LIVE, now - DAY)
 
     async def count_live(self, company_id: UUID, now: datetime) -> int:
         """Return how many keys of live positions there are of the days before yesterday."""
-        first_kept = period_of(Category.LIVE, now - timedelta(days=1))
-        async with db.tenant(self._pool, company_id, readonly=True) as conn:
-            return await store.count_keys_before(
-                conn, company_id, category=Category.LIVE, period=first_kept
-            )
+        return await self._count_before(company_id, Category.LIVE, now - DAY)
 
     async def destroy_months(
         self, company_id: UUID, *, before: datetime, spared: Collection[UUID]
@@ -228,27 +255,11 @@ class Vault:
 
         Of every subject but those who are ``spared``: something of theirs is still sealed so.
         """
-        async with db.tenant(self._pool, company_id) as conn:
-            await store.wait_for_rewrapping(conn)
-            destroyed = await store.delete_keys_before(
-                conn,
-                company_id,
-                category=Category.TRACK,
-                period=period_of(Category.TRACK, before),
-                spared=spared,
-            )
-        self._held.forget_keys(company_id, destroyed)
-        return len(destroyed)
+        return await self._destroy_before(company_id, Category.TRACK, before, spared)
 
     async def count_months(self, company_id: UUID, *, before: datetime) -> int:
         """Return how many keys of tracks there are of the months before that time's."""
-        async with db.tenant(self._pool, company_id, readonly=True) as conn:
-            return await store.count_keys_before(
-                conn,
-                company_id,
-                category=Category.TRACK,
-                period=period_of(Category.TRACK, before),
-            )
+        return await self._count_before(company_id, Category.TRACK, before)
 
     async def key_ids(self, company_id: UUID, subject_id: UUID) -> list[UUID]:
         """Return which keys a subject has; nothing is unwrapped."""
@@ -298,6 +309,10 @@ class Vault:
         """Drop the unwrapped keys whose time is over from memory."""
         self._held.evict()
 
+    def was_renewed_within(self, seconds: float) -> bool:
+        """Tell whether :meth:`renew` was tried that lately."""
+        return self._renewing_at is not None and self._monotonic() - self._renewing_at < seconds
+
     async def renew(self) -> None:
         """Take over what others changed: the KEK in force, and the peppers.
 
@@ -305,6 +320,7 @@ class Vault:
         ------
         KekUnusable
         """
+        self._renewing_at = self._monotonic()
         for _ in range(READ_TRIES):
             async with self._pool.acquire() as conn:
                 found = await store.peppers(conn)
@@ -313,6 +329,23 @@ class Vault:
                 self._peppers = await unwrapped_peppers(self._kek, found)
                 return
         raise KekUnusable(_NOT_OURS)
+
+    async def _destroy_before(
+        self, company_id: UUID, category: Category, at: datetime, spared: Collection[UUID] = ()
+    ) -> int:
+        async with db.tenant(self._pool, company_id) as conn:
+            await store.wait_for_rewrapping(conn)
+            period = period_of(category, at)
+            destroyed = await store.delete_keys_before(
+                conn, company_id, category=category, period=period, spared=spared
+            )
+        self._held.forget_keys(company_id, destroyed)
+        return len(destroyed)
+
+    async def _count_before(self, company_id: UUID, category: Category, at: datetime) -> int:
+        async with db.tenant(self._pool, company_id, readonly=True) as conn:
+            period = period_of(category, at)
+            return await store.count_keys_before(conn, company_id, category=category, period=period)
 
     async def _read(
         self, queue: Queue, wanted: Mapping[KeyPlace, datetime]
@@ -358,9 +391,3 @@ class Vault:
     async def _follow(self, kek_id: bytes) -> None:
         if kek_id != self._kek.kek_id:
             self._kek = await self._keks.in_force(kek_id)
-
-
-def _open_text(key: DataKey | None, item: SealedText) -> str | None:
-    if key is None:
-        return None
-    return key.open(item.sealed, row_id=item.row_id.bytes, schema=item.schema).decode()

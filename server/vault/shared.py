@@ -54,10 +54,10 @@ async def opened(
     vault: Vault, company_id: UUID, items: Sequence[SealedText | None]
 ) -> list[str | None]:
     """Open many texts; None where one of the keys is gone or there was no text."""
-    texts = await vault.open_texts(company_id, items)
+    texts = await vault.open_texts(company_id, items, of_many=True)
     while any(_is_sealed(text) for text in texts):
         inner = [_inner(item, text) for item, text in zip(items, texts, strict=True)]
-        again = await vault.open_texts(company_id, inner)
+        again = await vault.open_texts(company_id, inner, of_many=True)
         texts = [
             text if item is None else deeper
             for text, item, deeper in zip(texts, inner, again, strict=True)

@@ -23,6 +23,24 @@ async def peppers(conn: Connection) -> list[Pepper]:
     return [Pepper(**row) for row in rows]
 
 
+async def installation(conn: Connection) -> UUID | None:
+    """Return whose key database this is; None: nobody has opened it yet."""
+    found: UUID | None = await conn.fetchval("SELECT installation_id FROM installation")
+    return found
+
+
+async def insert_installation(conn: Connection, installation_id: UUID, now: datetime) -> None:
+    """Give the key database a name, unless it has one."""
+    await conn.execute(
+        """
+        INSERT INTO installation (installation_id, made_at) VALUES ($1, $2)
+        ON CONFLICT DO NOTHING
+        """,
+        installation_id,
+        now,
+    )
+
+
 async def wait_for_rewrapping(conn: Connection) -> None:
     """Let nobody re-wrap the keys until the transaction ends; wait for whoever does."""
     await conn.execute("SELECT pg_advisory_xact_lock_shared(7242003)")

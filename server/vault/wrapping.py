@@ -69,6 +69,19 @@ def each_unwrapped(
     return keys
 
 
+def parted(
+    company: AESGCM, company_id: UUID, found: Iterable[WrappedKey]
+) -> tuple[list[DataKey], dict[UUID, KeyDamaged]]:
+    """Return the keys that can be used, and by id what is wrong with the others."""
+    usable, damaged = [], {}
+    for one in found:
+        try:
+            usable.append(unwrapped(company, company_id, one))
+        except KeyDamaged as error:
+            damaged[one.key_id] = error
+    return usable, damaged
+
+
 def secret_of(company: AESGCM, company_id: UUID, found: WrappedKey) -> bytes:
     """Return a data key as it was drawn.
 

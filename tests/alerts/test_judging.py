@@ -166,24 +166,6 @@ JUST_CALM, LONG_CALM = standing(NOW - CALM_FOR + TICK), standing(NOW - CALM_FOR)
 
 
 @pytest.mark.parametrize(
-    ("handed", "visits", "level"),
-    [
-        (-MINUTE, (), Level.REACHED),
-        (MINUTE, (), Level.BETWEEN),
-        (MINUTE, (1,), Level.REACHED),
-    ],
-)
-def test_whoever_takes_a_route_over_is_late_for_nothing_before_their_first_visit(
-    handed: timedelta, visits: tuple[int, ...], level: Level
-) -> None:
-    """What is overdue when it is handed over another may have served."""
-    one = on_the_way().seen(deviation_s=6_000.0, visits=visits)
-    head = replace(one.head, assigned_at=one.head.starts_at + handed)
-
-    assert found(AlertKind.LATE, replace(one, head=head)).level is level
-
-
-@pytest.mark.parametrize(
     ("before", "level", "expected"),
     [
         (NONE, Level.REACHED, Step.RAISE),

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.backups.test_marks import (
 )
 from tests.conftest import Databases
 from tests.running import settings
-from tests.world import NOW, add_company
+from tests.world import NOW, World, add_company
 
 SOMEBODY_ELSES = "The keys of Aral.\nAsk Dana."
 
@@ -34,8 +35,17 @@ class Killed(Exception):
 
 
 @pytest.fixture
-def found(tmp_path: Path, databases: Databases, kek_file: Path) -> Settings:
-    return replace(settings(tmp_path, databases), kek_file=kek_file)
+def found(
+    tmp_path: Path,
+    databases: Databases,
+    kek_file: Path,
+    world: World,  # noqa: ARG001 - has made the KEK
+) -> Settings:
+    """The operator's, with a copy of the KEK alone: beside one in use nothing is restored."""
+    copy = tmp_path / "copied" / "kek"
+    copy.parent.mkdir()
+    shutil.copy(kek_file, copy)
+    return replace(settings(tmp_path, databases), kek_file=copy)
 
 
 async def restore(

@@ -15,10 +15,9 @@ from server.consent.model import ConsentCell, ConsentItem, NoticeOutdated, Notic
 from server.databases import Opened
 from server.gate import service as gate
 from server.kit import db
-from server.kit.db import Connection, Pool
+from server.kit.db import Connection
 from server.policies import service as policies
 from server.policies.model import NOTICE_PERIOD, AddedItem, ChangeClass, Document, Edition
-from tests.conftest import Databases
 from tests.consent.acts import MINUTE, consents, give, read_gate, withdraw
 from tests.consent.people import ALL, new_driver
 from tests.consents import NOTICE
@@ -61,15 +60,8 @@ Apply = Callable[[datetime], Awaitable[None]]
 
 
 @pytest.fixture
-def apply(databases: Databases, world: World, keys_pool: Pool) -> Apply:
+def apply(opened: Opened) -> Apply:
     """Run the server's own job as it would be run at a time."""
-    opened = Opened(
-        dsn=databases.main,
-        keys_dsn=databases.keys,
-        pool=world.pool,
-        keys_pool=keys_pool,
-        vault=world.vault,
-    )
 
     async def run(now: datetime) -> None:
         await jobs_of(opened, settings.read({}), Clock(now)).every_minute["apply_editions"]()

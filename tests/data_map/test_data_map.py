@@ -19,8 +19,7 @@ from server.databases import Opened
 from server.erasure.model import Step
 from server.erasure.saga import ERASERS
 from server.kit import db
-from server.kit.db import Connection, Pool
-from tests.conftest import Databases
+from server.kit.db import Connection
 from tests.data_map.catalogue import Column, Conn, columns, read
 from tests.data_map.checks import Code, wrong
 from tests.data_map.erasers import takes_away
@@ -41,14 +40,7 @@ async def every(owner: Conn, keys_owner: Conn) -> list[Column]:
 
 
 @pytest.fixture
-def code(world: World, databases: Databases, keys_pool: Pool) -> Code:
-    opened = Opened(
-        dsn=databases.main,
-        keys_dsn=databases.keys,
-        pool=world.pool,
-        keys_pool=keys_pool,
-        vault=world.vault,
-    )
+def code(opened: Opened) -> Code:
     jobs = jobs_of(opened, settings.read({}), Clock())
     return Code(
         erasers={Step.END_SESSIONS, Step.DESTROY_KEYS, *(step for step, _ in ERASERS)},

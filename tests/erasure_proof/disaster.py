@@ -93,10 +93,18 @@ async def _recover(
     before = await _sums(scene.owner, company_id)
     # Not of the command: what filling the database left to do would be done meanwhile.
     await scene.owner.execute("CHECKPOINT")
-    backup_s = await _jolda(scene, "backup", str(made), main=place.main, keys=place.keys)
+    backup_s = await _jolda(
+        scene, "backup", str(made), main=place.main, keys=place.keys, kek=place.kek
+    )
+    # The file alone, as whoever lost everything else has it: that of the living is another's.
+    kek = folder / "elsewhere" / "kek"
+    kek.parent.mkdir()
+    shutil.copy(place.kek, kek)
     async with _empty(scene) as keys, _empty(scene) as main:
-        keys_s = await _jolda(scene, "restore", str(made), "--keys", main=main, keys=keys)
-        restore_s = await _jolda(scene, "restore", str(made), "--main", main=main, keys=keys)
+        keys_s = await _jolda(scene, "restore", str(made), "--keys", main=main, keys=keys, kek=kek)
+        restore_s = await _jolda(
+            scene, "restore", str(made), "--main", main=main, keys=keys, kek=kek
+        )
         owner = await asyncpg.connect(main)
         try:
             changed = _differ(before, await _sums(owner, company_id))
@@ -212,14 +220,14 @@ async def _empty(scene: Scene) -> AsyncGenerator[str]:
         await admin.close()
 
 
-async def _jolda(scene: Scene, *words: str, main: str, keys: str) -> float:
+async def _jolda(scene: Scene, *words: str, main: str, keys: str, kek: Path) -> float:
     """Run a command of Jolda's; return how many seconds it took, its start included."""
     is_unsafe = await scene.owner.fetchval("SELECT current_setting('fsync') = 'off'")
     settings = {
         "DATABASE_URL": main,
         "KEYS_DATABASE_URL": keys,
-        "JOLDA_KEK_FILE": str(scene.place.kek),
-        "JOLDA_HOME": str(scene.place.kek.parent),
+        "JOLDA_KEK_FILE": str(kek),
+        "JOLDA_HOME": str(kek.parent),
         "JOLDA_STORAGE_COUNTRY": "KZ",
         "JOLDA_ALLOW_UNSAFE_POSTGRES": "for-tests-only" if is_unsafe else "",
     }

@@ -69,8 +69,31 @@ def test_who_ends_sharing_before_the_plan_ends_may_serve_the_rest_on_the_way_bac
 
     assert statuses(untold) == ["visited"] * 2 + ["unknown"] * 3 + ["visited"]
     assert statuses(told) == ["visited"] * 6
-    assert told.totals.completion == 1.0
+    assert (untold.totals.completion, told.totals.completion) == (1.0, 1.0)
     assert {told.stops[stop].evidence for stop in (2, 3, 4)} == {"driver_tap"}
+
+
+@pytest.mark.parametrize(
+    ("home_m", "rested_s", "left_out"),
+    [
+        (18_000.0, 5_400.0, "missed"),
+        (18_000.0, 3_000.0, "unknown"),  # not for long enough
+        (6_000.0, 5_400.0, "unknown"),  # at a stop that was left out, perhaps for its sake
+    ],
+)
+def test_who_stood_for_an_hour_after_the_plan_was_over_goes_back_to_nothing(
+    home_m: float, rested_s: float, left_out: str
+) -> None:
+    """A shift that was forgotten ends by itself, with the vehicle at home."""
+    day = drive_round(
+        [(x, 0.0, 300.0) for x in (0.0, 2_000.0, 10_000.0)] + [(home_m, 40.0, rested_s)]
+    )
+    ended_s = float(day.departed_s[-1] - 10.0)
+
+    found = compared(day, (START_S, ended_s), until_s=START_S + HOURS_LATER_S)
+
+    assert statuses(found)[2:4] == [left_out] * 2
+    assert statuses(found)[5] == "visited"
 
 
 def test_at_once_nobody_can_have_gone_back() -> None:

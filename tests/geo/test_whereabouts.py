@@ -13,7 +13,7 @@ from geo.plan_fact import Taps, plan_versus_fact
 from geo.types import Floats
 from geo.values import DEFAULT, Plan
 from geo.visits import serve
-from geo.whereabouts import whereabouts
+from geo.whereabouts import reached, whereabouts
 from tests.geo.days import START_S, make_day, make_plan, plane_at
 from tests.geo.replays import between
 from tests.geo.rounds import Round, drive_round
@@ -42,7 +42,7 @@ def passed_s(shared_s: Floats, now_s: float) -> tuple[Floats, Floats]:
         parameters=DEFAULT,
     )
     state = advance(begin(DAY.plan), track, shared_s=shared_s, until_s=now_s)
-    return whereabouts(day).passed_s, state.present.passed_s
+    return whereabouts(day, reached(day, day, until_s=now_s)).passed_s, state.present.passed_s
 
 
 def test_nothing_was_passed_in_a_pause() -> None:

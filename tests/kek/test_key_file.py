@@ -18,6 +18,7 @@ from server.kek.disk import next_of
 from server.kek.key_file import KeyFile, load
 from server.kek.model import KekGone, KekUnusable
 from server.kit.db import Pool
+from server.kit.files import sync_folder
 from server.settings import Settings
 from server.vault.opening import was_opened
 from server.vault.service import Vault
@@ -73,9 +74,6 @@ def test_its_name_is_on_the_disk_before_it_is_used(tmp_path: Path, on_disk: Disk
     assert path.read_bytes() in on_disk.values()
 
 
-sync_folder = disk.sync
-
-
 def nothing(_folder: Path) -> None:
     """Sync no folder."""
 
@@ -97,7 +95,7 @@ def test_control_without_its_folders_synced_it_is_lost_with_the_power(
     sync: Callable[[Path], None],
     lost: set[str],
 ) -> None:
-    monkeypatch.setattr(disk, "sync", sync)
+    monkeypatch.setattr(disk, "sync_folder", sync)
     path = tmp_path / "new" / "folder" / "kek"
 
     load(path)

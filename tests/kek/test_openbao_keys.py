@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -78,6 +79,15 @@ class Every:
     @property
     def kept_in(self) -> frozenset[Keeping]:
         return self.keks.kept_in
+
+    async def refuse_other(self, _installation_id: UUID | None) -> None:
+        raise NotImplementedError
+
+    async def claim(self, _installation_id: UUID) -> None:
+        raise NotImplementedError
+
+    async def disclaim(self) -> None:
+        raise NotImplementedError
 
     def alone(self) -> AbstractAsyncContextManager[None]:
         raise NotImplementedError

@@ -56,7 +56,7 @@ WRITTEN_BY: Final[dict[Act, set[str]]] = {
     Act.API_TOKEN_REVOKED: {"credentials/service.py"},
     Act.RESTORED: {"backups/reconcile.py"},
 }
-LISTED_IN: Final = {"journal/model.py"}
+LISTED_IN: Final = {"journal/model.py", "retention/restoring.py"}
 """Where acts are listed, and none is written."""
 
 

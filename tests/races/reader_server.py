@@ -155,6 +155,7 @@ def _remembering(judged: Judged) -> Callable[..., Awaitable[Glimpse]]:
             fixes=found.fixes,
             assigned=found.assigned,
             standing=found.standing,
+            plans=found.plans,
             sights=sights,
             crews=crews,
         )

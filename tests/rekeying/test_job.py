@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 from server import background, settings
 from server.background import jobs_of
 from server.databases import Opened
-from server.kit.db import Pool
 from server.kit.jobs import Tick
 from tests.conftest import Databases
 from tests.http import Clock
@@ -20,14 +19,7 @@ Owner: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @pytest.fixture
-def tick(databases: Databases, world: World, keys_pool: Pool) -> Tick:
-    opened = Opened(
-        dsn=databases.main,
-        keys_dsn=databases.keys,
-        pool=world.pool,
-        keys_pool=keys_pool,
-        vault=world.vault,
-    )
+def tick(opened: Opened) -> Tick:
     return jobs_of(opened, settings.read({}), Clock()).every_minute["rekey"]
 
 

@@ -51,6 +51,15 @@ class Stalling:
     def kept_in(self) -> frozenset[Keeping]:
         return self.keks.kept_in
 
+    async def refuse_other(self, installation_id: UUID | None) -> None:
+        await self.keks.refuse_other(installation_id)
+
+    async def claim(self, installation_id: UUID) -> None:
+        await self.keks.claim(installation_id)
+
+    async def disclaim(self) -> None:
+        await self.keks.disclaim()
+
     @asynccontextmanager
     async def alone(self) -> AsyncGenerator[None]:
         if self.looks == 0:

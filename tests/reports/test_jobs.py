@@ -9,24 +9,11 @@ from server import background, settings
 from server.background import jobs_of, twice
 from server.databases import Opened
 from server.kit import db
-from server.kit.db import Pool
 from server.reports import store
 from server.reports.store import Due
-from tests.conftest import Databases
 from tests.http import Clock
 from tests.reports.days import DAY, driven, keep_reports, plan, rows, share
 from tests.world import NOW, World, add_driver
-
-
-@pytest.fixture
-def opened(databases: Databases, world: World, keys_pool: Pool) -> Opened:
-    return Opened(
-        dsn=databases.main,
-        keys_dsn=databases.keys,
-        pool=world.pool,
-        keys_pool=keys_pool,
-        vault=world.vault,
-    )
 
 
 async def test_all_routes_that_are_over_are_finished_in_one_run(

@@ -9,8 +9,8 @@ import pytest
 from geo import live as live_geo
 from geo.live import LiveState
 from geo.types import Floats
+from geo.values import OwnTime, Track
 from geo.values import Plan as GeoPlan
-from geo.values import Track
 from server.kit import db
 from server.reads.service import Reads
 from server.reports import refresh, store
@@ -239,9 +239,9 @@ async def test_routes_that_are_held_are_built_anew_also_where_no_other_has_room(
     begun = []
     begin, advance = live_geo.begin, live_geo.advance
 
-    def counting(of: GeoPlan) -> LiveState:
+    def counting(of: GeoPlan, *, own: OwnTime) -> LiveState:
         begun.append(of)
-        return begin(of)
+        return begin(of, own=own)
 
     def contradicted(
         state: LiveState, fixes: Track, *, shared_s: Floats, until_s: float

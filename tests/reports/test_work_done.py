@@ -96,7 +96,7 @@ async def test_what_was_left_out_is_missed_once_the_driver_ended_the_shift(
     report = await office.report(head)
 
     assert report["state"] == "final"
-    assert report["algorithm_version"] == "2.2"
+    assert report["algorithm_version"] == "2.3"
     assert statuses(report) == MISSED
     assert report["totals"]["completion"] == 0.5
 
@@ -349,7 +349,7 @@ async def test_a_report_is_made_anew_with_the_end_of_the_shift(
 
     status, made = await office.recompute(head)
 
-    assert (status, made["algorithm_version"], made["is_kept"]) == (200, "2.2", True)
+    assert (status, made["algorithm_version"], made["is_kept"]) == (200, "2.3", True)
     office.clock.at = NOW + 4 * DAY
     assert statuses(await office.report(head)) == MISSED
     assert len(await rows(world)) == 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
 
+from server.kit.files import sync_folder
 from server.kit.localpg.claim import (
     CLUSTER_NAME,
     claimed,
@@ -185,7 +186,8 @@ async def _make(place: Place, *, unsafe_for_tests: bool, say: Say) -> None:
     finally:
         remove_half_made(place.data)
     if not unsafe_for_tests:
-        _flush_folder(place.data.parent)
+        # Else a power cut may take the rename back, and the data with it.
+        sync_folder(place.data.parent)
 
 
 async def _initdb(command: list[str], place: Place) -> None:
@@ -214,11 +216,3 @@ async def _initdb(command: list[str], place: Place) -> None:
     raise LocalPostgresError(
         f"The database in {place.data} could not be made: {reason.strip() or status}."
     )
-
-
-def _flush_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)  # else a power cut may take the rename back, and the data with it
-    finally:
-        os.close(fd)
