@@ -19,7 +19,9 @@ class Clock:
         Data counts as complete up to here.
     over, running
         Nothing of the route can come any more; and positions may still be recorded after
-        ``until_s``.
+        ``until_s``, or could have been when the route was cancelled then.
+    cancelled
+        It is over as it was cancelled at ``until_s``: what was to come by then is nobody's.
     begun_s
         Since when stops may have been served, not after ``from_s``.
     from_s, ended
@@ -37,6 +39,8 @@ class Clock:
     arrival_s, opens_s, closes_s
         Shape ``(m,)``: when each stop is planned, not before its window opens; when that is or the
         window opens; and when the window closes. NaN = the plan says nothing.
+    next_began
+        The driver's next route began before ``until_s``: who rests then may only pause.
     done_s
         Shape ``(m,)``: when the driver said that each is done, NaN = never.
     settled
@@ -46,6 +50,8 @@ class Clock:
     until_s: float
     over: bool
     running: bool
+    cancelled: bool
+    next_began: bool
     begun_s: float
     from_s: float
     ended: bool
@@ -75,10 +81,12 @@ class Clock:
         under_way_s: float,
         over: bool = False,
         work: Work = UNTOLD,
+        next_s: float = np.inf,
     ) -> Self:
         """Return the clock at ``until_s``; ``shared_s`` are disjoint intervals, ``(w, 2)``.
 
-        While sharing goes on, so does the work, whatever ``work.done_s`` says.
+        While sharing goes on, so does the work, whatever ``work.done_s`` says. ``next_s`` is when
+        the driver's next route begins.
         """
         work_done_s = work.done_s
         known_s = shared_s[shared_s[:, 0] <= until_s]
@@ -96,7 +104,9 @@ class Clock:
         return cls(
             until_s=until_s,
             over=over,
-            running=until_s < shared_until_s and not over,
+            running=until_s < shared_until_s and (work.cancelled or not over),
+            cancelled=work.cancelled,
+            next_began=next_s < until_s,
             begun_s=from_s if work.begun_s is None else min(work.begun_s, from_s),
             from_s=from_s,
             ended=shared_until_s < until_s,

@@ -60,6 +60,7 @@ def statuses(
     - `unknown` also if a pass was cut off by the beginning or end of the track, or sampled too
       coarsely to exclude such a halt; if its time lies before sharing began; or if it comes after
       the latest visit and sharing was over before ``until_s``;
+    - `unknown` also if the route was cancelled while it was to come as above;
     - `missed` otherwise: the data would have shown the visit.
 
     Where the driver ended the shift, and sharing with it or before, nothing is served from then on:
@@ -68,7 +69,8 @@ def statuses(
     of it counts like one that was not shared, be it a pause or a silent phone: who has served the
     last stop may go back to any other. So does a silence longer than ``gap_s`` after the latest
     visit, though there are fixes after it. So it is with whoever has stood for an hour, when all of
-    the plan was over, as sharing ended: shifts that were forgotten end by themselves.
+    the plan was over, as sharing ended, and has no next route: shifts that were forgotten end by
+    themselves.
     """
     visited = served.visit >= 0
     clock = _rested(driven, wanted, visited, clock)
@@ -89,12 +91,18 @@ def statuses(
         else:
             few |= reached
         before = _before_sharing(driven, wanted, served, clock, parameters)
-    pending = _pending(ahead, hidden | few, clock)
-    return _told(visited, pending, few, before, hidden | unshared)
+    to_come = _to_come(ahead, hidden | few, clock)
+    return _told(visited, to_come, few, before, hidden | unshared, cancelled=clock.cancelled)
 
 
 def _told(
-    visited: Flags, pending: Flags, few: Flags, before: Flags, hidden: Flags
+    visited: Flags,
+    to_come: Flags,
+    few: Flags,
+    before: Flags,
+    hidden: Flags,
+    *,
+    cancelled: bool,
 ) -> tuple[tuple[StopStatus, ...], tuple[UnknownReason | None, ...]]:
     """Return the status of every stop, and the first reason why it is not known."""
     found: list[StopStatus] = []
@@ -103,10 +111,12 @@ def _told(
         reason: UnknownReason | None = None
         if visited[stop]:
             found.append("visited")
-        elif pending[stop]:
+        elif to_come[stop] and not cancelled:
             found.append("pending")
         else:
-            if few[stop]:
+            if to_come[stop]:
+                reason = "cancelled"
+            elif few[stop]:
                 reason = "too_few_positions"
             elif before[stop]:
                 reason = "before_recording"
@@ -122,8 +132,8 @@ def needed_silence_s(service_s: Floats, parameters: Parameters) -> Floats:
     return np.where(is_short(service_s, parameters), service_s, parameters.stay_min_s)
 
 
-def _pending(ahead: Flags, hidden: Flags, clock: Clock) -> Flags:
-    if clock.over:
+def _to_come(ahead: Flags, hidden: Flags, clock: Clock) -> Flags:
+    if clock.over and not clock.cancelled:
         return np.zeros(len(ahead), dtype=bool)
     to_come = clock.due_s > clock.until_s
     if clock.running:
@@ -156,7 +166,7 @@ def _before_sharing(
 
 def _rested(driven: Driven, wanted: Wanted, visited: Flags, clock: Clock) -> Clock:
     """Return the clock with the work done, if the driver had come to rest before sharing ended."""
-    if not clock.ended or clock.is_work_done or not len(driven.time_s):
+    if not clock.ended or clock.is_work_done or clock.next_began or not len(driven.time_s):
         return clock
     served_s = clock.arrival_s + np.nan_to_num(wanted.service_s)
     over_s = float(np.fmax.reduce(np.fmax(served_s, clock.closes_s))) + clock.delay_s

@@ -46,7 +46,7 @@ __all__ = [
     "plan_versus_fact",
 ]
 
-ALGORITHM_VERSION: Final = "2.3"
+ALGORITHM_VERSION: Final = "2.4"
 
 
 def plan_versus_fact(
@@ -108,16 +108,11 @@ def plan_versus_fact(
     were = reached(day, whole, until_s=end_s)
     here = whereabouts(day, were)
     now = progress(day, were, here, own.taken_over_s)
-    present = _clock(whole, now, shared_s, until_s, over=over, work=_work(work, own))
+    present = _clock(whole, now, shared_s, until_s, over=over, work=work, own=own)
     stops, own_stops = _stops(day, whole, present)
-    if present.running:
+    if present.running and not over:
         now = looking_ahead(day, here, now, stops, until_s=until_s)
     return _report(day, _quality(day, until_s), stops, legs(day, own_stops), now)
-
-
-def _work(work: Work, own: OwnTime) -> Work:
-    """Return the work as it is known; who drove the route before may have been anywhere."""
-    return work if own.taken_over_s is None else replace(work, begun_s=-np.inf)
 
 
 def _stops(
@@ -203,17 +198,21 @@ def _clock(
     *,
     over: bool,
     work: Work,
+    own: OwnTime,
 ) -> Clock:
-    # Uncut: that the last interval goes on after ``until_s`` tells a running route.
+    if own.taken_over_s is not None:  # who drove the route before may have been anywhere
+        work = replace(work, begun_s=-np.inf)
     return Clock.of(
         day.ground.plan,
         day.taps,
+        # Uncut: that the last interval goes on after ``until_s`` tells a running route.
         shared_s=shared_s,
         until_s=until_s,
         delay_s=max(now.deviation_s or 0.0, 0.0),
         under_way_s=day.parameters.gap_s,
         over=over,
         work=work,
+        next_s=own.to_s,
     )
 
 

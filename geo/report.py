@@ -8,7 +8,9 @@ from geo.types import Floats
 
 StopStatus: TypeAlias = Literal["visited", "missed", "unknown", "pending"]
 WindowStatus: TypeAlias = Literal["early", "on_time", "late", "none"]
-UnknownReason: TypeAlias = Literal["not_recorded", "before_recording", "too_few_positions"]
+UnknownReason: TypeAlias = Literal[
+    "not_recorded", "before_recording", "too_few_positions", "cancelled"
+]
 Evidence: TypeAlias = Literal["stay", "slow_pass", "driver_tap"]
 DeviationKind: TypeAlias = Literal["off_corridor", "off_sequence", "skipped_segment", "reverse"]
 Method: TypeAlias = Literal["plan", "gps", "gap"]
@@ -40,7 +42,8 @@ class StopFact:
     time in which the halt must lie. ``confidence`` orders statuses; it is no probability.
     ``unknown_reason`` is None unless the status is ``unknown``: nothing was recorded when it may
     have been visited (whether that was a silence or not shared is not told), that may have been
-    before the recording, or there were too few positions at it to tell.
+    before the recording, there were too few positions at it to tell, or the route was cancelled
+    while it was still to come.
     ``actual_sequence`` numbers the visited stops by arrival, from 0. ``tapped_s`` is when the
     driver said that the stop is done; the visit rests on it only with evidence ``driver_tap``.
     Stops served by one halt have its times each; ``service_delta_s`` is against what was planned

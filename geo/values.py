@@ -83,10 +83,14 @@ class Work:
         From then on no stop is served: the driver, who had the route as it is planned, ended the
         work (a pause or a withdrawal says nothing). Without effect where sharing went on, or after
         the data are complete.
+    cancelled
+        The route was over as the office cancelled it, and that is when the data are complete: what
+        was to come by then is nobody's.
     """
 
     begun_s: float | None = None
     done_s: float | None = None
+    cancelled: bool = False
 
 
 UNTOLD: Final = Work()

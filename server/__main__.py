@@ -17,15 +17,23 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 import uvloop
 
-from server import databases, recovery, running, settings, supervised, supervisor
+from server import (
+    closings,
+    databases,
+    orders,
+    recovery,
+    running,
+    settings,
+    supervised,
+    supervisor,
+    verifying,
+)
 from server.backups.model import BackupRefused, Behind
-from server.certificates.verification import verify_certificate
 from server.connections import ConnectionsShort
 from server.demo import show
 from server.kek.claim import remove_all
@@ -38,7 +46,6 @@ from server.kit.http_server import CannotListen, ParserUnsafe
 from server.kit.revision import SchemaTooNew, SchemaUnreadable
 from server.kit.web import utc_now
 from server.ledger.documents import DocumentRefused, FileUnreadable
-from server.receipts.verification import verify_receipt
 from server.rekeying import command as keys
 from server.retention.model import ClocksApart
 from server.settings import Settings, SettingsInvalid
@@ -195,6 +202,7 @@ async def _keep(chosen: argparse.Namespace, found: Settings, _stop: asyncio.Even
         for set_days, of, days, ever in (
             (running.keep_tracks, "Tracks", chosen.track_days, "until the driver is erased"),
             (running.keep_plans, "Plans", chosen.plan_days, "until they are deleted"),
+            (running.keep_unused, "Accounts that nobody uses", chosen.idle_days, "for ever"),
         ):
             if days is not None:
                 before = await set_days(found, dsns, company_id=chosen.company, days=days)
@@ -215,21 +223,6 @@ async def _rotate_keys(_chosen: argparse.Namespace, found: Settings, stop: async
         await databases.refuse_outdated(dsns)
         await databases.refuse_ungranted(dsns)
         await running.rotate_keys(found, dsns, stop=stop, say=say)
-
-
-async def _verify_receipt(
-    chosen: argparse.Namespace, _found: Settings, _stop: asyncio.Event
-) -> None:
-    said = verify_receipt(chosen.file, chosen.public_key, chosen.signature)
-    for sentence in said:
-        sys.stdout.write(f"{sentence}\n")
-
-
-async def _verify_certificate(
-    chosen: argparse.Namespace, _found: Settings, _stop: asyncio.Event
-) -> None:
-    for sentence in verify_certificate(chosen.file, chosen.public_key):
-        sys.stdout.write(f"{sentence}\n")
 
 
 async def _demo(chosen: argparse.Namespace, found: Settings, stop: asyncio.Event) -> None:
@@ -317,19 +310,23 @@ def _parser() -> argparse.ArgumentParser:
         "--privacy-contact", type=_words, help="where drivers write about their data"
     )
     create.set_defaults(command=_create_company)
-    words = "Say for how many days a company's tracks, or its plans, are kept."
+    words = "Say for how many days a company's tracks, plans or unused accounts are kept."
     keep = company.add_parser("keep", help=words, description=words)
     keep.add_argument("--company", type=UUID, required=True)
     days = keep.add_mutually_exclusive_group(required=True)
     days.add_argument("--track-days", type=int, metavar="1..365")
     days.add_argument("--plan-days", type=int, metavar="1..3650")
+    days.add_argument("--idle-days", type=int, metavar="90..1095")
     keep.set_defaults(command=_keep)
+    closings.add_commands(company, say=say)
     forget = add("retention", _forget_old, "Remove now what was kept long enough.")
     forget.add_argument("--company", type=UUID, help="only this one")
     forget.add_argument("--dry-run", action="store_true", help="only tell what would go")
     recovery.add_commands(commands, say=say)
-    _add_verifiers(commands)
+    orders.add_commands(commands, say=say)
+    _add_ledger(commands)
     _add_keys(commands)
+    verifying.add_commands(commands)
     return parser
 
 
@@ -343,7 +340,7 @@ def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         act.add_parser(name, help=words, description=words).set_defaults(command=command)
 
 
-def _add_verifiers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_ledger(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     ledger = commands.add_parser("ledger", help="The record of what was done.").add_subparsers(
         required=True, metavar="act"
     )
@@ -351,25 +348,6 @@ def _add_verifiers(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     verify = ledger.add_parser("verify", help=words, description=words)
     verify.add_argument("--company", type=UUID, help="only this one")
     verify.set_defaults(command=_verify_ledger)
-    receipt = commands.add_parser("receipt", help="Receipts of consents.").add_subparsers(
-        required=True, metavar="act"
-    )
-    words = "Check a receipt, with no database and no network."
-    verify = receipt.add_parser("verify", help=words, description=words)
-    verify.add_argument("file", type=Path, metavar="FILE")
-    verify.add_argument("--public-key", type=Path, metavar="FILE", help="PEM, or 64 hex digits")
-    verify.add_argument(
-        "--signature", type=Path, metavar="FILE", help="the driver's own, if the receipt names one"
-    )
-    verify.set_defaults(command=_verify_receipt)
-    certificate = commands.add_parser(
-        "certificate", help="Certificates of erasures."
-    ).add_subparsers(required=True, metavar="act")
-    words = "Check a certificate, with no database and no network."
-    verify = certificate.add_parser("verify", help=words, description=words)
-    verify.add_argument("file", type=Path, metavar="FILE")
-    verify.add_argument("--public-key", type=Path, metavar="FILE", help="PEM, or 64 hex digits")
-    verify.set_defaults(command=_verify_certificate)
 
 
 def _business_number(text: str) -> str:

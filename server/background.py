@@ -21,25 +21,39 @@ from server.accounts import service as accounts
 from server.accounts.sealing import reindex as reindex_logins
 from server.alerts import service as alerts
 from server.certificates import service as certificates
+from server.closure import service as closure
 from server.consent import expiry
 from server.consent import service as consent
 from server.consent.acts import message_consents
 from server.controllers import transfer
+from server.corrections import service as corrections
 from server.databases import Opened
 from server.delivery.deliverer import Deliverer
 from server.delivery.ports import ports_of
+from server.disclosures import service as disclosures
 from server.erasure import saga
-from server.erasure.web import ERASE_DUE
+from server.erasure.service import ERASE_DUE
+from server.erasure_decisions import clock as erasure_clock
+from server.exports import making
+from server.exports import service as exports
+from server.exports.service import MAKE_EXPORTS
 from server.gate import service as gate
+from server.holds import service as holds
+from server.idle import service as idle
+from server.incidents import service as incidents
+from server.incidents import telling
 from server.journal.service import Journal
 from server.kit import db
 from server.kit.jobs import Jobs, Payload, Tick
 from server.kit.problem import where
 from server.kit.web import Clock
 from server.ledger import service as ledger
+from server.life import service as life
 from server.links import arrivals
 from server.links import service as links
 from server.notices.service import DELIVER_NOTICE
+from server.passwords import resetting
+from server.person_requests import service as person_requests
 from server.policies import service as policies
 from server.policies.model import Edition
 from server.reads import retention
@@ -57,9 +71,11 @@ from server.shifts import service as shifts
 from server.stop_events import service as stop_events
 from server.taking_back import service as taking_back
 from server.taking_back.service import TAKE_BACK_NOTICES
+from server.track_deletion import service as track_deletion
 from server.tracking import compaction
 from server.tracking import service as tracking
 from server.vault.service import Vault
+from server.winding_up import service as winding_up
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +92,23 @@ Work: TypeAlias = Callable[[UUID, datetime], Awaitable[object]]
 Turn: TypeAlias = Callable[[UUID, datetime], Awaitable[int]]
 """A part of a piece of work, so large that others are not held up; returns how much was done."""
 Statements: TypeAlias = Callable[[db.Connection, UUID, datetime], Awaitable[object]]
+
+# One transaction each, its ledger entries last.
+IN_TRANSACTIONS: Final[Mapping[str, Statements]] = {
+    "close_read_buckets": reads.close_buckets,
+    "end_forgotten_shifts": shifts.end_forgotten,
+    "end_reading": life.end_reading,
+    "remind_of_closing": closure.remind,
+    "remind_of_shifts": shifts.remind,
+    "ship_editions": policies.ship,
+    "sweep_gate_closings": gate.sweep_closings,
+    "sweep_latest_positions": tracking.sweep_latest,
+    "tell_of_disclosures": disclosures.tell_unsealed,
+    "tell_of_incidents": telling.tell_affected,
+    "watch_incidents": telling.watch_clocks,
+    "tell_of_person_requests": person_requests.tell_due,
+    "tell_of_editions": policies.tell_newcomers,
+}
 
 
 def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
@@ -94,27 +127,22 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
         ids = UUID(payload["company_id"]), UUID(payload["notice_id"])
         await deliverer.deliver(*ids, clock())
 
-    # One transaction each, its ledger entries last.
-    transactions: Mapping[str, Statements] = {
-        "close_read_buckets": reads.close_buckets,
-        "end_forgotten_shifts": shifts.end_forgotten,
-        "remind_of_shifts": shifts.remind,
-        "ship_editions": policies.ship,
-        "sweep_gate_closings": gate.sweep_closings,
-        "sweep_latest_positions": tracking.sweep_latest,
-        "tell_of_editions": policies.tell_newcomers,
-    }
     works: Mapping[str, Work] = {
-        **{name: partial(_in_transaction, pool, work) for name, work in transactions.items()},
+        **{name: partial(_in_transaction, pool, work) for name, work in IN_TRANSACTIONS.items()},
         "apply_editions": partial(_apply_editions, pool),
+        "close_company": partial(winding_up.run_due, pool),
         "copy_journal": Journal(pool, opened.keys_pool).copy,
         "change_controllers": partial(transfer.run_due, pool),
         "deliver_notices": deliverer.deliver_due,
         "destroy_live_keys": vault.destroy_live,
         "enrol_in_ledger": partial(ledger.enrol_missing, pool, vault),
+        "decide_by_clock": partial(erasure_clock.run_due, pool),
+        "end_holds": partial(holds.run_due, pool),
         "erase_due": partial(saga.run_due, pool, vault, tell=deliverer.deliver_to),
         "expire_consents": partial(expiry.expire_due, pool),
+        "finish_track_deletions": partial(track_deletion.finish_due, opened.dsn, pool, vault),
         "issue_certificates": partial(certificates.issue_due, pool, opened.keys_pool, vault),
+        "go_on_with_exports": partial(_go_on_with_exports, pool, vault, clock),
         "keep_checkpoints": partial(ledger.keep_checkpoint, pool, vault),
         "note_arrivals": partial(arrivals.note_due, pool, vault, looks),
     }
@@ -129,6 +157,7 @@ def jobs_of(opened: Opened, settings: Settings, clock: Clock) -> Jobs:
         queued={
             ERASE_DUE: erase_due,
             DELIVER_NOTICE: deliver_notice,
+            MAKE_EXPORTS: partial(_make_exports, pool, vault, clock),
             TAKE_BACK_NOTICES: partial(taking_back.take_back_sent, pool),
         },
         every_minute={
@@ -256,24 +285,46 @@ def _daily(opened: Opened, looks: reads.Reads) -> Mapping[str, Work]:
     pool, vault = opened.pool, opened.vault
     forgetting: Mapping[str, Work] = {
         "forget_alerts": partial(alerts.forget_old, pool),
+        "forget_disclosures": partial(disclosures.forget_old, pool),
+        "forget_incidents": partial(incidents.forget_old, pool),
+        "forget_exports": partial(_forget_exports, pool, vault),
         "forget_links": partial(_in_transaction, pool, links.forget_ended),
         "forget_reports": partial(_in_transaction, pool, reports.forget_old),
         "forget_stop_events": partial(stop_events.forget_old, pool),
     }
     return {
+        "forget_contact_changes": partial(_in_transaction, pool, corrections.forget_waiting),
+        "forget_password_resets": partial(_in_transaction, pool, resetting.forget),
         "finish_missed_reports": partial(final.finish_missed, pool, vault, looks),
         "forget_old_reads": partial(retention.forget_old_reads, opened.dsn),
         "forget_old_tracks": partial(forget_due, pool, vault),
         "forget_plans": partial(plans.forget_due, pool),
+        "look_after_unused_accounts": partial(idle.look_after, pool),
         "tell_of_expiring_consents": partial(_in_transaction, pool, expiry.tell_expiring),
         **{name: partial(_by_mains_clock, pool, work) for name, work in forgetting.items()},
     }
+
+
+async def _forget_exports(pool: db.Pool, vault: Vault, company_id: UUID, now: datetime) -> None:
+    await exports.forget_old(pool, company_id, now)
+    await exports.forget_keys(vault, company_id, now)
 
 
 async def _by_mains_clock(pool: db.Pool, work: Work, company_id: UUID, now: datetime) -> None:
     """Remove what is old only by a clock that is right: nothing of it comes back."""
     await refuse_other_time(pool, company_id, now)
     await work(company_id, now)
+
+
+async def _make_exports(pool: db.Pool, vault: Vault, clock: Clock, payload: Payload) -> None:
+    await making.make_due(pool, vault, UUID(payload["company_id"]), clock)
+
+
+async def _go_on_with_exports(
+    pool: db.Pool, vault: Vault, clock: Clock, company_id: UUID, _now: datetime
+) -> int:
+    """Make what a crash cut off, by the clock as it runs: one package may take minutes."""
+    return await making.make_due(pool, vault, company_id, clock)
 
 
 async def _follow_routes(

@@ -172,7 +172,13 @@ async def _reconcile(
         databases.up_to_date(found, say=say) as dsns,
         databases.opened(dsns, found, now=utc_now()) as opened,
     ):
-        ground = Ground(pool=opened.pool, keys_pool=opened.keys_pool, vault=opened.vault, say=say)
+        ground = Ground(
+            dsn=opened.dsn,
+            pool=opened.pool,
+            keys_pool=opened.keys_pool,
+            vault=opened.vault,
+            say=say,
+        )
         if await _note_keys(dsns, opened.keys_pool):
             say("keys: noted that it was restored; the restore was broken off before it could.")
         companies = await running.companies(dsns)
@@ -193,8 +199,9 @@ async def _reconcile(
         return
     say("Reconciled. What is lost, and that no more is, tells: jolda ledger verify")
     say(
-        "If main was restored, passwords, editions and all that was set are those of the backup, "
-        "but for what is said above: set again what was changed since."
+        "If main was restored, passwords, second factors, holds, stated birth years, editions and "
+        "all that was set are those of the backup, but for what is said above: set again what was "
+        "changed since, holds first."
     )
     say("Then start it again: jolda serve")
 

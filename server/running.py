@@ -22,6 +22,7 @@ from server.connections import PoolSizes
 from server.consent import service as consent
 from server.credentials.model import Role
 from server.databases import Databases, Opened, Say
+from server.idle.service import set_idle_days
 from server.journal import service as journal
 from server.journal.service import Journal
 from server.kit import db, jobs
@@ -304,6 +305,21 @@ async def keep_plans(
         # Said to be so, it is undone by no backup: with no server running nobody else copies it.
         await Journal(opened.pool, opened.keys_pool).copy(company_id, utc_now())
         return before
+
+
+async def keep_unused(settings: Settings, dsns: Databases, *, company_id: UUID, days: int) -> int:
+    """Let a company's accounts be switched off after so many days unused; return how many it was.
+
+    Raises
+    ------
+    CompanyMissing, IdleDaysInvalid, Behind
+    """
+    async with (
+        opened_to_write(dsns, settings, now=utc_now()) as opened,
+        db.tenant(opened.pool, company_id) as conn,
+    ):
+        operator = Actor(kind=ActorKind.OPERATOR)
+        return await set_idle_days(conn, company_id, days, actor=operator, now=utc_now())
 
 
 async def refuse_unfit(opened: Opened, dsns: Databases, settings: Settings) -> None:

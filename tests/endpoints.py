@@ -12,6 +12,7 @@ from server.fleet_tracks.web import ENDPOINTS as OF_FLEETS
 from server.guardians.web import ENDPOINTS as GUARDIANS
 from server.invitations.web import ENDPOINTS as INVITATIONS
 from server.kit.api import Endpoint
+from server.life.joining_web import ENDPOINTS as JOINING
 from server.log_in.web import ENDPOINTS as LOG_IN
 from server.policies.web import ENDPOINTS as PUBLISHING
 from server.receipts.web import ENDPOINTS as RECEIPTS
@@ -20,7 +21,7 @@ from server.tracking.web import ENDPOINTS as READING
 from server.uploads.web import ENDPOINTS as UPLOADING
 from server.vehicles.web import ENDPOINTS as VEHICLES
 
-ACCOUNTS: Final[tuple[Endpoint, ...]] = (*LOG_IN, *MEMBERS, *CREDENTIALS, *VEHICLES)
+ACCOUNTS: Final[tuple[Endpoint, ...]] = (*LOG_IN, *JOINING, *MEMBERS, *CREDENTIALS, *VEHICLES)
 ATTESTATIONS: Final[tuple[Endpoint, ...]] = (*INVITATIONS, *ATTESTING, *GUARDIANS)
 POLICIES: Final[tuple[Endpoint, ...]] = (*PUBLISHING, *CLARIFYING, *CONTROLLING)
 CONSENT: Final[tuple[Endpoint, ...]] = (*CONSENTING, *RECEIPTS, *SHIFTS)

@@ -17,7 +17,7 @@ from server.kit.http_connection import Limits
 from server.kit.http_server import listening
 from server.kit.problem import problems
 from server.kit.web import CLOCK, POOL
-from server.notices.kinds import Channel
+from server.notice_kinds.kinds import Channel
 from server.notices.web import WAYS_OUT
 from server.rights import service as rights
 from tests.world import NOW, World

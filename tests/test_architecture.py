@@ -44,6 +44,7 @@ CLOCKS: Final = frozenset(
         "server/kit/web.py",
         "migrations/main/0018_reads.sql",
         "migrations/main/0035_assigned_at.sql",
+        "migrations/main/0036_account_standing.sql",
         "server/retention/store.py",
     }
 )

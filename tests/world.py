@@ -57,10 +57,13 @@ class World:
         """Sessions of the application's role on ``keys``: the vault's own."""
         return self.vault._pool  # noqa: SLF001 - so that no test has to hand it on beside the vault
 
-    async def session(self, role: str) -> str:
+    async def session(self, role: str, *, stepped_up: bool = False) -> str:
         """Add a member with this role who is logged in; return the bearer token."""
         member_id = await add_member(self.vault, self.pool, self.company_id, role=role)
-        return await open_session(self.pool, self.company_id, member_id)
+        token = await open_session(self.pool, self.company_id, member_id)
+        if stepped_up:
+            await step_up(self.pool, token)
+        return token
 
     async def driver_session(self, driver: "Driver | None" = None) -> str:
         """Log the (or a given) driver in as a person, not as their device."""
@@ -148,6 +151,20 @@ async def open_session(
             member_id,
             at,
             at + SESSION_LASTS,
+        )
+    return token
+
+
+async def step_up(pool: Pool, token: str) -> str:
+    """Let the session count as proven anew for as long as it lasts; return its token."""
+    parsed = tokens.parse(token)
+    assert parsed is not None
+    async with db.tenant(pool, parsed.company_id) as conn:
+        await conn.execute(
+            "UPDATE session SET stepped_up_until = expires_at"
+            " WHERE company_id = $1 AND token_hash = $2",
+            parsed.company_id,
+            parsed.digest,
         )
     return token
 

@@ -19,18 +19,22 @@ from geo.values import DEFAULT, Plan, Work
 AFTER_S: Final = 4.0 * 3600.0
 
 
-def report(plan: Plan, seen: Seen, *, ended_by_driver: bool = True) -> PlanFact:
+def report(
+    plan: Plan, seen: Seen, *, ended_by_driver: bool = True, parked_s: float = 0.0
+) -> PlanFact:
     """Return the whole report, long after the shift: nothing is still to come.
 
     The recording ends as the driver ends the shift, after the last stop; or else for a reason that
-    a report does not know.
+    a report does not know. ``parked_s`` of sharing go by before that without a position.
     """
+    shared_s, ended_s = seen.shared_s.copy(), seen.until_s + parked_s
+    shared_s[-1:, 1] += parked_s
     return plan_versus_fact(
         seen.track,
         plan,
-        shared_s=seen.shared_s,
-        until_s=seen.until_s + AFTER_S,
-        work=Work(done_s=seen.until_s if ended_by_driver else None),
+        shared_s=shared_s,
+        until_s=ended_s + AFTER_S,
+        work=Work(done_s=ended_s if ended_by_driver else None),
     )
 
 

@@ -20,6 +20,8 @@ DEPARTURE_P90: Final = "departure, error p90"
 MISSED_PRECISION: Final = "missed stops, precision"
 MISSED_RECALL: Final = "missed stops, recall"
 MISSED_OTHERWISE: Final = "missed stops, recall, where others end the shift"
+MISSED_PARKED: Final = "missed stops, recall, where the phone was silent for 10 min before"
+PARKED_S: Final = 600.0
 ORDER_PRECISION: Final = "out of order, precision"
 ORDER_RECALL: Final = "out of order, recall"
 MEAN: Final = "visits, F1, mean of 24 cells"
@@ -142,7 +144,7 @@ def measure(cell: Cell, days: int, seed: int) -> list[Finding]:
     """Draw days and compare every method with the truth."""
     tallies = _tallied(cell, days, seed, naive.VISITS)
     beside = _beside_libraries(days, seed) if cell == libraries.CELL else []
-    otherwise = [_ended_otherwise(days, seed)] if cell == OTHERWISE_CELL else []
+    otherwise = _ended_otherwise(days, seed) if cell == OTHERWISE_CELL else []
     return [*_findings(cell, days, tallies), *otherwise, *beside]
 
 
@@ -154,19 +156,25 @@ def _tallied(cell: Cell, days: int, seed: int, others: naive.Methods) -> Tallies
     return tallies
 
 
-def _ended_otherwise(days: int, seed: int) -> Finding:
-    """Look at the same days as if the recording had not ended because the driver said so."""
-    hits = Hits()
+def _ended_otherwise(days: int, seed: int) -> list[Finding]:
+    """Look at the same days as if not the driver had ended the shift, or a silent phone in hand."""
+    otherwise, parked = Hits(), Hits()
     for number in range(days):
         rng = generator(seed, "visits", OTHERWISE_CELL, number)
         day = delivery_day(rng, OTHERWISE_CELL.phone)
-        hits.add(_missed(day, stages.report(day.plan, day.seen, ended_by_driver=False).stops))
-    return Finding(
-        name=MISSED_OTHERWISE,
-        cell=OTHERWISE_CELL,
-        value=hits.recall,
-        note=f"of {hits.right + hits.overlooked}; {_precision(hits)}",
-    )
+        by_others = stages.report(day.plan, day.seen, ended_by_driver=False)
+        otherwise.add(_missed(day, by_others.stops))
+        silent = stages.report(day.plan, day.seen, parked_s=PARKED_S)
+        parked.add(_missed(day, silent.stops))
+    return [
+        Finding(
+            name=name,
+            cell=OTHERWISE_CELL,
+            value=hits.recall,
+            note=f"of {hits.right + hits.overlooked}; {_precision(hits)}",
+        )
+        for name, hits in ((MISSED_OTHERWISE, otherwise), (MISSED_PARKED, parked))
+    ]
 
 
 def _precision(hits: Hits) -> str:

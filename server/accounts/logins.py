@@ -13,6 +13,9 @@ PHONE_REGION: Final = "KZ"
 _PHONE_LETTERS: Final = re.compile(r"[+]?[0-9 ()./\-]{5,32}", re.ASCII)
 _DASHES: Final = re.compile("[\u2010-\u2015\u2212]")
 _PHONE_CHARS_MAX: Final = 40
+_NO_DIGITS: Final = re.compile("[^0-9]")
+_DIGITS_WITH_CODE: Final = 11
+"""Of a Kazakh or Russian number: 7 and ten more."""
 
 
 def canonical_phone(text: str) -> str:
@@ -26,8 +29,13 @@ def canonical_phone(text: str) -> str:
     plain = unicodedata.normalize("NFKC", text[: _PHONE_CHARS_MAX + 1])
     plain = _DASHES.sub("-", plain).strip()
     # The library also takes letters, extensions and numbers inside a sentence.
+    if any(unicodedata.category(one) == "No" for one in text):
+        raise PhoneUnreadable  # normalising would make a digit of a footnote's mark
     if len(text) > _PHONE_CHARS_MAX or _PHONE_LETTERS.fullmatch(plain) is None:
         raise PhoneUnreadable
+    digits = _NO_DIGITS.sub("", plain)
+    if len(digits) == _DIGITS_WITH_CODE and digits.startswith("7") and plain[0] != "+":
+        plain = f"+{digits}"  # the library adds the + for Kazakh numbers alone
     try:
         number = phonenumbers.parse(plain, PHONE_REGION)
     except phonenumbers.NumberParseException:

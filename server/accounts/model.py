@@ -3,58 +3,26 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from server.accounts.logins import masked
-from server.credentials.model import MemberState, MemberStateRefused, Role
+from server.credentials.model import MemberState, Role
 from server.kit import errors
 
 INVITATION_LASTS: Final = timedelta(days=7)
+TRACK_DAYS_MIN: Final = 1
+TRACK_DAYS_MAX: Final = 365
+
+Hashes: TypeAlias = tuple[bytes | None, bytes | None]
+"""Blind indexes of a phone and of an e-mail."""
 
 
 class Locale(StrEnum):
     RU = "ru"
     KK = "kk"
     EN = "en"
-
-
-class BlockReason(StrEnum):
-    LEFT = "left"
-    LOST_PHONE = "lost_phone"
-    MISUSE = "misuse"
-    OTHER = "other"
-
-
-# A pair that is absent is refused. Who cancels in grace gets the account back as it was: a blocked
-# driver does not unblock themself by asking for erasure.
-TRANSITIONS: Final = frozenset(
-    {
-        (MemberState.INVITED, MemberState.ACTIVE),
-        (MemberState.ACTIVE, MemberState.BLOCKED),
-        (MemberState.BLOCKED, MemberState.ACTIVE),
-        (MemberState.INVITED, MemberState.GRACE),
-        (MemberState.ACTIVE, MemberState.GRACE),
-        (MemberState.BLOCKED, MemberState.GRACE),
-        (MemberState.OFFBOARDED, MemberState.GRACE),
-        (MemberState.GRACE, MemberState.INVITED),
-        (MemberState.GRACE, MemberState.ACTIVE),
-        (MemberState.GRACE, MemberState.BLOCKED),
-        (MemberState.GRACE, MemberState.ERASING),
-    }
-)
-
-
-def refuse_transition(before: MemberState, after: MemberState) -> None:
-    """Refuse what is not in the table.
-
-    Raises
-    ------
-    MemberStateRefused
-    """
-    if (before, after) not in TRANSITIONS:
-        raise MemberStateRefused(before, after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -12,11 +12,13 @@ from cryptography.exceptions import InvalidTag
 
 from server.accounts import store
 from server.accounts.logins import canonical_email, canonical_phone
-from server.accounts.model import DriverProfile, Member, NewMember, Profile
-from server.credentials.model import MemberState, Role
+from server.accounts.model import DriverProfile, Hashes, Locale, Member, NewMember, Profile
+from server.credentials import service as credentials
+from server.credentials.model import MemberMissing, MemberState, Role
 from server.kek.model import KeyDamaged
 from server.kit import db
 from server.kit.db import Connection, Pool
+from server.kit.errors import there
 from server.vault.model import Category, SealedText, SubjectErased
 from server.vault.service import Vault
 
@@ -28,9 +30,6 @@ EMAIL_SCHEMA = "member.email"
 REINDEXED: Final = 500
 """Members in one transaction."""
 _FIRST: Final = UUID(int=0)
-
-Hashes: TypeAlias = tuple[bytes | None, bytes | None]
-"""Of the phone and of the e-mail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +109,58 @@ async def sealed(
     )
 
 
+async def rewrite(
+    conn: Connection,
+    vault: Vault,
+    company_id: UUID,
+    member_id: UUID,
+    *,
+    name: str | None = None,
+    phone: str | None = None,
+    email: str | None = None,
+    locale: Locale | None = None,
+    now: datetime,
+) -> None:
+    """Write parts of a member's profile anew, and let them log in with what is new.
+
+    Phone and e-mail in their one spelling; what is None stays. The member is locked, and the vault
+    has the newest pepper (``renew``).
+
+    Raises
+    ------
+    MemberMissing, LoginTaken
+    """
+    before = there(await store.member(conn, company_id, member_id), MemberMissing)
+
+    async def seal(
+        old: bytes | None, category: Category, text: str | None, schema: str
+    ) -> bytes | None:
+        if text is None:
+            return old
+        return await vault.seal_text(
+            company_id, member_id, category, text, row_id=member_id, schema=schema, now=now
+        )
+
+    hashes = _hashes(vault, phone, email)
+    after = replace(
+        before,
+        locale=locale or before.locale,
+        name_sealed=await seal(before.name_sealed, Category.IDENTITY, name, NAME_SCHEMA)
+        or before.name_sealed,
+        phone_sealed=await seal(before.phone_sealed, Category.CONTACT, phone, PHONE_SCHEMA),
+        email_sealed=await seal(before.email_sealed, Category.CONTACT, email, EMAIL_SCHEMA),
+        phone_hash=hashes[0] or before.phone_hash,
+        email_hash=hashes[1] or before.email_hash,
+    )
+    await store.rewrite(conn, after)
+    old = set(before.login_hashes) - set(after.login_hashes)
+    if old:
+        # A code on its way to what is not theirs any more must not stand in for the password.
+        await credentials.end_reset_codes(conn, company_id, member_id)
+    await store.delete_log_ins(conn, company_id, list(old))
+    await store.insert_logins(conn, company_id, after.login_hashes)
+
+
 async def profiles(
     vault: Vault, company_id: UUID, found: Sequence[Member], *, of_many: bool = False
 ) -> list[Profile]:
@@ -183,24 +234,24 @@ async def _logins(
 async def _reindex(
     conn: Connection, company_id: UUID, readable: Sequence[tuple[Member, Hashes]]
 ) -> int:
-    outdated: dict[UUID, Member] = {}
-    anew = []
-    for member, hashes in readable:
-        if any(hashes) and hashes != (member.phone_hash, member.email_hash):
-            outdated[member.member_id] = member
-            anew.append((member.member_id, *hashes))
+    anew = [
+        (member, hashes)
+        for member, hashes in readable
+        if any(hashes) and hashes != (member.phone_hash, member.email_hash)
+    ]
     if not anew:
         return 0
-    written = await _set_hashes(conn, company_id, anew)
-    old = [one for member_id in written for one in outdated[member_id].login_hashes]
+    written = set(await _set_hashes(conn, company_id, anew))
+    moved = [(member, hashes) for member, hashes in anew if member.member_id in written]
+    old = [one for member, _ in moved for one in member.login_hashes]
     await store.delete_log_ins(conn, company_id, old)
-    new = [one for member_id, *hashes in anew if member_id in written for one in hashes if one]
+    new = [one for _, hashes in moved for one in hashes if one]
     await store.insert_logins(conn, company_id, new)
     return len(written)
 
 
 async def _set_hashes(
-    conn: Connection, company_id: UUID, anew: Sequence[tuple[UUID, bytes | None, bytes | None]]
+    conn: Connection, company_id: UUID, anew: Sequence[tuple[Member, Hashes]]
 ) -> list[UUID]:
     with suppress(db.UniqueViolation):
         async with conn.transaction():

@@ -1,41 +1,38 @@
-"""Companies and their members: inviting, reading, blocking, erasing."""
+"""Companies and their members: adding, reading, erasing. What is done to an account: `acts`."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from server.accounts import store
+from server.accounts import acts, store
 from server.accounts.model import (
-    INVITATION_LASTS,
-    BlockReason,
+    TRACK_DAYS_MIN,
     Company,
     CompanyMissing,
     DriverPage,
     DriverProfile,
     Invitation,
-    InvitationNotUsable,
     LoginTaken,
     Member,
     NewMember,
     Profile,
     refuse_time_zone,
-    refuse_transition,
 )
 from server.accounts.sealing import driver_profile, logins_of, profiles, sealed
 from server.credentials import service as credentials
-from server.credentials.model import MemberMissing, MemberState, MemberStateRefused, Role
+from server.credentials.model import MemberMissing, MemberState, Role
 from server.gate import service as gate
-from server.kit import db, tokens
+from server.kit import db
 from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection, Pool
 from server.kit.errors import there
 from server.kit.ids import uuid7
-from server.kit.tokens import Token
 from server.ledger import service as ledger
+from server.standing import service as standing
+from server.standing.model import refuse_move
 from server.vault.service import Vault
 
-INVITATION_KIND: Final = "ji"
 BUFFER_MAX_S: Final = 3 * 24 * 3600
 SHIFT_MAX_S: Final = 14 * 3600
 TRACK_DAYS: Final = 60
@@ -86,6 +83,19 @@ async def company(conn: Connection, company_id: UUID) -> Company:
     return there(await store.company(conn, company_id), CompanyMissing)
 
 
+async def shown_since(
+    conn: Connection, company_id: UUID, since: datetime, *, now: datetime
+) -> datetime:
+    """Return from when on, of what is after ``since``, the company may be shown positions.
+
+    What is older than it keeps them is as good as gone, also before the daily job has removed it.
+    """
+    if since >= now - timedelta(days=TRACK_DAYS_MIN):  # as mostly: nothing more is asked for
+        return since
+    found = await company(conn, company_id)
+    return max(since, found.tracks_kept_since(now) or since)
+
+
 async def rename(conn: Connection, company_id: UUID, name: str) -> None:
     """Call the company something else: another legal person took it over."""
     await store.rename(conn, company_id, name)
@@ -121,60 +131,8 @@ async def add_member(
     await store.insert_logins(conn, company_id, member.login_hashes)
     if new.role is Role.DRIVER:
         await gate.create(conn, company_id, member_id)
-    invitation = await _invite(conn, company_id, member_id, now)
+    invitation = await acts.invite(conn, company_id, member_id, now)
     return (await profiles(vault, company_id, [member]))[0], invitation
-
-
-async def invite_again(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
-) -> Invitation:
-    """Replace the invitation of a driver who has not accepted; the old code stops working.
-
-    Raises
-    ------
-    GateMissing, MemberStateRefused
-    """
-    await gate.lock(conn, company_id, driver_id)
-    state = await credentials.locked_state(conn, company_id, driver_id)
-    if state is not MemberState.INVITED:
-        raise MemberStateRefused(state, MemberState.INVITED)
-    return await _invite(conn, company_id, driver_id, now)
-
-
-async def invited(conn: Connection, code: Token, *, now: datetime) -> Member:
-    """Return whom the code invites.
-
-    Raises
-    ------
-    InvitationNotUsable
-        It was used, replaced or ran out.
-    """
-    member_id = await store.invited_member(conn, code.company_id, code.digest, now)
-    member = None if member_id is None else await store.member(conn, code.company_id, member_id)
-    if member is None or member.state is not MemberState.INVITED:
-        raise InvitationNotUsable
-    return member
-
-
-async def accept(conn: Connection, code: Token, *, password_hash: str, now: datetime) -> Member:
-    """Use the invitation up: the account is active and has a password.
-
-    Raises
-    ------
-    InvitationNotUsable
-    """
-    member = await invited(conn, code, now=now)
-    company_id, member_id = member.company_id, member.member_id
-    if member.role is Role.DRIVER:
-        # The gate first, as every act on a driver does: two orders would deadlock.
-        await gate.set_account_active(conn, company_id, member_id, active=True)
-    state = await credentials.locked_state(conn, company_id, member_id)
-    used = await store.delete_invitation(conn, company_id, code.digest)
-    if state is not MemberState.INVITED or not used:
-        raise InvitationNotUsable
-    await store.set_state(conn, company_id, member_id, MemberState.ACTIVE)
-    await store.set_password(conn, company_id, member_id, password_hash)
-    return member
 
 
 member_of_login = store.member_of_login
@@ -268,12 +226,12 @@ async def names(
 
 async def driver_states(conn: Connection, company_id: UUID) -> dict[UUID, MemberState]:
     """Return the account state of every driver of the company."""
-    return await store.driver_states(conn, company_id)
+    return await store.states(conn, company_id, Role.DRIVER)
 
 
 async def member_states(conn: Connection, company_id: UUID) -> dict[UUID, MemberState]:
     """Return the account state of every member, of any role, ordered by id."""
-    return await store.member_states(conn, company_id)
+    return await store.states(conn, company_id)
 
 
 async def main_users(conn: Connection, company_id: UUID) -> list[UUID]:
@@ -305,38 +263,8 @@ async def set_state(
     ------
     MemberMissing, MemberStateRefused
     """
-    refuse_transition(await credentials.locked_state(conn, company_id, member_id), state)
+    refuse_move(await credentials.locked_state(conn, company_id, member_id), state)
     await store.set_state(conn, company_id, member_id, state)
-
-
-async def block(
-    conn: Connection, company_id: UUID, driver_id: UUID, reason: BlockReason, *, now: datetime
-) -> None:
-    """Close the gate for the account; inside ``gate.stopping`` only, after the shift was ended.
-
-    A driver who is blocked still reads, withdraws and asks for erasure. With a lost phone, log-ins
-    and devices end as well: whoever found it is not the driver.
-
-    Raises
-    ------
-    GateMissing, MemberStateRefused
-    """
-    await gate.set_account_active(conn, company_id, driver_id, active=False)
-    await _move(conn, company_id, driver_id, MemberState.ACTIVE, MemberState.BLOCKED)
-    if reason is BlockReason.LOST_PHONE:
-        await credentials.end_sessions_and_devices(conn, company_id, driver_id, now=now)
-
-
-async def unblock(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> None:
-    """Open the gate for the account again; consents are as they were left, no shift is on.
-
-    Raises
-    ------
-    GateMissing, MemberStateRefused
-    """
-    await gate.set_account_active(conn, company_id, driver_id, active=True)
-    await gate.moment(conn, company_id, driver_id, now)
-    await _move(conn, company_id, driver_id, MemberState.BLOCKED, MemberState.ACTIVE)
 
 
 end_every_invitation = store.delete_every_invitation
@@ -354,6 +282,7 @@ async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     Whose pseudonym it was in the ledger is forgotten with them.
     """
     forgotten = await ledger.erase(conn, company_id, member_id)
+    forgotten += await standing.erase(conn, company_id, member_id)
     log_ins = await store.log_ins_of(conn, company_id, member_id)
     forgotten += await store.delete_log_ins(conn, company_id, log_ins)
     return forgotten + await store.delete_member(conn, company_id, member_id)
@@ -373,28 +302,3 @@ async def _page(
         conn, company_id, roles=roles, state=state, after=after, limit=limit + 1
     )
     return page_of(found, limit, lambda one: cursor_of(one.member_id))
-
-
-async def _move(
-    conn: Connection, company_id: UUID, member_id: UUID, before: MemberState, after: MemberState
-) -> None:
-    # Narrower than the table: in grace an account also becomes active or blocked, but by no act
-    # of the staff.
-    state = await credentials.locked_state(conn, company_id, member_id)
-    if state is not before:
-        raise MemberStateRefused(state, after)
-    await store.set_state(conn, company_id, member_id, after)
-
-
-async def _invite(conn: Connection, company_id: UUID, member_id: UUID, now: datetime) -> Invitation:
-    code, code_hash = tokens.mint(INVITATION_KIND, company_id)
-    invitation = Invitation(code=code, expires_at=now + INVITATION_LASTS)
-    await store.replace_invitation(
-        conn,
-        company_id,
-        member_id,
-        code_hash=code_hash,
-        expires_at=invitation.expires_at,
-        now=now,
-    )
-    return invitation

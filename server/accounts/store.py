@@ -1,10 +1,11 @@
-"""Companies, members, invitations and vehicles in PostgreSQL. Each function is one statement."""
+"""Companies, members and invitations in PostgreSQL. Each function is one statement."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import astuple
 from datetime import datetime
 from uuid import UUID
 
-from server.accounts.model import Company, Locale, LoginTaken, Member
+from server.accounts.model import Company, Hashes, Locale, LoginTaken, Member
 from server.credentials.model import MemberState, Role
 from server.kit.db import Connection, Record, UniqueViolation
 
@@ -16,14 +17,7 @@ async def insert_company(conn: Connection, company: Company) -> None:
                              erasure_grace_s, track_days, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         """,
-        company.company_id,
-        company.name,
-        company.time_zone,
-        company.buffer_max_s,
-        company.shift_max_s,
-        company.erasure_grace_s,
-        company.track_days,
-        company.created_at,
+        *astuple(company),
     )
 
 
@@ -70,6 +64,28 @@ async def insert_member(conn: Connection, member: Member) -> None:
             member.phone_hash,
             member.email_hash,
             member.created_at,
+        )
+    except UniqueViolation:
+        raise LoginTaken from None
+
+
+async def rewrite(conn: Connection, member: Member) -> None:
+    """Write what is kept of the member's person anew; LoginTaken as :func:`insert_member`."""
+    try:
+        await conn.execute(
+            """
+            UPDATE member SET locale = $3, name_sealed = $4, phone_sealed = $5, email_sealed = $6,
+                              phone_hash = $7, email_hash = $8
+             WHERE company_id = $1 AND member_id = $2
+            """,
+            member.company_id,
+            member.member_id,
+            member.locale.value,
+            member.name_sealed,
+            member.phone_sealed,
+            member.email_sealed,
+            member.phone_hash,
+            member.email_hash,
         )
     except UniqueViolation:
         raise LoginTaken from None
@@ -171,16 +187,14 @@ async def members_by_id(
     return [_member(row) for row in rows]
 
 
-async def driver_states(conn: Connection, company_id: UUID) -> dict[UUID, MemberState]:
+async def states(
+    conn: Connection, company_id: UUID, role: Role | None = None
+) -> dict[UUID, MemberState]:
     rows = await conn.fetch(
-        "SELECT member_id, state FROM member WHERE company_id = $1 AND role = 'driver'", company_id
-    )
-    return {row["member_id"]: MemberState(row["state"]) for row in rows}
-
-
-async def member_states(conn: Connection, company_id: UUID) -> dict[UUID, MemberState]:
-    rows = await conn.fetch(
-        "SELECT member_id, state FROM member WHERE company_id = $1 ORDER BY member_id", company_id
+        "SELECT member_id, state FROM member WHERE company_id = $1"
+        " AND ($2::text IS NULL OR role = $2) ORDER BY member_id",
+        company_id,
+        role,
     )
     return {row["member_id"]: MemberState(row["state"]) for row in rows}
 
@@ -210,7 +224,7 @@ async def set_state(
 
 
 async def set_password(
-    conn: Connection, company_id: UUID, member_id: UUID, password_hash: str
+    conn: Connection, company_id: UUID, member_id: UUID, password_hash: str | None
 ) -> None:
     await conn.execute(
         "UPDATE member SET password_hash = $3 WHERE company_id = $1 AND member_id = $2",
@@ -276,30 +290,41 @@ async def delete_invitation(conn: Connection, company_id: UUID, code_hash: bytes
     return bool(found)
 
 
+async def delete_invitation_of(conn: Connection, company_id: UUID, member_id: UUID) -> None:
+    """Let the member's code, if they have one, work no more."""
+    which = (company_id, member_id)
+    await conn.execute("DELETE FROM invitation WHERE company_id = $1 AND member_id = $2", *which)
+
+
 async def every_company(conn: Connection) -> list[UUID]:
     """Return the companies there are; only the job runner's role sees more than one."""
-    rows = await conn.fetch("SELECT company_id FROM company ORDER BY company_id")
+    rows = await conn.fetch("SELECT company_id FROM company ORDER BY 1")
     return [row["company_id"] for row in rows]
 
 
 async def set_hashes(
-    conn: Connection,
-    company_id: UUID,
-    members: Sequence[tuple[UUID, bytes | None, bytes | None]],
+    conn: Connection, company_id: UUID, members: Sequence[tuple[Member, Hashes]]
 ) -> list[UUID]:
-    """Write the hashes of members' phones and e-mails; return whose: who is gone gets none."""
-    member_ids, phones, emails = zip(*members, strict=True)
+    """Write the hashes of members' phones and e-mails, as they were read; return whose.
+
+    Who is gone gets none. Who changed a phone or an e-mail meanwhile keeps the hashes of the new.
+    """
     rows = await conn.fetch(
         """
         UPDATE member m SET phone_hash = n.phone_hash, email_hash = n.email_hash
-          FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS n (member_id, phone_hash, email_hash)
+          FROM unnest($2::uuid[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[])
+               AS n (member_id, phone_hash, email_hash, old_phone_hash, old_email_hash)
          WHERE m.company_id = $1 AND m.member_id = n.member_id
+           AND m.phone_hash IS NOT DISTINCT FROM n.old_phone_hash
+           AND m.email_hash IS NOT DISTINCT FROM n.old_email_hash
         RETURNING m.member_id
         """,
         company_id,
-        member_ids,
-        phones,
-        emails,
+        [one.member_id for one, _ in members],
+        [phone for _, (phone, _) in members],
+        [email for _, (_, email) in members],
+        [one.phone_hash for one, _ in members],
+        [one.email_hash for one, _ in members],
     )
     return [row["member_id"] for row in rows]
 
@@ -350,9 +375,13 @@ async def delete_member(conn: Connection, company_id: UUID, member_id: UUID) -> 
         WITH m AS (DELETE FROM member WHERE company_id = $1 AND member_id = $2 RETURNING 1),
              i AS (DELETE FROM invitation WHERE company_id = $1 AND member_id = $2 RETURNING 1),
              s AS (DELETE FROM session WHERE company_id = $1 AND member_id = $2 RETURNING 1),
-             d AS (DELETE FROM device WHERE company_id = $1 AND member_id = $2 RETURNING 1)
+             d AS (DELETE FROM device WHERE company_id = $1 AND member_id = $2 RETURNING 1),
+             f AS (DELETE FROM second_factor WHERE company_id = $1 AND member_id = $2 RETURNING 1),
+             r AS (DELETE FROM recovery_code WHERE company_id = $1 AND member_id = $2 RETURNING 1),
+             p AS (DELETE FROM password_reset WHERE company_id = $1 AND member_id = $2 RETURNING 1)
         SELECT (SELECT count(*) FROM m) + (SELECT count(*) FROM i) + (SELECT count(*) FROM s)
-             + (SELECT count(*) FROM d)
+             + (SELECT count(*) FROM d) + (SELECT count(*) FROM f) + (SELECT count(*) FROM r)
+             + (SELECT count(*) FROM p)
         """,
         company_id,
         member_id,

@@ -22,14 +22,16 @@ from server.alerts.model import ALERT_SCHEMA, AlertHead, SealedAlert, to_bytes
 from server.alerts.reading import is_shown, sharing_since
 from server.gate import service as gate
 from server.gate.model import Gate, GateMissing, Purpose, Windows
+from server.holds import service as holds
+from server.holds.model import HeldCategory
 from server.kit import db
 from server.kit.batches import delete_all
 from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
 from server.kit.problem import where
 from server.kit.wire import rfc3339
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import service as notices
-from server.notices.kinds import NoticeKind
 from server.routes import service as routes
 from server.shifts import service as shifts
 from server.shifts.model import Shift, ShiftState, shift_state
@@ -250,7 +252,8 @@ async def old(conn: Connection, company_id: UUID, now: datetime) -> tuple[int, d
     kept_since = await _kept_since(conn, company_id, now)
     if kept_since is None:
         return 0, None
-    return await store.count_before(conn, company_id, kept_since)
+    held = await holds.drivers_held(conn, company_id, [HeldCategory.REPORT], now)
+    return await store.count_before(conn, company_id, kept_since, held=held)
 
 
 async def forget_old(pool: Pool, company_id: UUID, now: datetime) -> int:
@@ -260,9 +263,11 @@ async def forget_old(pool: Pool, company_id: UUID, now: datetime) -> int:
     """
     async with db.tenant(pool, company_id, readonly=True) as conn:
         kept_since = await _kept_since(conn, company_id, now)
+        held = await holds.drivers_held(conn, company_id, [HeldCategory.REPORT], now)
     if kept_since is None:
         return 0
-    return await delete_all(pool, company_id, partial(store.delete_before, before=kept_since))
+    delete = partial(store.delete_before, before=kept_since, held=held)
+    return await delete_all(pool, company_id, delete)
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:

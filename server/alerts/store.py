@@ -1,6 +1,6 @@
 """Alerts, limits and wishes in PostgreSQL. Each function is one statement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -276,33 +276,39 @@ async def delete_wishes(conn: Connection, company_id: UUID, member_id: UUID) -> 
 
 
 async def count_before(
-    conn: Connection, company_id: UUID, before: datetime
+    conn: Connection, company_id: UUID, before: datetime, *, held: Collection[UUID]
 ) -> tuple[int, datetime | None]:
-    """Return how many alerts were raised before, and when the first of them was."""
+    """Return how many alerts were raised before, but of the held, and when the first was."""
     row = await conn.fetchrow(
         """
         SELECT count(*) AS alerts, min(raised_at) AS oldest_at FROM alert
-         WHERE company_id = $1 AND raised_at < $2
+         WHERE company_id = $1 AND raised_at < $2 AND driver_id <> ALL($3::uuid[])
         """,
         company_id,
         before,
+        list(held),
     )
     return (0, None) if row is None else (row["alerts"], row["oldest_at"])
 
 
-async def delete_before(conn: Connection, company_id: UUID, before: datetime, *, limit: int) -> int:
+async def delete_before(
+    conn: Connection, company_id: UUID, before: datetime, *, held: Collection[UUID], limit: int
+) -> int:
+    """Delete what is older than that, at most so much; nothing of the held."""
     rows = await conn.fetch(
         """
         DELETE FROM alert
          WHERE company_id = $1
            AND alert_id IN (SELECT alert_id FROM alert
                              WHERE company_id = $1 AND raised_at < $2
+                               AND driver_id <> ALL($4::uuid[])
                              ORDER BY raised_at LIMIT $3)
         RETURNING true
         """,
         company_id,
         before,
         limit,
+        list(held),
     )
     return len(rows)
 

@@ -23,6 +23,7 @@ from server.attestations.model import (
     How,
     Told,
 )
+from server.closure.model import CompanyClosing
 from server.consent.model import ConsentItem
 from server.credentials.access import DRIVER, STAFF, VAULT, me
 from server.credentials.model import Role
@@ -90,6 +91,7 @@ class DisputeView(Wire):
         PhoneUnreadable,
         EmailUnreadable,
         LoginTaken,
+        CompanyClosing,
         AttestationInFuture,
         EditionMissing,
         BirthYearImplausible,

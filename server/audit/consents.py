@@ -28,6 +28,7 @@ _ERASURES: Final = tuple(
 )
 _DECIDED: Final = (State.GRACE, State.ERASING)
 """What a request begins with where asking for it decides it, with a grace and without."""
+_ERASING: Final = (Outcome.APPROVE, Outcome.REFUSE_IN_PART)
 _FIRST: Final = (-(2**63), UUID(int=0))
 
 
@@ -119,7 +120,7 @@ async def _leaving(conn: Connection, company_id: UUID) -> set[UUID]:
     leaving: set[UUID] = set()
     for act, subject_id, text in await ledger.entries_of(conn, company_id, _ERASURES):
         facts = _facts(text)
-        decided = facts.get("state") in _DECIDED or facts.get("outcome") == Outcome.APPROVE
+        decided = facts.get("state") in _DECIDED or facts.get("outcome") in _ERASING
         if subject_id is None:
             continue
         # A main user refuses also what is in its grace.

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from server.accounts import service as accounts
 from server.backups import keys_store, marks
-from server.backups.model import Behind, Standing
+from server.backups.model import Behind, Standing, counted, lost_of
 from server.erasure import restoring
 from server.journal import service as journal
 from server.kit import db
@@ -117,3 +119,43 @@ async def standing(
         lost=max((one.known_until for one in restorations if one.ended_at), default=0),
         undestroyed=tuple(one for one in erased if one not in destroyed),
     )
+
+
+async def foretold(
+    pool: Pool, keys_pool: Pool, one: Standing, *, every: bool, journal_until: datetime | None
+) -> list[str]:
+    """Return what would be done for a company that was restored, as sentences; nothing is done."""
+    company_id = one.company_id
+    if not one.is_there:
+        return [f"{company_id}: made after the backup; nothing of it is left in main."]
+    sentences = []
+    if one.undestroyed:
+        people = counted(len(one.undestroyed), "person")
+        sentences.append(f"{company_id}: {people} would lose keys again.")
+    if not (one.is_restored or every or journal_until is not None):
+        return sentences
+    begun = one.under_way
+    if begun is not None and begun.resumes_at <= one.head:
+        from_index, until = begun.restored_from, begun.known_until
+    else:
+        from_index, until = one.head, max(one.head, one.known)
+    lost = await journal.acts_between(keys_pool, company_id, after=from_index, until=until)
+    destroyed = await journal.destroyed(keys_pool, company_id)
+    async with db.tenant(pool, company_id, readonly=True) as conn:
+        states = await accounts.driver_states(conn, company_id)
+        about = await journal.by_member(conn, company_id, lost)
+    gone = destroyed.keys() | {
+        member for member, acts in about.items() if journal.says_erased(acts)
+    }
+    kinds = ", ".join(sorted({one.act.value for one in lost}))
+    sentences.append(
+        f"{company_id}: {lost_of(from_index, until)}. Would end all shifts, sessions, invitations "
+        f"and links, take over {counted(len(lost), 'act')}{f' ({kinds})' if kinds else ''}, and "
+        f"erase {counted(len(states.keys() & gone), 'person')} again."
+    )
+    if journal_until is not None:
+        sentences.append(
+            f"{company_id}: would take back every consent of {counted(len(states), 'driver')}, and "
+            "ask for it again."
+        )
+    return sentences

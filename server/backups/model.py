@@ -227,6 +227,12 @@ class Done:
 
     acts: int
     links: int
+    disclosures: int
+    """How many waited for their release."""
+    held: int
+    """Holds that were placed again."""
+    waiting: int
+    """Requests for erasure that got their whole time again."""
     erased: int
     indexed: int
     shortened: Sequence[str]
@@ -242,6 +248,22 @@ class Done:
             f"{counted(self.acts, 'act')} taken over, {counted(self.erased, 'person')} erased "
             f"again, {counted(self.indexed, 'log-in')} indexed anew."
         )
+        if self.disclosures:
+            yield (
+                f"{counted(self.disclosures, 'disclosure')} that waited for release cancelled: "
+                "whether it was refused, or given, after the backup is lost. Look into your papers "
+                "before you record it anew."
+            )
+        if self.held:
+            yield (
+                f"{counted(self.held, 'hold')} placed again until the date of before; what "
+                "showed that there is a ground is lost."
+            )
+        if self.waiting:
+            yield (
+                f"{counted(self.waiting, 'request')} for erasure, open or in grace, got the "
+                "whole time again: look whether one was called off or refused after the backup."
+            )
         if self.shortened:
             yield f"{'; '.join(self.shortened)}: that was set after the backup."
         yield (
@@ -252,9 +274,9 @@ class Done:
             yield (
                 "the key database was restored as well, and knows of nothing after "
                 f"{restored.journal_until:%Y-%m-%d %H:%M:%S} UTC. Every consent was taken back, "
-                "and is asked for again. Look through the blocks, phones, API tokens, requests for "
-                "erasure and times for which things are kept yourself: what was done to them "
-                "after that is lost."
+                "and is asked for again. Look through the blocks, phones, API tokens, holds, "
+                "requests for erasure and times for which things are kept yourself: what was done "
+                "to them after that is lost."
             )
 
 

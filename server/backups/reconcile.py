@@ -5,7 +5,7 @@ and the tombstones of whoever was erased. Each step may be done twice, so this r
 was broken off; until it has ended for every company, nothing is served.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,17 +13,17 @@ from typing import Final
 from uuid import UUID
 
 from server.accounts import service as accounts
-from server.accounts.model import BlockReason
 from server.accounts.sealing import reindex
 from server.attestations import service as attestations
 from server.attestations.model import AttestationMissing
 from server.backups import fence, keys_store, store
-from server.backups.model import Behind, Done, Standing, counted, lost_of
+from server.backups.model import Behind, Done, Standing, counted
 from server.consent import service as consent
 from server.consent.acts import Who
 from server.consent.model import ConsentActor
 from server.credentials import service as credentials
 from server.credentials.model import ApiTokenMissing, DeviceMissing, MemberState
+from server.disclosures import service as disclosures
 from server.erasure import restoring
 from server.erasure.model import NotErased
 from server.gate import service as gate
@@ -36,13 +36,16 @@ from server.kit import db
 from server.kit.db import Connection, Pool
 from server.ledger import service as ledger
 from server.ledger.model import SYSTEM, Act, Actor, ActorKind
+from server.life import restoring as life
 from server.links import service as links
 from server.retention import restoring as keeping
 from server.shifts import service as shifts
 from server.shifts.model import ShiftEnd
+from server.track_deletion import service as track_deletion
 from server.tracking import service as tracking
 from server.vault.model import LedgerWitness
 from server.vault.service import Vault
+from server.winding_up import restoring as closing
 
 Say = Callable[[str], None]
 Failpoint = Callable[[str], None]
@@ -56,12 +59,17 @@ _SYSTEM: Final = Who(actor=ConsentActor.SYSTEM, ledger=OPERATOR)
 class Ground:
     """What a reconciliation works with."""
 
+    dsn: str
     pool: Pool
     keys_pool: Pool
     vault: Vault
     say: Say
     failpoint: Failpoint = lambda _place: None
     """Is told each place where a crash could strike, and may raise."""
+
+    def say_all(self, sentences: Iterable[str]) -> None:
+        for sentence in sentences:
+            self.say(sentence)
 
 
 async def reconcile(
@@ -111,7 +119,9 @@ async def reconcile(
     for one in waiting:
         until = journal_until if one.company_id in unheard else one.journal_until
         if dry_run:
-            await _tell(ground, one, every=every, journal_until=until)
+            pools = ground.pool, ground.keys_pool
+            told = await fence.foretold(*pools, one, every=every, journal_until=until)
+            ground.say_all(told)
         else:
             await _reconcile(ground, one, every=every, journal_until=until, now=now)
     if not waiting:
@@ -128,9 +138,8 @@ async def _reconcile(
         await ground.vault.destroy(company_id, subject_id, now)
     ground.failpoint("keys")
     if not (one.is_restored or every or journal_until is not None):
-        ground.say(
-            f"{company_id}: {counted(len(one.undestroyed), 'person')} lost their keys again."
-        )
+        people = counted(len(one.undestroyed), "person")
+        ground.say(f"{company_id}: {people} lost their keys again.")
         return
     restored = await _begin(ground, one, journal_until=journal_until, now=now)
     ground.failpoint("begun")
@@ -147,24 +156,44 @@ async def _reconcile(
         until=restored.known_until,
     )
     ended = await _void_credentials(ground, company_id, lost, now=now)
+    async with db.tenant(ground.pool, company_id) as conn:
+        cancelled = await disclosures.cancel_waiting(conn, company_id, by=OPERATOR, now=now)
     ground.failpoint("voided")
     async with db.tenant(ground.pool, company_id) as conn:
         shortened = await keeping.shorten_again(conn, company_id, lost, actor=OPERATOR, now=now)
     ground.failpoint("shortened")
+    acts = {one.act for one in lost}
+    said = await closing.close_again(ground.pool, company_id, acts, by=OPERATOR, now=now)
+    ground.failpoint("closed")
+    held = await restoring.hold_again(
+        ground.pool, ground.keys_pool, company_id, lost, by=OPERATOR, now=now
+    )
+    ground.failpoint("held")
     await _stop_drivers(ground, company_id, lost, restored, now=now)
     ground.failpoint("stopped")
+    await track_deletion.finish_due(ground.dsn, ground.pool, ground.vault, company_id, now)
+    ground.failpoint("deleted")
     erased = await _erase(ground, company_id, lost, now=now)
     ground.failpoint("erased")
+    waiting = await restoring.begin_anew(ground.pool, company_id, since=restored.begun_at, now=now)
+    ground.failpoint("begun anew")
     indexed = await reindex(ground.pool, ground.vault, company_id)
     ground.failpoint("indexed")
     await _end(ground, company_id, restored, now=now)
     async with db.tenant(ground.pool, company_id, readonly=True) as conn:
         kept = await keeping.in_force(conn, company_id)
     done = Done(
-        acts=len(lost), links=ended, erased=erased, indexed=indexed, shortened=shortened, kept=kept
+        acts=len(lost),
+        links=ended,
+        disclosures=cancelled,
+        held=held,
+        waiting=waiting,
+        erased=erased,
+        indexed=indexed,
+        shortened=shortened,
+        kept=kept,
     )
-    for sentence in done.told(restored):
-        ground.say(f"{company_id}: {sentence}")
+    ground.say_all(f"{company_id}: {one}" for one in (*done.told(restored), *said))
 
 
 async def _begin(
@@ -209,6 +238,7 @@ async def _void_credentials(
     """
     async with db.tenant(ground.pool, company_id) as conn:
         await credentials.end_every_session(conn, company_id)
+        await credentials.end_reset_codes(conn, company_id, None)
         await accounts.end_every_invitation(conn, company_id)
         for one in lost:
             if one.act is Act.API_TOKEN_REVOKED and one.reference_id is not None:
@@ -278,15 +308,8 @@ async def _take_away(
                 await credentials.revoke_device(
                     conn, company_id, driver_id, one.reference_id, by=OPERATOR, now=now
                 )
-    if Act.MEMBER_BLOCKED in acts:
-        state = await accounts.state_of(conn, company_id, driver_id)
-        if state is MemberState.ACTIVE:
-            other = BlockReason.OTHER
-            await consent.block(conn, company_id, driver_id, other, by=OPERATOR, now=now)
-        # Whose erasure was asked for then, and called off before the block.
-        await restoring.stay_blocked(conn, company_id, driver_id)
-        # Why it was is lost. It may have been a lost phone, and whoever found it is not the driver.
-        await credentials.end_sessions_and_devices(conn, company_id, driver_id, now=now)
+    await life.take_away(conn, company_id, driver_id, acts, now=now)
+    await track_deletion.close_again(conn, company_id, driver_id, lost, by=OPERATOR, now=now)
     if Act.ERASURE_REQUESTED in acts:
         await restoring.ask_again(conn, company_id, driver_id, now=now)
 
@@ -353,43 +376,3 @@ async def _end(ground: Ground, company_id: UUID, restored: Restoration, *, now: 
     await Journal(ground.pool, ground.keys_pool).copy(company_id, now)
     ground.failpoint("followed")
     await journal.end_restoration(ground.keys_pool, company_id, restored, now)
-
-
-async def _tell(
-    ground: Ground, one: Standing, *, every: bool, journal_until: datetime | None
-) -> None:
-    """Say what would be done for one company."""
-    company_id = one.company_id
-    if not one.is_there:
-        ground.say(f"{company_id}: made after the backup; nothing of it is left in main.")
-        return
-    if one.undestroyed:
-        ground.say(
-            f"{company_id}: {counted(len(one.undestroyed), 'person')} would lose keys again."
-        )
-    if not (one.is_restored or every or journal_until is not None):
-        return
-    begun = one.under_way
-    if begun is not None and begun.resumes_at <= one.head:
-        from_index, until = begun.restored_from, begun.known_until
-    else:
-        from_index, until = one.head, max(one.head, one.known)
-    lost = await journal.acts_between(ground.keys_pool, company_id, after=from_index, until=until)
-    destroyed = await journal.destroyed(ground.keys_pool, company_id)
-    async with db.tenant(ground.pool, company_id, readonly=True) as conn:
-        states = await accounts.driver_states(conn, company_id)
-        about = await journal.by_member(conn, company_id, lost)
-    gone = destroyed.keys() | {
-        member for member, acts in about.items() if journal.says_erased(acts)
-    }
-    kinds = ", ".join(sorted({one.act.value for one in lost}))
-    ground.say(
-        f"{company_id}: {lost_of(from_index, until)}. Would end all shifts, sessions, invitations "
-        f"and links, take over {counted(len(lost), 'act')}{f' ({kinds})' if kinds else ''}, and "
-        f"erase {counted(len(states.keys() & gone), 'person')} again."
-    )
-    if journal_until is not None:
-        ground.say(
-            f"{company_id}: would take back every consent of {counted(len(states), 'driver')}, and "
-            "ask for it again."
-        )

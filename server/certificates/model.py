@@ -15,7 +15,7 @@ from uuid import UUID
 
 import rfc8785
 
-from server.erasure.model import Request, Search, Step, StepDone
+from server.erasure.model import Part, Request, Search, Step, StepDone
 from server.kek.model import Keeping
 from server.kit.errors import NotFound
 from server.kit.wire import rfc3339
@@ -36,6 +36,9 @@ KEYS_HELD_S_MAX: Final = 60
 # What a step removed, by what it is of. Steps that remove nothing are not among them.
 CATEGORIES: Final = {
     Step.END_SESSIONS: "sessions_and_devices",
+    Step.ERASE_INCIDENTS: "entries_about_incidents",
+    Step.ERASE_DISCLOSURES: "entries_about_disclosures",
+    Step.ERASE_EXPORTS: "export_packages",
     Step.ERASE_LINKS: "customer_links",
     Step.ERASE_ALERTS: "alerts",
     Step.ERASE_STOP_EVENTS: "stop_events",
@@ -49,7 +52,10 @@ CATEGORIES: Final = {
     Step.ERASE_CONSENT: "consents_and_shifts",
     Step.ERASE_GUARDIANS: "guardians",
     Step.ERASE_CLARIFICATIONS: "questions",
+    Step.ERASE_CORRECTIONS: "corrections",
+    Step.ERASE_PERSON_REQUESTS: "requests_past_the_api",
     Step.ERASE_POLICIES: "policies_accepted",
+    Step.ERASE_HOLDS: "holds_and_refusals",
     Step.ERASE_NOTICES: "notices",
     Step.ERASE_GATE: "recording_windows",
     Step.ERASE_LEDGER: "link_to_the_ledger",
@@ -71,10 +77,12 @@ IN_CLEAR: Final = {
     "work": "shifts and windows of recording from when to when; which routes and which vehicles; "
     "which links of customers; when stops were told of; who of the staff did something for the "
     "person",
-    "track": "when positions were taken and stored, how many, how many were refused and why; never "
-    "where",
+    "track": "when positions were taken and stored, how many, how many were refused and why; of "
+    "what time they were deleted before; never where",
     "live": "when the last position was taken and stored; never where",
     "report": "when reports were made, which kinds of alerts were raised, and when",
+    "disclosure": "that data were given out, and that an incident concerned the person",
+    "export": "when packages of their own data were asked for and made, and how large they were",
     "notice": "which kinds of notices were queued, with their facts, and how each went out",
     "ledger": "whose pseudonym it is: with it the entries and reads that are retained",
 }
@@ -141,6 +149,7 @@ def said(
     request: Request,
     steps: Sequence[StepDone],
     search: Search | None,
+    part: Part | None = None,
     *,
     backups_unreadable_at: datetime,
     kept_in: Collection[Keeping],
@@ -161,14 +170,16 @@ def said(
             "requested_at": None if request.after_restore else rfc3339(request.requested_at),
             "reason": None if request.reason is None else request.reason.value,
             "decided_by_role": None if request.decided_by is None else request.decided_by.value,
+            "decided_by_clock": request.decided_by is None and request.decided_at is not None,
             "decided_at": _instant(request.decided_at),
             "grace_until": _instant(request.grace_until),
         },
         "erased_at": _instant(request.erased_at),
         "backups_unreadable_at": rfc3339(backups_unreadable_at),
-        "erased": _erased(rows, search),
+        "erased": _erased(rows, search, part),
+        "held": None if part is None else _held(part),
         "retained": _retained(search),
-        "keys_destroyed": None if search is None else sorted(str(one) for one in search.key_ids),
+        "keys_destroyed": None if search is None else _keys(search, part),
         "search": _search(search),
         "residue": [*RESIDUE, *(RESIDUE_OF_KEK[one] for one in sorted(_ever_kept_in(kept_in)))],
     }
@@ -201,11 +212,21 @@ def _ever_kept_in(kept_in: Collection[Keeping]) -> set[Keeping]:
     return {*kept_in, *((Keeping.FILE,) if Keeping.TRANSIT in kept_in else ())}
 
 
-def _erased(rows: dict[Step, int], search: Search | None) -> Said:
+def _held(part: Part) -> Said:
+    """Return what was kept for a while, and since when the rest was gone."""
+    return {"rest_erased_at": rfc3339(part.done_at), "items": json.loads(part.held)}
+
+
+def _keys(search: Search, part: Part | None) -> list[str]:
+    """Return every key that was destroyed, with the rest or before it."""
+    return sorted({str(one) for one in (*search.key_ids, *(part.key_ids if part else ()))})
+
+
+def _erased(rows: dict[Step, int], search: Search | None, part: Part | None) -> Said:
     erased: Said = {name: rows[step] for step, name in CATEGORIES.items() if step in rows}
     if search is not None and Step.DESTROY_KEYS in rows:
         # The step counts what its last run destroyed; after a crash that is nothing.
-        erased[CATEGORIES[Step.DESTROY_KEYS]] = len(search.key_ids)
+        erased[CATEGORIES[Step.DESTROY_KEYS]] = len(_keys(search, part))
     return erased
 
 

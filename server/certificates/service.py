@@ -84,6 +84,7 @@ async def issue(
         request,
         steps[request_id],
         await search.result(conn, company_id, request_id),
+        await search.part(conn, company_id, request_id),
         backups_unreadable_at=backups_unreadable_at,
         kept_in=vault.keks.kept_in,
     )

@@ -44,6 +44,7 @@ def _sentences(certificate: Document, trusted: bytes | None) -> Iterator[str]:
     unreadable_at = certificate["backups_unreadable_at"]
     yield f"What was sealed is unreadable in every backup since: {unreadable_at}."
     yield from _of_restoring(certificate)
+    yield from _of_holds(certificate)
     yield from _of_keys(certificate)
     yield from _of_search(certificate)
     yield from _of_residue(certificate)
@@ -79,6 +80,16 @@ def _of_restoring(certificate: Document) -> Iterator[str]:
             "brought back by a backup that was restored, was in use for longer, and nothing opened "
             "it."
         )
+
+
+def _of_holds(certificate: Document) -> Iterator[str]:
+    """Say what was kept for a while; certificates of before know of no such thing."""
+    held = certificate.get("held")
+    if held is None:
+        return
+    yield f"Erased in part at first, at {held['rest_erased_at']}. Kept until it was let go:"
+    for one in held["items"]:
+        yield f"- {one['category']}: {one['ground']}, at most until {one['until']}."
 
 
 def _of_keys(certificate: Document) -> Iterator[str]:

@@ -22,8 +22,8 @@ from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.problem import where
 from server.kit.wire import rfc3339
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import service as notices
-from server.notices.kinds import NoticeKind
 
 log = structlog.get_logger(__name__)
 
@@ -107,6 +107,24 @@ async def expire(conn: Connection, company_id: UUID, driver_id: UUID, *, now: da
     if over:
         await _end(conn, company_id, driver_id, over, now=now)
     return bool(over)
+
+
+async def end_all(conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime) -> None:
+    """End whatever is given, inside ``gate.service.stopping``: the driver has left the company.
+
+    Nobody withdrew it and it was good until now; it is not asked for again.
+
+    Raises
+    ------
+    GateMissing
+    """
+    await gate.lock(conn, company_id, driver_id)
+    # Whatever is given; before the ledger's head is held.
+    await notices.stop_marketing(conn, company_id, driver_id)
+    who = Who(actor=ConsentActor.SYSTEM)
+    for cell in (await cells_of(conn, company_id, driver_id)).values():
+        if cell.is_given:
+            await take(conn, company_id, driver_id, cell.item, ConsentAct.EXPIRE, who, now=now)
 
 
 async def _expire_alone(pool: Pool, company_id: UUID, driver_id: UUID, now: datetime) -> bool:

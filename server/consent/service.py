@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from server.accounts import service as accounts
-from server.accounts.model import BlockReason
+from server.accounts import acts as accounts
 from server.consent import store
 from server.consent.acts import (
     Change,
@@ -45,11 +44,12 @@ from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection
 from server.ledger import service as ledger
 from server.ledger.model import Act, Actor, ActorKind
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import service as notices
-from server.notices.kinds import NoticeKind
 from server.policies.model import Edition
 from server.shifts import service as shifts
 from server.shifts.model import AccountNotActive, Shift, ShiftEnd, ShiftState, shift_state
+from server.standing.model import BlockReason, by_of, lifted_by, ordered, role_word
 
 
 async def consents(conn: Connection, company_id: UUID, driver_id: UUID) -> Consents:
@@ -268,6 +268,7 @@ async def block(
     reason: BlockReason,
     *,
     by: Actor,
+    order: str | None = None,
     now: datetime,
 ) -> None:
     """Stop all recording of a driver and tell them; no consent is lost by it.
@@ -279,8 +280,9 @@ async def block(
     GateMissing, MemberStateRefused
     """
     await shifts.end(conn, company_id, driver_id, by=ShiftEnd.BLOCK, now=now)
-    await accounts.block(conn, company_id, driver_id, reason, now=now)
-    told = {"by_role": by.kind.value, "reason": reason.value}
+    await accounts.block(conn, company_id, driver_id, reason, by=by_of(by), order=order, now=now)
+    facts = {"reason": reason.value} | ordered(order)
+    told = {"by_role": role_word(by), "lifting": lifted_by(reason), **facts}
     await notices.queue(conn, company_id, driver_id, NoticeKind.ACCOUNT_BLOCKED, told, now=now)
     await ledger.append(
         conn,
@@ -288,7 +290,7 @@ async def block(
         Act.MEMBER_BLOCKED,
         actor=by,
         subject_id=driver_id,
-        facts={"reason": reason.value},
+        facts=facts,
         now=now,
     )
 

@@ -1,14 +1,14 @@
 """Drivers as the staff see them: consents and shift, asking for a consent, blocking."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from aiohttp import web
 from pydantic import Field
 
 from server.accounts import service as accounts
-from server.accounts.model import BlockReason, DriverProfile, Locale
+from server.accounts.model import DriverProfile, Locale
 from server.consent import service
 from server.consent.model import (
     ConsentActionRefused,
@@ -29,13 +29,18 @@ from server.kit.cursors import CursorInvalid
 from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
 from server.shifts.model import AccountNotActive, ShiftState
+from server.standing.model import BlockReason
 
 DRIVERS_MAX: Final = 200
 CURSOR_CHARS_MAX: Final = 64
 
 
 class Blocking(Wire):
-    reason_code: BlockReason
+    """Why staff may block. The other reasons are the driver's, an authority's, or time's."""
+
+    reason_code: Literal[
+        BlockReason.LEFT, BlockReason.LOST_PHONE, BlockReason.MISUSE, BlockReason.OTHER
+    ]
 
 
 class AccountView(Wire):

@@ -35,8 +35,8 @@ from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
 from server.ledger import service as ledger
 from server.ledger.model import SYSTEM, Act, Actor, ActorKind
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import service as notices
-from server.notices.kinds import NoticeKind
 from server.policies import service as policies
 from server.policies.model import Controller
 

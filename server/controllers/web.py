@@ -28,7 +28,7 @@ from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
 from server.kit.web import COMPANY, now, transaction
 from server.kit.wire import Instant, Page, PageQuery, Text, Wire
-from server.notices.kinds import ORGANISATION_CHARS_MAX
+from server.notice_kinds.kinds import ORGANISATION_CHARS_MAX
 from server.policies.wire import ControllerBody, ControllerView
 
 

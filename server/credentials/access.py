@@ -1,6 +1,7 @@
 """Who may call an endpoint: the one vocabulary that every feature's web module uses."""
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from aiohttp import web
 
 from server.credentials import service
 from server.credentials.model import (
+    USE_NOTED_EVERY,
     Caller,
     Kind,
     NotAuthenticated,
@@ -15,6 +17,8 @@ from server.credentials.model import (
     OriginForeign,
     Role,
     Scope,
+    SecondFactorNeeded,
+    StepUpNeeded,
 )
 from server.kit import db, tokens
 from server.kit.tokens import Token
@@ -53,6 +57,10 @@ class Access:
     public: bool = False
     proved_by_handler: bool = False
     """The handler finds out who calls, from a cache: uploads cannot afford a look-up each."""
+    step_up: bool = False
+    """Only a session that was proven anew within the last minutes; see :func:`after_step_up`."""
+    while_enrolling: bool = False
+    """Also whoever still has to set up the second factor that their company asks for."""
 
     def permits(self, caller: Caller) -> bool:
         """Tell whether the caller may; whose data it is about is the service's question."""
@@ -75,6 +83,8 @@ class Access:
             who.append("a device's token")
         if self.scope is not None:
             who.append(f"an API token with `{self.scope.value}`")
+        if self.step_up:
+            who.append("after a step-up log-in")
         return ", ".join(who)
 
 
@@ -100,12 +110,22 @@ def everyone(scope: Scope) -> Access:
     return Access(roles=frozenset(Role), scope=scope)
 
 
+def after_step_up(access: Access) -> Access:
+    """Return the access for those of its members who have just proven again who they are."""
+    return replace(access, scope=None, device=False, step_up=True)
+
+
+def while_enrolling(access: Access) -> Access:
+    """Return the access for those as well who still have to set up a second factor."""
+    return replace(access, while_enrolling=True)
+
+
 async def authorize(request: web.Request, access: Access) -> None:
     """Find out who is calling and whether they may; runs before anything else is read.
 
     Raises
     ------
-    NotAuthenticated, NotPermitted, OriginForeign
+    NotAuthenticated, NotPermitted, SecondFactorNeeded, StepUpNeeded, OriginForeign
     """
     if access.public or access.proved_by_handler:
         return
@@ -119,8 +139,41 @@ async def authorize(request: web.Request, access: Access) -> None:
         raise NotAuthenticated
     if not access.permits(caller):
         raise NotPermitted
+    if caller.must_enrol and not access.while_enrolling:
+        raise SecondFactorNeeded
     request[CALLER] = caller
     request[COMPANY] = caller.company_id
+    if access.step_up:
+        refuse_unless_stepped_up(request)
+    await _note_use(request, token, caller)
+
+
+async def _note_use(request: web.Request, token: Token, caller: Caller) -> None:
+    """Note that the session is used, if it was not noted of late.
+
+    Where nothing can be written, it goes on being answered what only reads.
+    """
+    at, noted_at = now(request), caller.use_noted_at
+    if noted_at is None or at - noted_at < USE_NOTED_EVERY:
+        return
+    with suppress(*db.OUTAGES):
+        async with db.tenant(request.app[POOL], caller.company_id) as conn:
+            await service.note_use(conn, caller.company_id, token.digest, at)
+
+
+def refuse_unless_stepped_up(request: web.Request) -> None:
+    """Refuse a session that was not proven anew within the last minutes.
+
+    For what only some calls of an endpoint need; where all of them do, its access says so. A device
+    or an API token is always refused: nobody proves anything there.
+
+    Raises
+    ------
+    StepUpNeeded
+    """
+    until = request[CALLER].stepped_up_until
+    if until is None or until <= now(request):
+        raise StepUpNeeded
 
 
 def presented(request: web.Request) -> Token | None:
@@ -142,6 +195,19 @@ def presented(request: web.Request) -> Token | None:
     if request.method not in SAFE_METHODS and not _is_own_origin(request):
         raise OriginForeign
     return token
+
+
+def digest_of(request: web.Request) -> bytes:
+    """Return the digest of the token that the caller presents.
+
+    Raises
+    ------
+    NotAuthenticated
+    """
+    token = presented(request)
+    if token is None:  # authorize() has read the same header before
+        raise NotAuthenticated
+    return token.digest
 
 
 def _is_own_origin(request: web.Request) -> bool:

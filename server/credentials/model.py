@@ -1,7 +1,8 @@
 """Who calls and what they may: roles, account states, sessions, devices, API tokens."""
 
+import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -9,6 +10,12 @@ from uuid import UUID
 from server.kit import errors
 
 DEVICE_NUMBER_MAX: Final = 255
+STEP_UP_LASTS: Final = timedelta(minutes=10)
+UNUSED_LASTS: Final = timedelta(days=14)
+"""So long a session goes on that nobody uses; one of a browser ends long before."""
+USE_NOTED_EVERY: Final = timedelta(days=1)
+"""A session is written to no more often, however much it is used."""
+_NAMED: Final = b"jolda session id v1\0"
 
 
 class Kind(StrEnum):
@@ -68,6 +75,12 @@ class Caller:
     device_id: UUID | None = None
     api_token_id: UUID | None = None
     scopes: frozenset[Scope] = frozenset()
+    stepped_up_until: datetime | None = None
+    """Of a session: until when it counts as proven anew. A device or an integration never does."""
+    use_noted_at: datetime | None = None
+    """Of a session: the use of it that was noted last, or its beginning."""
+    must_enrol: bool = False
+    """Staff of a company that asks for a second factor, without one: they can only set one up."""
 
     @property
     def is_staff(self) -> bool:
@@ -99,6 +112,23 @@ class Session:
     member_id: UUID
     token: str = field(repr=False)
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSession:
+    """A log-in that is open, as its member sees it."""
+
+    digest: bytes = field(repr=False)
+    created_at: datetime
+    expires_at: datetime
+
+    @property
+    def session_id(self) -> UUID:
+        """Return what names the session. It proves nothing: the digest cannot be told from it."""
+        raw = bytearray(hashlib.sha256(_NAMED + self.digest).digest()[:16])
+        raw[6] = raw[6] & 0x0F | 0x80  # version 8: made in a way of one's own (RFC 9562)
+        raw[8] = raw[8] & 0x3F | 0x80
+        return UUID(bytes=bytes(raw))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +167,24 @@ class NotPermitted(errors.Refused):
     title = "Not permitted"
 
 
+class StepUpNeeded(errors.Refused):
+    slug = "step-up-needed"
+    title = "Prove again who you are"
+
+
+class SecondFactorNeeded(errors.Refused):
+    slug = "second-factor-needed"
+    title = "Set up a second factor first"
+
+
 class OriginForeign(errors.Refused):
     slug = "origin-foreign"
     title = "The request comes from another site"
+
+
+class SessionMissing(errors.NotFound):
+    slug = "session-not-found"
+    title = "No such session"
 
 
 class MemberMissing(errors.NotFound):
@@ -151,8 +196,10 @@ class MemberStateRefused(errors.Conflict):
     slug = "member-state-refused"
     title = "The account cannot change that way"
 
-    def __init__(self, before: MemberState, after: MemberState) -> None:
-        super().__init__(f"It is {before.value} and cannot become {after.value}.")
+    def __init__(self, before: MemberState, after: MemberState | None = None) -> None:
+        """``after`` is what it was to become, where it was to become another."""
+        cannot = "does not allow this" if after is None else f"cannot become {after.value}"
+        super().__init__(f"It is {before.value} and {cannot}.")
 
 
 class DeviceMissing(errors.NotFound):

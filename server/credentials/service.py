@@ -4,9 +4,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from server.credentials import store
+from server.credentials import session_store, store
 from server.credentials.model import (
     DEVICE_NUMBER_MAX,
+    STEP_UP_LASTS,
     ApiToken,
     ApiTokenExpiryPast,
     ApiTokenMissing,
@@ -18,10 +19,13 @@ from server.credentials.model import (
     MemberMissing,
     MemberState,
     MemberStateRefused,
+    NotAuthenticated,
     NotPermitted,
+    OpenSession,
     Role,
     Scope,
     Session,
+    SessionMissing,
     may_call,
 )
 from server.gate import service as gate
@@ -50,7 +54,7 @@ async def caller_of_token(conn: Connection, token: Token, *, now: datetime) -> C
         case Kind.API:
             look_up = store.api_token_caller
         case _:
-            look_up = store.session_caller
+            look_up = session_store.session_caller
     found = await look_up(conn, token.company_id, token.digest)
     if found is None or token.kind not in tuple(Kind) or not found.holds(now):
         return None
@@ -62,7 +66,11 @@ async def callers_of_screens(
 ) -> dict[bytes, Caller]:
     """Return who is behind those sessions and API tokens that still hold, by digest."""
     found = await store.credentials_of_screens(conn, company_id, digests)
-    return {digest: one.caller for digest, one in found.items() if one.holds(now)}
+    return {
+        digest: one.caller
+        for digest, one in found.items()
+        if one.holds(now) and not one.caller.must_enrol
+    }
 
 
 async def open_session(
@@ -74,7 +82,7 @@ async def open_session(
     lasts: timedelta,
     now: datetime,
 ) -> Session:
-    """Log the member in; their sessions that ran out go.
+    """Log the member in; their sessions that have ended go.
 
     Raises
     ------
@@ -83,12 +91,12 @@ async def open_session(
     """
     if not may_call(role, await store.share_member(conn, company_id, member_id)):
         raise NotPermitted
-    await store.delete_sessions(conn, company_id, member_id, ended_by=now)
+    await session_store.delete_sessions(conn, company_id, member_id, ended_by=now)
     token, digest = tokens.mint(Kind.SESSION, company_id)
     session = Session(
         company_id=company_id, member_id=member_id, token=token, expires_at=now + lasts
     )
-    await store.insert_session(conn, session, digest, now)
+    await session_store.insert_session(conn, session, digest, now)
     return session
 
 
@@ -107,17 +115,89 @@ async def end_sessions_and_devices(
 ) -> int:
     """Log the member out everywhere and revoke their devices; return how many ended."""
     await gate.bump_credentials(conn, company_id, member_id)
-    sessions = await store.delete_sessions(conn, company_id, member_id)
+    sessions = await session_store.delete_sessions(conn, company_id, member_id)
     return sessions + await store.revoke_devices(conn, company_id, member_id, now)
 
 
 async def session_ends(conn: Connection, company_id: UUID, digest: bytes) -> datetime | None:
-    return await store.session_ends(conn, company_id, digest)
+    return await session_store.session_ends(conn, company_id, digest)
+
+
+note_use = session_store.note_use
+
+
+async def step_up(conn: Connection, company_id: UUID, digest: bytes, *, now: datetime) -> datetime:
+    """Let the session count as proven anew; return until when.
+
+    Raises
+    ------
+    NotAuthenticated
+        The session ended meanwhile.
+    """
+    until = now + STEP_UP_LASTS
+    if not await session_store.step_up(conn, company_id, digest, until=until, now=now):
+        raise NotAuthenticated
+    return until
 
 
 async def close_session(conn: Connection, company_id: UUID, digest: bytes) -> None:
     """Log out: the token stops working."""
-    await store.delete_session(conn, company_id, digest)
+    await session_store.delete_session(conn, company_id, digest)
+
+
+async def open_sessions(
+    conn: Connection, company_id: UUID, member_id: UUID, *, now: datetime
+) -> list[OpenSession]:
+    """Return the member's log-ins that are open, the newest first."""
+    return await session_store.open_sessions(conn, company_id, member_id, now)
+
+
+async def end_session(
+    conn: Connection, company_id: UUID, member_id: UUID, session_id: UUID, *, now: datetime
+) -> None:
+    """End one of the member's log-ins.
+
+    Raises
+    ------
+    SessionMissing
+    """
+    for one in await session_store.open_sessions(conn, company_id, member_id, now):
+        if one.session_id == session_id:
+            await session_store.delete_session(conn, company_id, one.digest)
+            return
+    raise SessionMissing
+
+
+async def end_other_sessions(
+    conn: Connection, company_id: UUID, member_id: UUID, kept: bytes
+) -> int:
+    """End all of the member's log-ins but the one with this digest; return how many."""
+    return await session_store.delete_other_sessions(conn, company_id, member_id, kept)
+
+
+async def end_sessions_of(
+    conn: Connection, company_id: UUID, member_id: UUID, *, by: Actor, now: datetime
+) -> int:
+    """Log another member out everywhere; return how many log-ins ended.
+
+    The last thing its transaction does.
+
+    Raises
+    ------
+    MemberMissing
+    """
+    await locked_state(conn, company_id, member_id)
+    ended = await session_store.delete_sessions(conn, company_id, member_id)
+    await ledger.append(
+        conn,
+        company_id,
+        Act.SESSIONS_ENDED,
+        actor=by,
+        subject_id=member_id,
+        facts={"ended": ended},
+        now=now,
+    )
+    return ended
 
 
 async def add_device(
@@ -296,4 +376,5 @@ async def revoke_api_token(
         )
 
 
-end_every_session = store.delete_every_session
+end_every_session = session_store.delete_every_session
+end_reset_codes = session_store.end_reset_codes

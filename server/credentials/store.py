@@ -1,10 +1,11 @@
-"""Sessions, devices and API tokens in PostgreSQL. Each function is one statement."""
+"""Devices, API tokens and who is behind them, in PostgreSQL. Each function is one statement."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from server.credentials.model import (
+    UNUSED_LASTS,
     ApiToken,
     Caller,
     Credential,
@@ -12,31 +13,8 @@ from server.credentials.model import (
     MemberState,
     Role,
     Scope,
-    Session,
 )
 from server.kit.db import Connection, Record
-
-
-async def session_caller(
-    conn: Connection, company_id: UUID, token_hash: bytes
-) -> Credential | None:
-    row = await conn.fetchrow(
-        """
-        SELECT s.member_id, s.expires_at, m.role, m.state
-          FROM session s
-          JOIN member m ON m.company_id = s.company_id AND m.member_id = s.member_id
-         WHERE s.company_id = $1 AND s.token_hash = $2
-        """,
-        company_id,
-        token_hash,
-    )
-    if row is None:
-        return None
-    return Credential(
-        caller=Caller(company_id=company_id, role=Role(row["role"]), member_id=row["member_id"]),
-        state=MemberState(row["state"]),
-        expires_at=row["expires_at"],
-    )
 
 
 async def device_caller(conn: Connection, company_id: UUID, token_hash: bytes) -> Credential | None:
@@ -95,19 +73,25 @@ async def credentials_of_screens(
     """Return what those of the tokens stand for that are sessions or API tokens, by digest."""
     rows = await conn.fetch(
         """
-        SELECT s.token_hash, s.expires_at, s.member_id, m.role, m.state,
-               NULL::uuid AS api_token_id, NULL::text[] AS scopes, false AS revoked
+        SELECT s.token_hash, s.member_id, m.role, m.state,
+               least(s.expires_at, coalesce(s.used_at, s.created_at) + $3) AS expires_at,
+               NULL::uuid AS api_token_id, NULL::text[] AS scopes, false AS revoked,
+               m.role <> 'driver' AND c.staff_second_factor AND f.confirmed_at IS NULL AS must_enrol
           FROM session s
           JOIN member m ON m.company_id = s.company_id AND m.member_id = s.member_id
+          JOIN company c ON c.company_id = s.company_id
+          LEFT JOIN second_factor f
+            ON f.company_id = s.company_id AND f.member_id = s.member_id
          WHERE s.company_id = $1 AND s.token_hash = ANY($2::bytea[])
         UNION ALL
-        SELECT token_hash, expires_at, NULL, NULL, NULL,
-               api_token_id, scopes, revoked_at IS NOT NULL
+        SELECT token_hash, NULL, NULL, NULL, expires_at,
+               api_token_id, scopes, revoked_at IS NOT NULL, false
           FROM api_token
          WHERE company_id = $1 AND token_hash = ANY($2::bytea[])
         """,
         company_id,
         list(token_hashes),
+        UNUSED_LASTS,
     )
     return {
         row["token_hash"]: Credential(
@@ -117,6 +101,7 @@ async def credentials_of_screens(
                 member_id=row["member_id"],
                 api_token_id=row["api_token_id"],
                 scopes=frozenset(Scope(scope) for scope in row["scopes"] or ()),
+                must_enrol=row["must_enrol"],
             ),
             state=None if row["state"] is None else MemberState(row["state"]),
             expires_at=row["expires_at"],
@@ -124,61 +109,6 @@ async def credentials_of_screens(
         )
         for row in rows
     }
-
-
-async def insert_session(
-    conn: Connection, session: Session, token_hash: bytes, now: datetime
-) -> None:
-    await conn.execute(
-        """
-        INSERT INTO session (company_id, token_hash, member_id, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5)
-        """,
-        session.company_id,
-        token_hash,
-        session.member_id,
-        now,
-        session.expires_at,
-    )
-
-
-async def session_ends(conn: Connection, company_id: UUID, token_hash: bytes) -> datetime | None:
-    ends: datetime | None = await conn.fetchval(
-        "SELECT expires_at FROM session WHERE company_id = $1 AND token_hash = $2",
-        company_id,
-        token_hash,
-    )
-    return ends
-
-
-async def delete_session(conn: Connection, company_id: UUID, token_hash: bytes) -> None:
-    await conn.execute(
-        "DELETE FROM session WHERE company_id = $1 AND token_hash = $2", company_id, token_hash
-    )
-
-
-async def delete_sessions(
-    conn: Connection, company_id: UUID, member_id: UUID, *, ended_by: datetime | None = None
-) -> int:
-    """Delete the member's sessions: those that ran out by then, or all; return how many."""
-    rows = await conn.fetch(
-        """
-        DELETE FROM session
-         WHERE company_id = $1 AND member_id = $2
-           AND ($3::timestamptz IS NULL OR expires_at <= $3)
-        RETURNING 1
-        """,
-        company_id,
-        member_id,
-        ended_by,
-    )
-    return len(rows)
-
-
-async def delete_every_session(conn: Connection, company_id: UUID) -> int:
-    """Log every member of the company out; return how many sessions ended."""
-    rows = await conn.fetch("DELETE FROM session WHERE company_id = $1 RETURNING 1", company_id)
-    return len(rows)
 
 
 async def insert_device(conn: Connection, device: Device, token_hash: bytes) -> None:

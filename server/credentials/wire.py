@@ -28,6 +28,21 @@ class AddedDevice(Wire):
     token: str
 
 
+class OpenSessionView(Wire):
+    """A log-in that is open."""
+
+    session_id: UUID
+    created_at: Instant
+    expires_at: Instant
+    current: bool
+    """It is the one that asks."""
+
+
+class Ended(Wire):
+    ended: Annotated[int, Field(ge=0)]
+    """How many log-ins."""
+
+
 class NewApiToken(Wire):
     name: Annotated[str, ProfileText(80)]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]

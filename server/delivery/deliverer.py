@@ -21,9 +21,10 @@ from server.delivery.ports import Port
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.problem import where
+from server.notice_kinds.kinds import Category, Channel
+from server.notice_kinds.table import KINDS
 from server.notices import preparing
 from server.notices import service as notices
-from server.notices.kinds import KINDS, Category, Channel
 from server.notices.model import Delivery, Event, MessageConsent, Reason, consents_needed
 from server.vault.service import Vault
 
@@ -226,7 +227,7 @@ class Deliverer:
         ------
         Undelivered
         """
-        text = await preparing.held_text(
+        held = await preparing.held_text(
             conn, self._vault, company_id, delivery.member_id, delivery.notice_id
         )
         try:
@@ -234,7 +235,9 @@ class Deliverer:
         except MemberMissing:
             raise Undelivered(Reason.NO_ADDRESS) from None
         address = preparing.address(reader, delivery.channel)
-        if address is None or text is None:
+        if held.elsewhere is not None:  # also where that cannot be read: to nobody else instead
+            address = held.address
+        if address is None or held.text is None:
             raise Undelivered(Reason.NO_ADDRESS)
         company = await accounts.company(conn, company_id)
         return Message(
@@ -243,7 +246,7 @@ class Deliverer:
             to=address,
             category=KINDS[delivery.kind].category,
             company=company.name,
-            text=text,
+            text=held.text,
             queued_at=delivery.queued_at,
         )
 

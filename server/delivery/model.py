@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from server.notices.kinds import Category, Channel
+from server.notice_kinds.kinds import Category, Channel
 from server.notices.model import Delivery, Event, NoticeText, Reason
 
 PERMANENT: Final = frozenset({Reason.REFUSED, Reason.NO_ADDRESS, Reason.NOT_CONFIGURED})

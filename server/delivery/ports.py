@@ -21,7 +21,7 @@ import aiosmtplib
 from server.delivery.model import Message, Undelivered
 from server.kit import outgoing
 from server.kit.outgoing import AnswerTooSlow, Destination, Unreached
-from server.notices.kinds import Category, Channel
+from server.notice_kinds.kinds import Category, Channel
 from server.notices.model import Reason
 from server.notices.writing import footer, one_line
 

@@ -2,10 +2,12 @@
 
 from uuid import UUID
 
+from server.credentials.model import Role
 from server.delivery import store
 from server.kit.cursors import cursor_of, place_of
 from server.kit.db import Connection
-from server.notices.kinds import NoticeKind
+from server.notice_kinds.kinds import NoticeKind
+from server.notice_kinds.table import OF_INCIDENTS
 from server.notices.model import Delivery, DeliveryEvent, DeliveryState, NoticeMissing
 
 
@@ -16,12 +18,13 @@ async def deliveries(
     member_id: UUID | None,
     kind: NoticeKind | None,
     state: DeliveryState | None,
+    role: Role | None,
     cursor: str | None,
     limit: int,
 ) -> tuple[list[Delivery], str | None]:
     """Return where the deliveries of a page of notices stand, newest notice first.
 
-    ``limit`` counts notices. No text, no address.
+    ``limit`` counts notices. No text, no address, and only what ``role`` may know of.
 
     Raises
     ------
@@ -33,6 +36,7 @@ async def deliveries(
         member_id=member_id,
         kind=kind,
         state=state,
+        but=_kept_from(role),
         before=None if cursor is None else place_of(cursor),
         limit=limit + 1,
     )
@@ -43,14 +47,18 @@ async def deliveries(
     return [one for one in found if one.notice_id in kept], cursor_of(notices[limit - 1])
 
 
-async def evidence(conn: Connection, company_id: UUID, notice_id: UUID) -> list[DeliveryEvent]:
+async def evidence(
+    conn: Connection, company_id: UUID, notice_id: UUID, *, role: Role | None
+) -> list[DeliveryEvent]:
     """Return everything that happened to a notice's deliveries, in order.
+
+    A notice that ``role`` may not know of is answered as one that is not there.
 
     Raises
     ------
     NoticeMissing
     """
-    found = await store.events(conn, company_id, notice_id)
+    found = await store.events(conn, company_id, notice_id, but=_kept_from(role))
     if not found:
         raise NoticeMissing
     return found
@@ -61,3 +69,8 @@ async def export(
 ) -> dict[UUID, list[DeliveryEvent]]:
     """Return everything that happened to what the member was told, by notice."""
     return await store.events_of_member(conn, company_id, member_id)
+
+
+def _kept_from(role: Role | None) -> frozenset[NoticeKind]:
+    """Return the kinds of which only main users see whom they went to."""
+    return frozenset() if role is Role.MAIN_USER else OF_INCIDENTS

@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from server.kit.db import Connection, Record
-from server.notices.kinds import Channel, NoticeKind
+from server.notice_kinds.kinds import Channel, NoticeKind
 from server.notices.model import Delivery, DeliveryEvent, DeliveryState, Event, Reason
 
 
@@ -107,10 +107,14 @@ async def deliveries(
     member_id: UUID | None,
     kind: NoticeKind | None,
     state: DeliveryState | None,
+    but: Collection[NoticeKind],
     before: UUID | None,
     limit: int,
 ) -> list[Delivery]:
-    """Return the deliveries of the newest ``limit`` notices that have a fitting one."""
+    """Return the deliveries of the newest ``limit`` notices that have a fitting one.
+
+    Those of the kinds ``but`` are left out.
+    """
     rows = await conn.fetch(
         """
         WITH page AS (
@@ -118,6 +122,7 @@ async def deliveries(
              WHERE n.company_id = $1
                AND ($2::uuid IS NULL OR n.member_id = $2)
                AND ($3::text IS NULL OR n.kind = $3)
+               AND n.kind <> ALL($7::text[])
                AND ($5::uuid IS NULL OR n.notice_id < $5)
                AND EXISTS (SELECT FROM notice_delivery d
                             WHERE d.company_id = $1 AND d.notice_id = n.notice_id
@@ -137,19 +142,26 @@ async def deliveries(
         None if state is None else state.value,
         before,
         limit,
+        [one.value for one in but],
     )
     return [_delivery(row) for row in rows]
 
 
-async def events(conn: Connection, company_id: UUID, notice_id: UUID) -> list[DeliveryEvent]:
+async def events(
+    conn: Connection, company_id: UUID, notice_id: UUID, *, but: Collection[NoticeKind]
+) -> list[DeliveryEvent]:
+    """Return what happened to a notice's deliveries; nothing, if it is of the kinds ``but``."""
     rows = await conn.fetch(
         """
-        SELECT channel, event, reason, at FROM notice_event
-         WHERE company_id = $1 AND notice_id = $2
-         ORDER BY at, channel, number
+        SELECT e.channel, e.event, e.reason, e.at
+          FROM notice_event e
+          JOIN notice n ON n.company_id = e.company_id AND n.notice_id = e.notice_id
+         WHERE e.company_id = $1 AND e.notice_id = $2 AND n.kind <> ALL($3::text[])
+         ORDER BY e.at, e.channel, e.number
         """,
         company_id,
         notice_id,
+        [one.value for one in but],
     )
     return [_event(row) for row in rows]
 

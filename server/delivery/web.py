@@ -6,13 +6,13 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
-from server.credentials.access import STAFF
+from server.credentials.access import CALLER, STAFF
 from server.delivery import service
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
 from server.kit.web import COMPANY, transaction
 from server.kit.wire import Instant, Page, Text, Wire
-from server.notices.kinds import Channel, NoticeKind
+from server.notice_kinds.kinds import Channel, NoticeKind
 from server.notices.model import DeliveryState, Event, NoticeMissing, Reason
 
 NOTICES_MAX: Final = 200
@@ -51,7 +51,10 @@ class DeliveryEventView(Wire):
 async def list_notice_deliveries(
     request: web.Request, *, query: DeliveriesQuery
 ) -> Page[DeliveryView]:
-    """List where the company's notices stand, newest first: no text, no address."""
+    """List where the company's notices stand, newest first: no text, no address.
+
+    Those of an incident are left out for dispatchers.
+    """
     async with transaction(request, readonly=True) as conn:
         found, following = await service.deliveries(
             conn,
@@ -59,6 +62,7 @@ async def list_notice_deliveries(
             member_id=query.member_id,
             kind=query.kind,
             state=query.state,
+            role=request[CALLER].role,
             cursor=query.cursor,
             limit=query.limit,
         )
@@ -71,7 +75,7 @@ async def read_notice_deliveries(
 ) -> Page[DeliveryEventView]:
     """Read everything that happened to one notice's deliveries, in order, on one page."""
     async with transaction(request, readonly=True) as conn:
-        found = await service.evidence(conn, request[COMPANY], notice_id)
+        found = await service.evidence(conn, request[COMPANY], notice_id, role=request[CALLER].role)
     return Page(items=[DeliveryEventView.model_validate(one) for one in found])
 
 

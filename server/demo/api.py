@@ -57,6 +57,10 @@ class Api:
                 return None
             return await answer.json()
 
+    async def step_up(self, password: str) -> None:
+        """Prove again who calls: for ten minutes they may give somebody new rights."""
+        await self.post("/v1/sessions/step-up", {"password": password})
+
     async def log_in(self, login: str, password: str) -> "Api":
         """Return the API as the person who logs in."""
         session = await self.post(

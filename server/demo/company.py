@@ -113,6 +113,7 @@ async def make(opened: Opened, api: Api, *, now: datetime) -> DemoCompany:
         await policies.ship(conn, made.company_id, now)
     await _accept(api, invitation.code, main_password)
     main_user = await api.log_in(MAIN_USER_EMAIL, main_password)
+    await main_user.step_up(main_password)
     invited = await main_user.post(
         "/v1/members",
         {

@@ -1,6 +1,5 @@
 """The erasure of a driver: who may do what when, as a table. Pure."""
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,7 +8,9 @@ from typing import Final
 from uuid import UUID
 
 from server.credentials.model import MemberState, Role
-from server.kit.errors import Conflict, Invalid, NotFound, Refused
+from server.holds.model import Ground, HeldCategory
+from server.kit.errors import Conflict, NotFound, Refused
+from server.vault.model import Category
 
 
 class State(StrEnum):
@@ -18,36 +19,45 @@ class State(StrEnum):
     CANCELLED = "cancelled"
     GRACE = "grace"
     ERASING = "erasing"
+    HELD = "held"
+    """All is erased but what holds keep, and what tells whose that is."""
     ERASED = "erased"
 
 
 class Act(StrEnum):
     ASK = "ask"
+    PROPOSE = "propose"
+    """Ask while the driver disputes something: a second person has to agree."""
+    CLOSE = "close"
+    """The day has come on which the company closes."""
     APPROVE = "approve"
     REFUSE = "refuse"
+    REFUSE_IN_PART = "refuse_in_part"
+    RERUN = "rerun"
+    """The time of a refusal is over."""
     CANCEL = "cancel"
+    LAPSE = "lapse"
+    """The time for an answer is over."""
+    DROP = "drop"
+    """It is over, and a second person has not agreed."""
+    WAIVE = "waive"
     BEGIN = "begin"
+    HOLD = "hold"
     FINISH = "finish"
 
 
 class Outcome(StrEnum):
     APPROVE = "approve"
     REFUSE = "refuse"
+    REFUSE_IN_PART = "refuse_in_part"
 
 
 class Reason(StrEnum):
     LEFT_COMPANY = "left_company"
     OWN_WISH = "own_wish"
     OTHER = "other"
-
-
-class Ground(StrEnum):
-    """Why an erasure may be refused. The list is closed."""
-
-    LEGAL_OBLIGATION = "legal_obligation"
-    LEGAL_CLAIM = "legal_claim"
-    UNFULFILLED_OBLIGATION = "unfulfilled_obligation"
-    IDENTITY_NOT_PROVEN = "identity_not_proven"
+    COMPANY_CLOSED = "company_closed"
+    """Nobody says so: it comes of the closing of their company."""
 
 
 class Step(StrEnum):
@@ -56,6 +66,9 @@ class Step(StrEnum):
     CLOSE_GATE = "close_gate"
     END_SESSIONS = "end_sessions"
     NOTE_PERSON = "note_person"
+    ERASE_INCIDENTS = "erase_incidents"
+    ERASE_DISCLOSURES = "erase_disclosures"
+    ERASE_EXPORTS = "erase_exports"
     ERASE_LINKS = "erase_links"
     ERASE_ALERTS = "erase_alerts"
     ERASE_STOP_EVENTS = "erase_stop_events"
@@ -69,7 +82,10 @@ class Step(StrEnum):
     ERASE_CONSENT = "erase_consent"
     ERASE_GUARDIANS = "erase_guardians"
     ERASE_CLARIFICATIONS = "erase_clarifications"
+    ERASE_CORRECTIONS = "erase_corrections"
+    ERASE_PERSON_REQUESTS = "erase_person_requests"
     ERASE_POLICIES = "erase_policies"
+    ERASE_HOLDS = "erase_holds"
     ERASE_NOTICES = "erase_notices"
     ERASE_GATE = "erase_gate"
     ERASE_LEDGER = "erase_ledger"
@@ -79,35 +95,97 @@ class Step(StrEnum):
     VERIFY = "verify"
 
 
-NATIONAL_DIGITS: Final = 10
-ALIKE_CHARS_MIN: Final = 4
-"""A shorter text stands in many words."""
-PLAIN_CHARS_MIN: Final = 8
-"""A shorter one may stand in a hash by chance."""
 STUCK_AFTER: Final = timedelta(hours=1)
 """So long after it was due an erasure that is not done needs people."""
-_BETWEEN: Final = re.compile("[ ()-]")
-_LIKE: Final = re.compile(r"([\\%_])")
-_ESCAPED: Final = r"\\\1"
 
-# (None, ...) is the driver nobody has asked to erase; (..., None) is the erasing job. A triple that
-# is absent is refused. The main user overrides the dispatcher's decision both ways.
+# (None, ...) is the driver nobody has asked to erase; (..., None) is the erasing job or the clock.
+# A triple that is absent is refused. The main user overrides the dispatcher's decision both ways.
 TRANSITIONS: Final[Mapping[tuple[State | None, Act, Role | None], State]] = {
     (None, Act.ASK, Role.DRIVER): State.OPEN,
     (None, Act.ASK, Role.DISPATCHER): State.GRACE,
     (None, Act.ASK, Role.MAIN_USER): State.GRACE,
+    (None, Act.PROPOSE, Role.DISPATCHER): State.OPEN,
+    (None, Act.PROPOSE, Role.MAIN_USER): State.OPEN,
+    (None, Act.CLOSE, None): State.GRACE,
     (State.OPEN, Act.APPROVE, Role.DISPATCHER): State.GRACE,
     (State.OPEN, Act.APPROVE, Role.MAIN_USER): State.GRACE,
     (State.OPEN, Act.REFUSE, Role.DISPATCHER): State.REFUSED,
     (State.OPEN, Act.REFUSE, Role.MAIN_USER): State.REFUSED,
+    (State.OPEN, Act.REFUSE_IN_PART, Role.DISPATCHER): State.GRACE,
+    (State.OPEN, Act.REFUSE_IN_PART, Role.MAIN_USER): State.GRACE,
     (State.OPEN, Act.CANCEL, Role.DRIVER): State.CANCELLED,
+    (State.OPEN, Act.LAPSE, None): State.GRACE,
+    (State.OPEN, Act.DROP, None): State.CANCELLED,
     (State.REFUSED, Act.APPROVE, Role.MAIN_USER): State.GRACE,
+    (State.REFUSED, Act.REFUSE_IN_PART, Role.MAIN_USER): State.GRACE,
+    (State.REFUSED, Act.CANCEL, Role.DRIVER): State.CANCELLED,
+    (State.REFUSED, Act.RERUN, None): State.GRACE,
     (State.GRACE, Act.REFUSE, Role.MAIN_USER): State.REFUSED,
     (State.GRACE, Act.CANCEL, Role.DRIVER): State.CANCELLED,
     (State.GRACE, Act.CANCEL, Role.DISPATCHER): State.CANCELLED,
     (State.GRACE, Act.CANCEL, Role.MAIN_USER): State.CANCELLED,
+    (State.GRACE, Act.WAIVE, Role.DRIVER): State.ERASING,
     (State.GRACE, Act.BEGIN, None): State.ERASING,
+    (State.ERASING, Act.HOLD, None): State.HELD,
+    (State.HELD, Act.BEGIN, None): State.ERASING,
     (State.ERASING, Act.FINISH, None): State.ERASED,
+}
+
+# What the job leaves undone while a category is held: the steps that erase a column of its class,
+# by the data map.
+KEPT_BY: Final[Mapping[HeldCategory, frozenset[Step]]] = {
+    HeldCategory.IDENTITY: frozenset({Step.ERASE_GUARDIANS, Step.ERASE_CORRECTIONS}),
+    HeldCategory.CONTACT: frozenset(
+        {
+            Step.ERASE_DISCLOSURES,
+            Step.ERASE_CLARIFICATIONS,
+            Step.ERASE_CORRECTIONS,
+            Step.ERASE_PERSON_REQUESTS,
+        }
+    ),
+    HeldCategory.TRACK: frozenset({Step.ERASE_TRACKING, Step.ERASE_UPLOADS}),
+    HeldCategory.REPORT: frozenset({Step.ERASE_REPORTS, Step.ERASE_ALERTS, Step.ERASE_STOP_EVENTS}),
+    HeldCategory.WORK: frozenset(
+        {
+            Step.ERASE_INCIDENTS,
+            Step.ERASE_LINKS,
+            Step.ERASE_STOP_EVENTS,
+            Step.ERASE_ROUTES,
+            Step.ERASE_CONSENT,
+            Step.ERASE_PERSON_REQUESTS,
+        }
+    ),
+    HeldCategory.CONSENT: frozenset(
+        {
+            Step.ERASE_ATTESTATIONS,
+            Step.ERASE_DEVICES,
+            Step.ERASE_CONTROLLERS,
+            Step.ERASE_CONSENT,
+            Step.ERASE_GUARDIANS,
+            Step.ERASE_CLARIFICATIONS,
+            Step.ERASE_POLICIES,
+        }
+    ),
+}
+# And whatever is held: whose it is, how they are told, and what proves that nothing is left.
+KEPT_ALWAYS: Final = frozenset(
+    {
+        Step.NOTE_PERSON,
+        Step.ERASE_HOLDS,
+        Step.ERASE_NOTICES,
+        Step.ERASE_GATE,
+        Step.ERASE_LEDGER,
+        Step.ERASE_ACCOUNT,
+        Step.SEARCH,
+        Step.DESTROY_KEYS,
+        Step.VERIFY,
+    }
+)
+# The keys that nothing needs any more once these steps are done.
+KEYS_OF: Final[Mapping[Category, frozenset[Step]]] = {
+    Category.TRACK: frozenset({Step.ERASE_TRACKING}),
+    Category.LIVE: frozenset({Step.ERASE_TRACKING}),
+    Category.REPORT: frozenset({Step.ERASE_REPORTS, Step.ERASE_ALERTS, Step.ERASE_STOP_EVENTS}),
 }
 
 # Whose requests a role may call off.
@@ -128,8 +206,15 @@ class Request:
     requested_by: Role
     reason: Reason | None
     requested_at: datetime
+    asked_by: UUID | None = None
+    """The member of staff who asked, or wrote down that the driver did."""
+    answer_by: datetime | None = None
+    """When the clock decides what is open still."""
     decided_by: Role | None = None
+    """None, of what is decided: the clock."""
     ground: Ground | None = None
+    refused_until: datetime | None = None
+    """When a refusal runs again by itself: the first of its dates."""
     decided_at: datetime | None = None
     grace_until: datetime | None = None
     account_before: MemberState | None = None
@@ -159,39 +244,14 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sought:
-    """What is looked for: what the server wrote, and what people know the driver by."""
+class Part:
+    """What was erased before the rest, which holds kept."""
 
-    driver_id: UUID
+    done_at: datetime
+    held: str
+    """Canonical JSON: each category that was held, why and until when."""
     key_ids: tuple[UUID, ...]
-    texts: tuple[str, ...] = field(repr=False)
-    """The driver's name, phone and e-mail."""
-
-    @property
-    def ids(self) -> list[UUID]:
-        return [self.driver_id, *self.key_ids]
-
-    @property
-    def spelled(self) -> list[str]:
-        """Return patterns of the ways in which a text spells the driver's id."""
-        return [f"%{self.driver_id}%", f"%{self.driver_id.hex}%"]
-
-    @property
-    def alike(self) -> list[str]:
-        """Return patterns of texts and id, as they read without blanks, brackets and dashes."""
-        read = [self.driver_id.hex, *(_joined(text) for text in self.texts)]
-        return [f"%{_LIKE.sub(_ESCAPED, text)}%" for text in read]
-
-    @property
-    def plain(self) -> list[bytes]:
-        """Return what stands in no bytes but those that somebody forgot to seal."""
-        written = [self.driver_id.bytes, str(self.driver_id).encode()]
-        return written + [text.encode() for text in self.texts if len(text) >= PLAIN_CHARS_MIN]
-
-    @property
-    def headers(self) -> list[bytes]:
-        """Return by what a sealed value names one of the keys."""
-        return [key_id.bytes for key_id in self.key_ids]
+    """The keys that were destroyed then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +279,7 @@ class ErasureActRefused(Conflict):
     title = "The erasure cannot change that way"
 
     def __init__(self, state: State | None, act: Act, role: Role | None) -> None:
-        who = "the erasing job" if role is None else f"a {role.replace('_', ' ')}"
+        who = "the clock or the erasing job" if role is None else f"a {role.replace('_', ' ')}"
         what = "not asked for" if state is None else state.value
         super().__init__(f"An erasure that is {what} does not let {who} {act}.")
 
@@ -227,11 +287,6 @@ class ErasureActRefused(Conflict):
 class ErasureNotYours(Refused):
     slug = "erasure-not-yours"
     title = "Only who asked for the erasure may call it off"
-
-
-class GroundMisplaced(Invalid):
-    slug = "erasure-ground-misplaced"
-    title = "A refusal needs a ground, an approval has none"
 
 
 class NotErased(Exception):
@@ -261,6 +316,19 @@ def next_state(state: State | None, act: Act, role: Role | None) -> State:
         raise ErasureActRefused(state, act, role) from None
 
 
+def kept_steps(held: Collection[HeldCategory]) -> frozenset[Step]:
+    """Return what the job leaves undone while these categories are held."""
+    if not held:
+        return frozenset()
+    return KEPT_ALWAYS.union(*(KEPT_BY[one] for one in held))
+
+
+def keys_to_destroy(held: Collection[HeldCategory]) -> list[Category]:
+    """Return the categories of keys that go although these categories are held."""
+    kept = kept_steps(held)
+    return [category for category, steps in KEYS_OF.items() if not steps & kept]
+
+
 def waiting_for(request: Request, steps: Collection[StepDone], now: datetime) -> Step | None:
     """Return the step at which the erasing is stuck; None while it is not, or not for long.
 
@@ -283,32 +351,3 @@ def refuse_cancel(by: Role, requested_by: Role) -> None:
     """
     if requested_by not in CANCELS[by]:
         raise ErasureNotYours
-
-
-def refuse_ground(outcome: Outcome, ground: Ground | None) -> None:
-    """Hold a decision to having a ground exactly when it refuses.
-
-    Raises
-    ------
-    GroundMisplaced
-    """
-    if (outcome is Outcome.REFUSE) is (ground is None):
-        raise GroundMisplaced
-
-
-def sought_of(driver_id: UUID, key_ids: Collection[UUID], texts: Collection[str | None]) -> Sought:
-    """Return what to look for, of a driver's texts as far as they are known.
-
-    Of a phone its last ten digits: people write the others in several ways.
-    """
-    kept = [
-        text[-NATIONAL_DIGITS:] if text.startswith("+") else text
-        for text in texts
-        if text is not None and len(_joined(text)) >= ALIKE_CHARS_MIN
-    ]
-    known = tuple(dict.fromkeys(kept))
-    return Sought(driver_id=driver_id, key_ids=tuple(key_ids), texts=known)
-
-
-def _joined(text: str) -> str:
-    return _BETWEEN.sub("", text)

@@ -1,6 +1,6 @@
 """The erasing job: a saga that a crash at any instruction only delays."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,8 +15,10 @@ from server.attestations import service as attestations
 from server.clarifications import service as clarifications
 from server.consent import service as consent
 from server.controllers import service as controllers
+from server.corrections import service as corrections
 from server.credentials import service as credentials
 from server.devices import service as devices
+from server.disclosures import service as disclosures
 from server.erasure import search, service, store
 from server.erasure.model import (
     Act,
@@ -26,18 +28,26 @@ from server.erasure.model import (
     Request,
     State,
     Step,
+    kept_steps,
+    keys_to_destroy,
     next_state,
 )
+from server.exports import service as exports
 from server.gate import service as gate
 from server.gate.model import GateMissing
 from server.guardians import service as guardians
+from server.holds import service as holds
+from server.holds.model import Hold
+from server.incidents import service as incidents
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.problem import where
+from server.kit.wire import rfc3339
 from server.ledger import service as ledger
 from server.ledger.model import SYSTEM
 from server.ledger.model import Act as LedgerAct
 from server.links import service as links
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import service as notices
 from server.policies import service as policies
 from server.reports import service as reports
@@ -60,6 +70,9 @@ TOLD_WITHIN: Final = timedelta(hours=1)
 
 # Feature by feature, from the top down: what names the person goes before what defines them.
 ERASERS: Final[tuple[tuple[Step, Work], ...]] = (
+    (Step.ERASE_INCIDENTS, incidents.erase),
+    (Step.ERASE_DISCLOSURES, disclosures.erase),
+    (Step.ERASE_EXPORTS, exports.erase),
     (Step.ERASE_LINKS, links.erase),
     (Step.ERASE_ALERTS, alerts.erase),
     (Step.ERASE_STOP_EVENTS, stop_events.erase),
@@ -73,7 +86,10 @@ ERASERS: Final[tuple[tuple[Step, Work], ...]] = (
     (Step.ERASE_CONSENT, consent.erase),
     (Step.ERASE_GUARDIANS, guardians.erase),
     (Step.ERASE_CLARIFICATIONS, clarifications.erase),
+    (Step.ERASE_CORRECTIONS, corrections.erase),
+    (Step.ERASE_PERSON_REQUESTS, corrections.erase_requests),
     (Step.ERASE_POLICIES, policies.erase),
+    (Step.ERASE_HOLDS, holds.erase),
     (Step.ERASE_NOTICES, notices.erase),
     (Step.ERASE_GATE, gate.erase),
     (Step.ERASE_LEDGER, ledger.erase),
@@ -85,8 +101,16 @@ _LOOKS: Final = frozenset({Step.SEARCH, Step.VERIFY})
 
 
 async def due(conn: Connection, company_id: UUID, now: datetime) -> list[UUID]:
-    """Return the requests whose grace is over or whose erasing has not finished."""
-    return await store.due(conn, company_id, now)
+    """Return the requests whose grace is over or whose erasing has not finished.
+
+    Those that wait for a hold are among them once nothing is held any more.
+    """
+    return [
+        one.request_id
+        for one in await store.due(conn, company_id, now)
+        if one.state is not State.HELD
+        or not await holds.in_force(conn, company_id, one.driver_id, now)
+    ]
 
 
 async def nobody_to_tell(_company_id: UUID, _member_id: UUID, _now: datetime) -> int:
@@ -105,11 +129,11 @@ async def run_due(
     erased = 0
     for request_id in waiting:
         try:
-            await run(pool, vault, company_id, request_id, now, tell=tell)
+            done = await run(pool, vault, company_id, request_id, now, tell=tell)
         except Exception as error:  # noqa: BLE001 - one that fails must not hold up the others
             log.warning("erasure_unfinished", request=str(request_id), **where(error))
         else:
-            erased += 1
+            erased += done
     return erased
 
 
@@ -122,8 +146,12 @@ async def run(
     *,
     tell: Tell = nobody_to_tell,
     failpoint: Failpoint = lambda _place: None,
-) -> None:
+    whatever_is_held: bool = False,
+) -> bool:
     """Erase the driver of a request that is due: every step once, however often this is begun.
+
+    While something of the driver is held, the rest is erased and the request waits: False then.
+    ``whatever_is_held``: the keys are gone already, so nothing is kept by leaving the rows.
 
     A step is recorded in the transaction of its work, so a crash resumes after the last one. Keys
     live in another database: destroying them twice is the same as once.
@@ -142,14 +170,18 @@ async def run(
     NotErased
         Something wrote about the driver meanwhile; the next run erases that too.
     """
-    request = await _begin(pool, company_id, request_id, now)
-    if request is None:
-        return
+    request, held = await _begin(pool, company_id, request_id, now)
+    if request.state is State.ERASED:
+        return True
+    held = [] if whatever_is_held else held
+    kept = kept_steps({one.category for one in held})
+    if request.state is State.HELD and kept:
+        return False
     driver_id = request.driver_id
     async with db.tenant(pool, company_id, readonly=True) as conn:
         done = await _done(conn, company_id, request_id)
     for step, work in _steps(vault, request_id, now):
-        if step in done:
+        if step in done | kept:
             continue
         if step is Step.ERASE_NOTICES and now < (request.grace_until or now) + TOLD_WITHIN:
             waiting = await tell(company_id, driver_id, now)
@@ -164,6 +196,10 @@ async def run(
             if left > 0:
                 raise NotErased(left)
         failpoint(f"{step}.done")
+    if kept:
+        await _destroy_some_keys(pool, vault, company_id, request, held, now, failpoint)
+        await _hold(pool, company_id, request, now)
+    return not kept
 
 
 def _steps(vault: Vault, request_id: UUID, now: datetime) -> tuple[tuple[Step, Work], ...]:
@@ -212,19 +248,71 @@ def _steps(vault: Vault, request_id: UUID, now: datetime) -> tuple[tuple[Step, W
     )
 
 
-async def _begin(pool: Pool, company_id: UUID, request_id: UUID, now: datetime) -> Request | None:
-    """Leave grace if it is over; return what to do, None when that is done already."""
+async def _begin(
+    pool: Pool, company_id: UUID, request_id: UUID, now: datetime
+) -> tuple[Request, list[Hold]]:
+    """Leave grace if it is over; return the request as it was, and what is held of the driver.
+
+    Whoever wants to place a hold waits for the gate, which is locked here: after this it is too
+    late.
+    """
     async with db.tenant(pool, company_id) as conn:
         locked = await service.lock(conn, company_id, request_id)
-        if locked.state is State.ERASED:
-            return None
-        if locked.state is not State.ERASING:
-            after = next_state(locked.state, Act.BEGIN, None)
+        held = await holds.in_force(conn, company_id, locked.driver_id, now)
+        if locked.state in {State.ERASING, State.ERASED} or (locked.state is State.HELD and held):
+            return locked, held
+        after = next_state(locked.state, Act.BEGIN, None)
+        if locked.state is not State.HELD:
             if locked.grace_until is None or locked.grace_until > now:
                 raise ErasureActRefused(locked.state, Act.BEGIN, None)
             await service.into_erasing(conn, company_id, locked, now=now)
-            await store.update(conn, company_id, replace(locked, state=after))
-    return locked
+        await store.update(conn, company_id, replace(locked, state=after))
+    return locked, held
+
+
+async def _destroy_some_keys(
+    pool: Pool,
+    vault: Vault,
+    company_id: UUID,
+    request: Request,
+    held: Sequence[Hold],
+    now: datetime,
+    failpoint: Failpoint,
+) -> None:
+    """Destroy the keys of what was erased beside what is held, once they are written down."""
+    going = keys_to_destroy({one.category for one in held})
+    key_ids = await vault.key_ids(company_id, request.driver_id, going)
+    async with db.tenant(pool, company_id) as conn:
+        await search.note_part(conn, company_id, request.request_id, held, key_ids, now=now)
+    failpoint("part.noted")
+    await vault.destroy_some(company_id, request.driver_id, key_ids)
+    failpoint("part.destroyed")
+
+
+async def _hold(pool: Pool, company_id: UUID, request: Request, now: datetime) -> None:
+    """Let the request wait for what is held, and tell the driver; unless nothing is any more."""
+    async with db.tenant(pool, company_id) as conn:
+        locked = await service.lock(conn, company_id, request.request_id)
+        held = await holds.in_force(conn, company_id, locked.driver_id, now)
+        if locked.state is not State.ERASING or not held:
+            return
+        after = next_state(locked.state, Act.HOLD, None)
+        await store.update(conn, company_id, replace(locked, state=after))
+        categories = sorted({one.category.value for one in held})
+        until = max(one.until for one in held if one.until is not None)
+        told = {"categories": ",".join(categories), "until": rfc3339(until)}
+        await notices.queue(
+            conn, company_id, locked.driver_id, NoticeKind.ERASURE_HELD, told, now=now
+        )
+        await ledger.append(
+            conn,
+            company_id,
+            LedgerAct.ERASURE_HELD,
+            actor=SYSTEM,
+            subject_id=locked.driver_id,
+            facts={"held": categories, "until": rfc3339(until)},
+            now=now,
+        )
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ and left to people.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
@@ -22,7 +22,9 @@ import structlog
 from server.accounts import service as accounts
 from server.credentials.model import MemberMissing
 from server.erasure import search_store as store
-from server.erasure.model import Search, Sought, sought_of
+from server.erasure.model import Part, Search
+from server.erasure.search_store import Sought, sought_of
+from server.holds.model import Hold
 from server.kit.db import Connection
 from server.kit.wire import rfc3339
 from server.ledger import service as ledger
@@ -150,6 +152,34 @@ async def _look(
     for name, rows in left.items():
         log.warning("erasure_found_rows", company=str(company_id), table=name, count=rows)
     return sum(left.values()), alike
+
+
+async def note_part(
+    conn: Connection,
+    company_id: UUID,
+    request_id: UUID,
+    held: Sequence[Hold],
+    key_ids: Collection[UUID],
+    *,
+    now: datetime,
+) -> None:
+    """Write down what is held, and which keys are destroyed although something is."""
+    said = [
+        {
+            "category": one.category.value,
+            "ground": None if one.ground is None else one.ground.value,
+            "placed_at": None if one.placed_at is None else rfc3339(one.placed_at),
+            "until": None if one.until is None else rfc3339(one.until),
+        }
+        for one in held
+    ]
+    text = rfc8785.dumps(said).decode()
+    await store.put_part(conn, company_id, request_id, held=text, key_ids=key_ids, at=now)
+
+
+async def part(conn: Connection, company_id: UUID, request_id: UUID) -> Part | None:
+    """Return what was erased before the rest; None where all went at once."""
+    return await store.part(conn, company_id, request_id)
 
 
 async def result(conn: Connection, company_id: UUID, request_id: UUID) -> Search | None:

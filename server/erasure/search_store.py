@@ -1,13 +1,20 @@
 """The last look for a driver, in PostgreSQL: what is looked for, where, and what was found."""
 
+import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from server.erasure.model import Search, Sought
+from server.erasure.model import Part, Search
 from server.kit.db import Connection
 
+NATIONAL_DIGITS: Final = 10
+ALIKE_CHARS_MIN: Final = 4
+"""A shorter text stands in many words."""
+PLAIN_CHARS_MIN: Final = 8
+"""A shorter one may stand in a hash by chance."""
 LOOK_S_MAX: Final = 120.0
 """For one table: every row of it is read."""
 TYPED: Final = frozenset(
@@ -25,6 +32,45 @@ TYPED: Final = frozenset(
 )
 """Texts that people type. An id in them was typed too, and blocks nothing: nobody but people can
 take it out again, so whoever typed it could hold up an erasure for ever."""
+_BETWEEN: Final = re.compile("[ ()-]")
+_LIKE: Final = re.compile(r"([\\%_])")
+_ESCAPED: Final = r"\\\1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """What is looked for: what the server wrote, and what people know the driver by."""
+
+    driver_id: UUID
+    key_ids: tuple[UUID, ...]
+    texts: tuple[str, ...] = field(repr=False)
+    """The driver's name, phone and e-mail."""
+
+    @property
+    def ids(self) -> list[UUID]:
+        return [self.driver_id, *self.key_ids]
+
+    @property
+    def spelled(self) -> list[str]:
+        """Return patterns of the ways in which a text spells the driver's id."""
+        return [f"%{self.driver_id}%", f"%{self.driver_id.hex}%"]
+
+    @property
+    def alike(self) -> list[str]:
+        """Return patterns of texts and id, as they read without blanks, brackets and dashes."""
+        read = [self.driver_id.hex, *(_joined(text) for text in self.texts)]
+        return [f"%{_LIKE.sub(_ESCAPED, text)}%" for text in read]
+
+    @property
+    def plain(self) -> list[bytes]:
+        """Return what stands in no bytes but those that somebody forgot to seal."""
+        written = [self.driver_id.bytes, str(self.driver_id).encode()]
+        return written + [text.encode() for text in self.texts if len(text) >= PLAIN_CHARS_MIN]
+
+    @property
+    def headers(self) -> list[bytes]:
+        """Return by what a sealed value names one of the keys."""
+        return [key_id.bytes for key_id in self.key_ids]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,3 +242,60 @@ async def look(conn: Connection, table: Table, company_id: UUID, sought: Sought)
         timeout=LOOK_S_MAX,
     )
     return (0, 0) if row is None else (row["found"], row["alike"])
+
+
+async def put_part(
+    conn: Connection,
+    company_id: UUID,
+    request_id: UUID,
+    *,
+    held: str,
+    key_ids: Collection[UUID],
+    at: datetime,
+) -> None:
+    """Note what is held, and which keys go before the rest; those noted before stay noted."""
+    await conn.execute(
+        """
+        INSERT INTO erasure_part (company_id, request_id, done_at, held, key_ids)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (company_id, request_id)
+        DO UPDATE SET held = excluded.held, key_ids = array(
+            SELECT unnest(erasure_part.key_ids) UNION SELECT unnest(excluded.key_ids))
+        """,
+        company_id,
+        request_id,
+        at,
+        held,
+        list(key_ids),
+    )
+
+
+async def part(conn: Connection, company_id: UUID, request_id: UUID) -> Part | None:
+    row = await conn.fetchrow(
+        """
+        SELECT done_at, held, key_ids FROM erasure_part WHERE company_id = $1 AND request_id = $2
+        """,
+        company_id,
+        request_id,
+    )
+    if row is None:
+        return None
+    return Part(done_at=row["done_at"], held=row["held"], key_ids=tuple(row["key_ids"]))
+
+
+def sought_of(driver_id: UUID, key_ids: Collection[UUID], texts: Collection[str | None]) -> Sought:
+    """Return what to look for, of a driver's texts as far as they are known.
+
+    Of a phone its last ten digits: people write the others in several ways.
+    """
+    kept = [
+        text[-NATIONAL_DIGITS:] if text.startswith("+") else text
+        for text in texts
+        if text is not None and len(_joined(text)) >= ALIKE_CHARS_MIN
+    ]
+    known = tuple(dict.fromkeys(kept))
+    return Sought(driver_id=driver_id, key_ids=tuple(key_ids), texts=known)
+
+
+def _joined(text: str) -> str:
+    return _BETWEEN.sub("", text)

@@ -1,4 +1,4 @@
-"""Erasing a driver: asking, deciding, calling off, and the job that makes it true.
+"""Erasing a driver: asking, calling off, and what deciding (``erasure_decisions``) is made of.
 
 Acts of people lock the driver's gate first, then the request; so does each step of the job. The
 head of the ledger comes last. None of it needs the key database: asking closes the gate also while
@@ -9,19 +9,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from server.accounts import acts as account_acts
 from server.accounts import service as accounts
 from server.consent import service as consent
 from server.credentials import service as credentials
 from server.credentials.model import Caller, MemberState, Role
+from server.disputes import service as disputes
 from server.erasure import store
 from server.erasure.model import (
     Act,
     ErasureMissing,
     ErasureUnderWay,
-    Ground,
-    Outcome,
     Reason,
     Request,
     State,
@@ -29,10 +31,11 @@ from server.erasure.model import (
     StepDone,
     next_state,
     refuse_cancel,
-    refuse_ground,
 )
 from server.gate import service as gate
 from server.gate.model import GateMissing
+from server.holds import service as holds
+from server.kit import jobs, working_days
 from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection
 from server.kit.errors import there
@@ -41,8 +44,12 @@ from server.kit.wire import rfc3339
 from server.ledger import service as ledger
 from server.ledger.model import Act as LedgerAct
 from server.ledger.model import Actor, Json
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import service as notices
-from server.notices.kinds import NoticeKind
+from server.standing.model import by_of, role_word
+
+ERASE_DUE: Final = "erase_due"
+"""The job that works on a company's due requests."""
 
 
 def visible_driver(caller: Caller, driver_id: UUID) -> UUID:
@@ -64,103 +71,48 @@ async def ask(
     *,
     by: Actor,
     reason: Reason | None,
+    recorded_by: UUID | None = None,
     after_restore: bool = False,
     now: datetime,
 ) -> Request:
     """Ask for the erasure of a driver, inside ``gate.service.stopping``.
 
-    Tracking stops with it, whatever is decided later. The staff's own request is decided at once.
-    The driver is told. ``after_restore``: it was asked for before, and by whom is lost.
+    Tracking stops with it, the driver is told; staff need no decision. ``recorded_by`` wrote it.
 
     Raises
     ------
     GateMissing, ErasureUnderWay
     """
-    role = _role(by)
+    role = role_of(by)
+    answer_by = await answer_time(conn, company_id, now)
     await gate.lock(conn, company_id, driver_id)
     if await store.is_under_way(conn, company_id, driver_id):
         raise ErasureUnderWay
+    act = Act.ASK
+    if role is not Role.DRIVER and await disputes.disputed_by_driver(conn, company_id, driver_id):
+        act = Act.PROPOSE
     request = Request(
         request_id=uuid7(),
         driver_id=driver_id,
-        state=next_state(None, Act.ASK, role),
+        state=next_state(None, act, role),
         requested_by=role,
         reason=reason,
         requested_at=now,
         after_restore=after_restore,
+        asked_by=recorded_by if role is Role.DRIVER else by.member_id,
     )
+    if request.state is State.OPEN:
+        request = replace(request, answer_by=answer_by)
     if request.state is State.GRACE:
-        request = await _into_grace(conn, company_id, request, by=role, now=now)
+        request = await into_grace(conn, company_id, request, by=role, now=now)
     await store.insert(conn, company_id, request)
-    told = {"by_role": role.value, "requested_at": rfc3339(now), **_grace(request)}
+    told = {"by_role": role.value, "requested_at": rfc3339(now), **grace_values(request)}
     await notices.queue(conn, company_id, driver_id, NoticeKind.ERASURE_REQUESTED, told, now=now)
     # From here on the head of the ledger is held.
     await stop_tracking(conn, company_id, driver_id, now=now)
     facts = {"state": request.state.value} | ({} if reason is None else {"reason": reason.value})
-    await _write_down(
+    await write_down(
         conn, company_id, LedgerAct.ERASURE_REQUESTED, request, by=by, facts=facts, now=now
-    )
-    return request
-
-
-async def driver_to_decide_on(
-    conn: Connection, company_id: UUID, request_id: UUID, outcome: Outcome, *, by: Actor
-) -> UUID:
-    """Return whose gate to close for a decision, if there is anything to decide.
-
-    Raises
-    ------
-    ErasureMissing, ErasureActRefused
-    """
-    found = there(await store.request(conn, company_id, request_id), ErasureMissing)
-    next_state(found.state, Act(outcome.value), _role(by))
-    return found.driver_id
-
-
-async def decide(
-    conn: Connection,
-    company_id: UUID,
-    request_id: UUID,
-    outcome: Outcome,
-    ground: Ground | None,
-    *,
-    by: Actor,
-    now: datetime,
-) -> Request:
-    """Approve or refuse, inside ``gate.service.stopping`` of the request's driver, who is told.
-
-    A refusal gives the account back; the consents stay withdrawn until the driver gives them.
-
-    Raises
-    ------
-    ErasureMissing, ErasureActRefused, ErasureUnderWay, GroundMisplaced, GateMissing
-    """
-    refuse_ground(outcome, ground)
-    role = _role(by)
-    before = await lock(conn, company_id, request_id)
-    after = next_state(before.state, Act(outcome.value), role)
-    request = replace(before, state=after, decided_by=role, decided_at=now, ground=ground)
-    if after is State.GRACE:
-        # Another request may be under way beside a refused one.
-        if before.state is State.REFUSED and await store.is_under_way(
-            conn, company_id, before.driver_id
-        ):
-            raise ErasureUnderWay
-        request = await _into_grace(conn, company_id, request, by=role, now=now)
-    else:
-        await _restore_account(conn, company_id, before, now=now)
-        request = replace(request, grace_until=None, account_before=None)
-    await store.update(conn, company_id, request)
-    said = {"outcome": outcome.value} | ({} if ground is None else {"ground": ground.value})
-    told = {**said, **_grace(request)}
-    await notices.queue(
-        conn, company_id, before.driver_id, NoticeKind.ERASURE_DECIDED, told, now=now
-    )
-    if after is State.GRACE:
-        # Since a refusal, consent may have been given again. Holds the head of the ledger.
-        await stop_tracking(conn, company_id, before.driver_id, now=now)
-    await _write_down(
-        conn, company_id, LedgerAct.ERASURE_DECIDED, request, by=by, facts=said, now=now
     )
     return request
 
@@ -174,21 +126,23 @@ async def cancel(
     ------
     ErasureMissing, ErasureActRefused, ErasureNotYours, GateMissing
     """
-    role = _role(by)
+    role = role_of(by)
     before = await lock(conn, company_id, request_id)
     after = next_state(before.state, Act.CANCEL, role)
     refuse_cancel(role, before.requested_by)
-    await _restore_account(conn, company_id, before, now=now)
+    await holds.end_refusals(conn, company_id, before.driver_id, request_id, by=by, now=now)
+    await give_back(conn, company_id, before, now=now)
     request = replace(
         before,
         state=after,
         grace_until=None,
+        refused_until=None,
         account_before=None,
         cancelled_by=role,
         cancelled_at=now,
     )
     await store.update(conn, company_id, request)
-    await _write_down(
+    await write_down(
         conn,
         company_id,
         LedgerAct.ERASURE_CANCELLED,
@@ -207,18 +161,28 @@ async def unblock(
 
     Raises
     ------
-    GateMissing, MemberStateRefused, ErasureUnderWay
+    GateMissing, MemberStateRefused, ErasureUnderWay, BlockNotYours
     """
     # Whoever asks for an erasure holds the gate too, so the two cannot pass each other.
     await gate.lock(conn, company_id, driver_id)
-    if await store.is_under_way(conn, company_id, driver_id):
-        raise ErasureUnderWay
-    await accounts.unblock(conn, company_id, driver_id, now=now)
-    told = {"by_role": by.kind.value}
+    await refuse_under_way(conn, company_id, driver_id)
+    await account_acts.unblock(conn, company_id, driver_id, by=by_of(by), now=now)
+    told = {"by_role": role_word(by)}
     await notices.queue(conn, company_id, driver_id, NoticeKind.ACCOUNT_UNBLOCKED, told, now=now)
     await ledger.append(
         conn, company_id, LedgerAct.MEMBER_UNBLOCKED, actor=by, subject_id=driver_id, now=now
     )
+
+
+async def refuse_under_way(conn: Connection, company_id: UUID, driver_id: UUID) -> None:
+    """Refuse what would give back an account whose erasure is asked for; the gate is locked.
+
+    Raises
+    ------
+    ErasureUnderWay
+    """
+    if await store.is_under_way(conn, company_id, driver_id):
+        raise ErasureUnderWay
 
 
 async def request(
@@ -285,9 +249,48 @@ async def lock(conn: Connection, company_id: UUID, request_id: UUID) -> Request:
     return there(await store.lock(conn, company_id, request_id), ErasureMissing)
 
 
-async def uncertified(conn: Connection, company_id: UUID) -> list[tuple[UUID, UUID]]:
-    """Return the requests whose drivers are erased and not certified yet, with the driver's id."""
-    return await store.uncertified(conn, company_id)
+async def found(conn: Connection, company_id: UUID, request_id: UUID) -> Request:
+    """Return a request, whoever asks.
+
+    Raises
+    ------
+    ErasureMissing
+    """
+    return there(await store.request(conn, company_id, request_id), ErasureMissing)
+
+
+async def waiting(conn: Connection, company_id: UUID) -> list[Request]:
+    """Return every request that nobody has decided yet, oldest first."""
+    return await store.in_state(conn, company_id, State.OPEN)
+
+
+async def refused(conn: Connection, company_id: UUID) -> list[Request]:
+    """Return every request that is refused, oldest first."""
+    return await store.in_state(conn, company_id, State.REFUSED)
+
+
+async def start_clock(
+    conn: Connection, company_id: UUID, request_id: UUID, *, now: datetime
+) -> Request:
+    """Let the time for an answer begin, where it has not.
+
+    Raises
+    ------
+    ErasureMissing
+    """
+    request = await lock(conn, company_id, request_id)
+    if request.state is not State.OPEN or request.answer_by is not None:
+        return request
+    started = replace(request, answer_by=await answer_time(conn, company_id, now))
+    await store.update(conn, company_id, started)
+    return started
+
+
+async def wake(conn: Connection, company_id: UUID, request: Request) -> None:
+    """Wake the erasing job if there is no grace; it would find the request within a minute."""
+    if request.state is State.ERASING:
+        payload = {"company_id": str(company_id)}
+        await jobs.enqueue(conn, ERASE_DUE, payload, dedupe_key=f"erase {request.request_id}")
 
 
 async def set_certified(
@@ -298,6 +301,22 @@ async def set_certified(
     await store.update(conn, company_id, certified)
 
 
+async def answer_time(conn: Connection, company_id: UUID, asked_at: datetime) -> datetime:
+    """Return until when what was asked for then has to be answered."""
+    zone = ZoneInfo((await accounts.company(conn, company_id)).time_zone)
+    days = await store.answer_days(conn, company_id)
+    return working_days.after(asked_at, days, zone)
+
+
+answer_days = store.answer_days
+asked_anew = store.asked_anew
+set_answer_days = store.set_answer_days
+insert = store.insert
+save = store.update
+is_under_way = store.is_under_way
+uncertified = store.uncertified
+
+
 async def stop_tracking(
     conn: Connection, company_id: UUID, driver_id: UUID, *, now: datetime
 ) -> None:
@@ -305,13 +324,15 @@ async def stop_tracking(
     await gate.set_account_active(conn, company_id, driver_id, active=False)
 
 
-async def _into_grace(
-    conn: Connection, company_id: UUID, request: Request, *, by: Role, now: datetime
+async def into_grace(
+    conn: Connection, company_id: UUID, request: Request, *, by: Role | None, now: datetime
 ) -> Request:
+    """Return the request, decided, with the grace begun or, without one, the erasing."""
     account = await accounts.state_of(conn, company_id, request.driver_id)
     company = await accounts.company(conn, company_id)
     # Nobody has accepted the invitation: there is nobody who could use a grace.
-    grace_s = 0 if account is MemberState.INVITED else company.erasure_grace_s
+    unused = await account_acts.has_never_joined(conn, company_id, request.driver_id)
+    grace_s = 0 if unused else company.erasure_grace_s
     await accounts.set_state(conn, company_id, request.driver_id, MemberState.GRACE)
     decided = replace(
         request,
@@ -333,9 +354,7 @@ async def into_erasing(
     await credentials.end_sessions_and_devices(conn, company_id, request.driver_id, now=now)
 
 
-async def _restore_account(
-    conn: Connection, company_id: UUID, request: Request, *, now: datetime
-) -> None:
+async def give_back(conn: Connection, company_id: UUID, request: Request, *, now: datetime) -> None:
     """Give the account back as it was before the request."""
     account = await accounts.state_of(conn, company_id, request.driver_id)
     if request.state is State.GRACE:
@@ -347,7 +366,7 @@ async def _restore_account(
     await gate.moment(conn, company_id, request.driver_id, now)
 
 
-async def _write_down(
+async def write_down(
     conn: Connection,
     company_id: UUID,
     act: LedgerAct,
@@ -371,11 +390,11 @@ async def _write_down(
     )
 
 
-def _grace(request: Request) -> dict[str, str]:
+def grace_values(request: Request) -> dict[str, str]:
     until = request.grace_until
     return {} if until is None else {"grace_until": rfc3339(until)}
 
 
-def _role(by: Actor) -> Role:
+def role_of(by: Actor) -> Role:
     """Return the role of a member who acts; nobody else has a say in an erasure."""
     return Role(by.kind.value)

@@ -3,11 +3,15 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from server.credentials.model import MemberState, Role
-from server.erasure.model import ErasureUnderWay, Ground, Reason, Request, State, Step, StepDone
+from server.erasure.model import ErasureUnderWay, Reason, Request, State, Step, StepDone
+from server.holds.model import Ground
 from server.kit.db import Connection, Record, UniqueViolation
+
+ENDED: Final = frozenset({State.CANCELLED, State.ERASED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +37,8 @@ async def insert(conn: Connection, company_id: UUID, request: Request) -> None:
             INSERT INTO erasure_request
                    (company_id, request_id, driver_id, state, requested_by_role, reason_code,
                     requested_at, decided_by_role, decided_at, grace_until, account_before,
-                    after_restore)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                    after_restore, asked_by, answer_by)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
             """,
             company_id,
             request.request_id,
@@ -48,6 +52,8 @@ async def insert(conn: Connection, company_id: UUID, request: Request) -> None:
             request.grace_until,
             request.account_before,
             request.after_restore,
+            request.asked_by,
+            request.answer_by,
         )
     except UniqueViolation as error:
         raise ErasureUnderWay from error
@@ -67,7 +73,8 @@ async def update(conn: Connection, company_id: UUID, request: Request) -> None:
             UPDATE erasure_request
                SET state = $3, decided_by_role = $4, refusal_ground = $5, decided_at = $6,
                    grace_until = $7, account_before = $8, cancelled_by_role = $9,
-                   cancelled_at = $10, erased_at = $11, backups_unreadable_at = $12
+                   cancelled_at = $10, erased_at = $11, backups_unreadable_at = $12,
+                   answer_by = $13, asked_by = $14, refused_until = $15
              WHERE company_id = $1 AND request_id = $2
             """,
             company_id,
@@ -82,6 +89,9 @@ async def update(conn: Connection, company_id: UUID, request: Request) -> None:
             request.cancelled_at,
             request.erased_at,
             request.backups_unreadable_at,
+            request.answer_by,
+            request.asked_by if request.state not in ENDED else None,
+            request.refused_until,
         )
     except UniqueViolation as error:
         raise ErasureUnderWay from error
@@ -111,7 +121,7 @@ async def is_under_way(conn: Connection, company_id: UUID, driver_id: UUID) -> b
         """
         SELECT EXISTS (SELECT FROM erasure_request
                         WHERE company_id = $1 AND driver_id = $2
-                          AND state IN ('open', 'grace', 'erasing'))
+                          AND state IN ('open', 'grace', 'erasing', 'held'))
         """,
         company_id,
         driver_id,
@@ -124,7 +134,7 @@ async def under_way(conn: Connection, company_id: UUID, driver_id: UUID) -> Requ
     row = await conn.fetchrow(
         """
         SELECT * FROM erasure_request
-         WHERE company_id = $1 AND driver_id = $2 AND state IN ('open', 'grace', 'erasing')
+         WHERE company_id = $1 AND driver_id = $2 AND state IN ('open', 'grace', 'erasing', 'held')
         """,
         company_id,
         driver_id,
@@ -173,19 +183,61 @@ async def requests(
     return [_request(row) for row in rows]
 
 
-async def due(conn: Connection, company_id: UUID, at: datetime) -> list[UUID]:
-    """Return the requests the job has to work on, oldest first."""
+async def in_state(conn: Connection, company_id: UUID, state: State) -> list[Request]:
     rows = await conn.fetch(
         """
-        SELECT request_id FROM erasure_request
+        SELECT * FROM erasure_request WHERE company_id = $1 AND state = $2 ORDER BY request_id
+        """,
+        company_id,
+        state.value,
+    )
+    return [_request(row) for row in rows]
+
+
+async def answer_days(conn: Connection, company_id: UUID) -> int:
+    found: int = await conn.fetchval(
+        "SELECT erasure_answer_days FROM company WHERE company_id = $1", company_id
+    )
+    return found
+
+
+async def set_answer_days(conn: Connection, company_id: UUID, days: int) -> None:
+    await conn.execute(
+        "UPDATE company SET erasure_answer_days = $2 WHERE company_id = $1", company_id, days
+    )
+
+
+async def due(conn: Connection, company_id: UUID, at: datetime) -> list[Request]:
+    """Return the requests the job has to work on, or look at, oldest first."""
+    rows = await conn.fetch(
+        """
+        SELECT * FROM erasure_request
          WHERE company_id = $1
-           AND (state = 'erasing' OR (state = 'grace' AND grace_until <= $2))
+           AND (state IN ('erasing', 'held') OR (state = 'grace' AND grace_until <= $2))
          ORDER BY request_id
         """,
         company_id,
         at,
     )
-    return [row["request_id"] for row in rows]
+    return [_request(row) for row in rows]
+
+
+async def asked_anew(conn: Connection, company_id: UUID, request: Request) -> bool:
+    """Tell whether the driver's erasure was asked for again since.
+
+    What the staff asked for and nobody carried out changes nothing of what the driver asked.
+    """
+    found: bool = await conn.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM erasure_request
+                        WHERE company_id = $1 AND driver_id = $2 AND request_id > $3
+                          AND (state <> 'cancelled' OR cancelled_by_role = 'driver'))
+        """,
+        company_id,
+        request.driver_id,
+        request.request_id,
+    )
+    return found
 
 
 async def uncertified(conn: Connection, company_id: UUID) -> list[tuple[UUID, UUID]]:
@@ -296,6 +348,9 @@ def _request(row: Record) -> Request:
         ground=None if row["refusal_ground"] is None else Ground(row["refusal_ground"]),
         decided_at=row["decided_at"],
         grace_until=row["grace_until"],
+        asked_by=row["asked_by"],
+        refused_until=row["refused_until"],
+        answer_by=row["answer_by"],
         account_before=(
             None if row["account_before"] is None else MemberState(row["account_before"])
         ),

@@ -1,6 +1,7 @@
 """Asking for a driver's erasure, deciding on it, and watching it happen."""
 
 from datetime import datetime
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Final
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
-from server.credentials.access import ANY_MEMBER, CALLER, STAFF, staff
+from server.credentials.access import ANY_MEMBER, CALLER, staff
 from server.credentials.model import MemberState, MemberStateRefused, Role, Scope
 from server.credentials.viewers import viewer
 from server.erasure import service
@@ -17,9 +18,6 @@ from server.erasure.model import (
     ErasureMissing,
     ErasureNotYours,
     ErasureUnderWay,
-    Ground,
-    GroundMisplaced,
-    Outcome,
     Reason,
     Request,
     State,
@@ -29,40 +27,42 @@ from server.erasure.model import (
 )
 from server.gate.model import GateMissing
 from server.gate.web import stopping
+from server.holds.model import Ground
 from server.journal.model import StopUnconfirmed
-from server.kit import jobs
 from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
-from server.kit.db import Connection
 from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
 from server.notices import service as notices
+from server.standing.model import BlockNotYours
 
 REQUESTS_MAX: Final = 200
-ERASE_DUE: Final = "erase_due"
-"""The job that works on a company's due requests."""
 CURSOR_CHARS_MAX: Final = 64
+
+
+class AskedReason(StrEnum):
+    """Why somebody asks. That a company has closed nobody says."""
+
+    LEFT_COMPANY = Reason.LEFT_COMPANY.value
+    OWN_WISH = Reason.OWN_WISH.value
+    OTHER = Reason.OTHER.value
 
 
 class ErasureAsked(Wire):
     """A driver may ask for their own erasure only."""
 
     driver_id: UUID
-    reason_code: Reason | None = None
+    reason_code: AskedReason | None = None
 
 
 class ErasureStarted(Wire):
     request_id: UUID
     driver_id: UUID
     state: State
+    answer_by: Instant | None = None
+    """When silence approves it, if it waits for a decision."""
     grace_until: Instant | None = None
     tracking_stopped_at: Instant
-
-
-class Decision(Wire):
-    outcome: Outcome
-    ground: Ground | None = None
-    """Of a refusal; an approval has none."""
 
 
 class StepView(Wire):
@@ -77,9 +77,14 @@ class ErasureView(Wire):
     requested_by_role: Role | None = None
     requested_at: Instant
     reason_code: Reason | None = None
+    answer_by: Instant | None = None
+    """Until when it has to be decided: then silence approves it."""
     decided_by_role: Role | None = None
+    """Null where the clock decided it, because nobody did in time."""
     decided_at: Instant | None = None
     ground: Ground | None = None
+    refused_until: Instant | None = None
+    """When a refusal runs again by itself. What it names, and why, are holds."""
     grace_until: Instant | None = None
     cancelled_by_role: Role | None = None
     cancelled_at: Instant | None = None
@@ -122,16 +127,18 @@ async def ask_for_erasure(request: web.Request, *, body: ErasureAsked) -> Erasur
     """
     at = now(request)
     driver_id = service.visible_driver(request[CALLER], body.driver_id)
+    reason = None if body.reason_code is None else Reason(body.reason_code.value)
     async with stopping(request, driver_id, at) as conn:
         asked = await service.ask(
-            conn, request[COMPANY], driver_id, by=viewer(request), reason=body.reason_code, now=at
+            conn, request[COMPANY], driver_id, by=viewer(request), reason=reason, now=at
         )
-        await _begin_at_once(conn, request[COMPANY], asked)
+        await service.wake(conn, request[COMPANY], asked)
     await notices.drain(request.app[POOL], request[COMPANY], driver_id)
     return ErasureStarted(
         request_id=asked.request_id,
         driver_id=driver_id,
         state=asked.state,
+        answer_by=asked.answer_by,
         grace_until=asked.grace_until,
         tracking_stopped_at=asked.requested_at,
     )
@@ -151,7 +158,7 @@ async def list_erasures(request: web.Request, *, query: ErasuresQuery) -> Page[E
         )
         steps = await service.steps(conn, request[COMPANY], [one.request_id for one in found])
     at = now(request)
-    items = [_view(one, steps[one.request_id], at) for one in found]
+    items = [view(one, steps[one.request_id], at) for one in found]
     return Page(items=items, next_cursor=next_cursor)
 
 
@@ -161,30 +168,7 @@ async def read_erasure(request: web.Request, *, request_id: UUID) -> ErasureView
     async with transaction(request, readonly=True) as conn:
         found = await service.request(conn, request[COMPANY], request_id, caller=request[CALLER])
         steps = await service.steps(conn, request[COMPANY], [request_id])
-    return _view(found, steps[request_id], now(request))
-
-
-@endpoint(
-    "POST",
-    "/v1/erasure-requests/{request_id}/decision",
-    access=STAFF,
-    raises=(ErasureMissing, ErasureActRefused, ErasureUnderWay, GroundMisplaced, StopUnconfirmed),
-)
-async def decide_erasure(request: web.Request, *, request_id: UUID, body: Decision) -> ErasureView:
-    """Approve or refuse a driver's own request for erasure; a refusal names its ground."""
-    at, by, company_id = now(request), viewer(request), request[COMPANY]
-    async with transaction(request, readonly=True) as conn:
-        driver_id = await service.driver_to_decide_on(
-            conn, company_id, request_id, body.outcome, by=by
-        )
-    async with stopping(request, driver_id, at) as conn:
-        decided = await service.decide(
-            conn, company_id, request_id, body.outcome, body.ground, by=by, now=at
-        )
-        await _begin_at_once(conn, company_id, decided)
-        steps = await service.steps(conn, company_id, [request_id])
-    await notices.drain(request.app[POOL], company_id, driver_id)
-    return _view(decided, steps[request_id], at)
+    return view(found, steps[request_id], now(request))
 
 
 @endpoint(
@@ -200,14 +184,14 @@ async def cancel_erasure(request: web.Request, *, request_id: UUID) -> ErasureVi
         await service.request(conn, company_id, request_id, caller=request[CALLER])
         cancelled = await service.cancel(conn, company_id, request_id, by=viewer(request), now=at)
         steps = await service.steps(conn, company_id, [request_id])
-    return _view(cancelled, steps[request_id], at)
+    return view(cancelled, steps[request_id], at)
 
 
 @endpoint(
     "POST",
     "/v1/drivers/{driver_id}/unblock",
     access=staff(Scope.DRIVERS_WRITE),
-    raises=(GateMissing, MemberStateRefused, ErasureUnderWay),
+    raises=(GateMissing, MemberStateRefused, ErasureUnderWay, BlockNotYours),
 )
 async def unblock_driver(request: web.Request, *, driver_id: UUID) -> Unblocked:
     """Let the driver work again, unless their erasure was asked for.
@@ -221,14 +205,7 @@ async def unblock_driver(request: web.Request, *, driver_id: UUID) -> Unblocked:
     return Unblocked(driver_id=driver_id, state=MemberState.ACTIVE)
 
 
-async def _begin_at_once(conn: Connection, company_id: UUID, request: Request) -> None:
-    """Wake the erasing job if there is no grace; it would find the request within a minute."""
-    if request.state is State.ERASING:
-        payload = {"company_id": str(company_id)}
-        await jobs.enqueue(conn, ERASE_DUE, payload, dedupe_key=f"erase {request.request_id}")
-
-
-def _view(found: Request, steps: list[StepDone], at: datetime) -> ErasureView:
+def view(found: Request, steps: list[StepDone], at: datetime) -> ErasureView:
     return ErasureView(
         request_id=found.request_id,
         driver_id=found.driver_id,
@@ -236,9 +213,11 @@ def _view(found: Request, steps: list[StepDone], at: datetime) -> ErasureView:
         requested_by_role=None if found.after_restore else found.requested_by,
         requested_at=found.requested_at,
         reason_code=found.reason,
+        answer_by=found.answer_by,
         decided_by_role=found.decided_by,
         decided_at=found.decided_at,
         ground=found.ground,
+        refused_until=found.refused_until,
         grace_until=found.grace_until,
         cancelled_by_role=found.cancelled_by,
         cancelled_at=found.cancelled_at,
@@ -255,7 +234,6 @@ ENDPOINTS: Final = (
     ask_for_erasure,
     list_erasures,
     read_erasure,
-    decide_erasure,
     cancel_erasure,
     unblock_driver,
 )

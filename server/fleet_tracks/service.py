@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from geo.circle import Circle
-from server.accounts.keeping import shown_since
+from server.accounts.service import shown_since
 from server.fleet_tracks import store
 from server.fleet_tracks.model import (
     AREA_POSITIONS_MAX,

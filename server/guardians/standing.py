@@ -45,6 +45,12 @@ async def standing(
     )
 
 
+async def disputed_year(conn: Connection, company_id: UUID, driver_id: UUID) -> UUID | None:
+    """Return who stated the driver's birth year, if the driver disputes it."""
+    stated = await store.birth_year(conn, company_id, driver_id)
+    return None if stated is None or stated.disputed_at is None else stated.stated_by
+
+
 async def _readable(
     vault: Vault, company_id: UUID, found: GuardianConsent, recorded_by: str
 ) -> Guardian:

@@ -3,12 +3,16 @@
 from datetime import datetime
 from uuid import UUID
 
+from server.accounts import acts
 from server.accounts import service as accounts
 from server.accounts.model import Invitation, NewMember, Profile
+from server.closure import service as closure
 from server.kit.db import Connection
 from server.kit.wire import rfc3339
+from server.ledger.model import Actor
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import service as notices
-from server.notices.kinds import NoticeKind
+from server.standing.model import Act, by_of
 from server.vault.service import Vault
 
 
@@ -25,8 +29,9 @@ async def invite(
 
     Raises
     ------
-    PhoneUnreadable, EmailUnreadable, LoginTaken
+    CompanyClosing, PhoneUnreadable, EmailUnreadable, LoginTaken
     """
+    await closure.refuse_joining(conn, company_id)
     profile, invitation = await accounts.add_member(conn, vault, company_id, new, now=now)
     await _tell(conn, company_id, profile.member_id, invitation, by_member=by_member, now=now)
     logins = {"phone": new.phone, "email": new.email}
@@ -43,16 +48,29 @@ async def invite(
 
 
 async def invite_again(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, by_member: UUID, now: datetime
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    act: Act = Act.INVITE_AGAIN,
+    by: Actor,
+    now: datetime,
 ) -> Invitation:
-    """Replace the invitation of a driver who has not accepted; the old code stops working.
+    """Replace the invitation of a driver; the old code stops working. They are told.
+
+    Of a driver who has not accepted; who left, and reads again what is kept; or by another ``act``.
 
     Raises
     ------
-    GateMissing, MemberStateRefused
+    GateMissing, MemberStateRefused, CompanyClosing
     """
-    invitation = await accounts.invite_again(conn, company_id, driver_id, now=now)
-    await _tell(conn, company_id, driver_id, invitation, by_member=by_member, now=now)
+    if act is Act.TAKE_BACK:
+        await closure.refuse_joining(conn, company_id)
+    invitation = await acts.invite_again(
+        conn, company_id, driver_id, act=act, by=by_of(by), now=now
+    )
+    told_by = by.member_id or driver_id
+    await _tell(conn, company_id, driver_id, invitation, by_member=told_by, now=now)
     return invitation
 
 

@@ -9,11 +9,13 @@ from uuid import UUID
 from server.kit.errors import Unavailable
 from server.ledger.model import Act, Entry
 
-# What an old `main` must not undo. A name that was ever journalled keeps its meaning for good.
+# What an old `main` must not undo: also that something is held, which it would erase.
+# A name that was ever journalled keeps its meaning for good.
 NEGATIVE: Final = frozenset(
     {
         Act.API_TOKEN_REVOKED,
         Act.ATTESTATION_DISPUTED,
+        Act.COMPANY_CLOSED,
         Act.CONSENT_EXPIRED,
         Act.CONSENT_INVALIDATED,
         Act.CONSENT_SUPERSEDED,
@@ -21,14 +23,18 @@ NEGATIVE: Final = frozenset(
         Act.DEVICE_REVOKED,
         Act.ERASURE_REQUESTED,
         Act.GUARDIAN_CONSENT_REVOKED,
+        Act.HOLD_CHANGED,
         Act.LINK_REVOKED,
         Act.MEMBER_BLOCKED,
         Act.MEMBER_ERASED,
+        Act.MEMBER_OFFBOARDED,
         Act.PERMISSION_DENIED,
         Act.PLAN_DAYS_SET,
         Act.REPORT_DAYS_SET,
+        Act.PHONE_LOST,
         Act.SHIFT_ENDED_BY_OTHER,
         Act.TRACK_DAYS_SET,
+        Act.TRACK_DELETED,
     }
 )
 # After any of these the driver is asked anew for everything: which consent it was is not kept.
@@ -41,7 +47,8 @@ ENDS_CONSENTS: Final = frozenset(
         Act.GUARDIAN_CONSENT_REVOKED,
     }
 )
-_REFERENCES: Final = ("device_id", "api_token_id", "link_id")
+_REFERENCES: Final = ("device_id", "api_token_id", "link_id", "hold_id")
+_PLACED: Final = "placed"
 """What an entry's facts call the thing, no person, that it is of."""
 DAYS: Final = {
     Act.PLAN_DAYS_SET: "plan_days",
@@ -64,14 +71,26 @@ class NegativeAct:
     subject_id: UUID | None
     """A pseudonym of the ledger."""
     reference_id: UUID | None
-    """Of the device, API token or link that was revoked."""
+    """Of the device, API token or link that was revoked, or of the hold."""
     days: int | None = None
     """For how many days something is kept; None: it is no such act, or nothing is kept."""
     recorded_at: datetime
+    since: datetime | None = None
+    """Of a track that was deleted: the span, half open."""
+    until: datetime | None = None
+    """And of a hold that was placed: its date."""
+    category: str | None = None
+    """Of a hold that was placed: what it keeps, and why."""
+    ground: str | None = None
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
         facts = json.loads(entry.facts)
+        since = facts["from"] if entry.act == Act.TRACK_DELETED else None
+        until = facts["to"] if entry.act == Act.TRACK_DELETED else None
+        held = {}
+        if entry.act == Act.HOLD_CHANGED and facts["state"] == _PLACED:
+            held, until = facts, facts["until"]
         reference = next((facts[name] for name in _REFERENCES if name in facts), None)
         act = Act(entry.act)
         return cls(
@@ -81,6 +100,10 @@ class NegativeAct:
             reference_id=None if reference is None else UUID(reference),
             days=facts.get(DAYS[act]) if act in DAYS else None,
             recorded_at=entry.recorded_at,
+            since=None if since is None else datetime.fromisoformat(since),
+            until=None if until is None else datetime.fromisoformat(until),
+            category=held.get("category"),
+            ground=held.get("ground"),
         )
 
 

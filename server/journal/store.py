@@ -48,10 +48,11 @@ async def insert(conn: Connection, company_id: UUID, acts: Sequence[NegativeAct]
     """Add acts; what is there already stays."""
     await conn.execute(
         """
-        INSERT INTO negative_act
-               (company_id, index, act, subject_id, reference_id, recorded_at, days)
+        INSERT INTO negative_act (company_id, index, act, subject_id, reference_id, recorded_at,
+                                  days, since, until, category, ground)
         SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::uuid[], $5::uuid[],
-                                 $6::timestamptz[], $7::smallint[])
+                                 $6::timestamptz[], $7::smallint[], $8::timestamptz[],
+                                 $9::timestamptz[], $10::text[], $11::text[])
         ON CONFLICT (company_id, index) DO NOTHING
         """,
         company_id,
@@ -61,6 +62,10 @@ async def insert(conn: Connection, company_id: UUID, acts: Sequence[NegativeAct]
         [one.reference_id for one in acts],
         [one.recorded_at for one in acts],
         [one.days for one in acts],
+        [one.since for one in acts],
+        [one.until for one in acts],
+        [one.category for one in acts],
+        [one.ground for one in acts],
     )
 
 
@@ -70,7 +75,8 @@ async def acts(
     """Return the acts whose entries stand after one index and not after another, in order."""
     rows = await conn.fetch(
         """
-        SELECT index, act, subject_id, reference_id, recorded_at, days
+        SELECT index, act, subject_id, reference_id, recorded_at, days, since, until, category,
+               ground
           FROM negative_act
          WHERE company_id = $1 AND index > $2 AND index <= $3
          ORDER BY index LIMIT $4

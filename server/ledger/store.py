@@ -308,9 +308,10 @@ async def entries_about(
 
 
 async def count_about(conn: Connection, company_id: UUID, pseudonym: UUID) -> int:
-    """Return of how many entries this is the subject."""
+    """Return of how many entries this is the subject; what was ever sealed no number tells."""
     count: int = await conn.fetchval(
-        "SELECT count(*) FROM ledger_entry WHERE company_id = $1 AND subject_id = $2",
+        "SELECT count(*) FROM ledger_entry WHERE company_id = $1 AND subject_id = $2"
+        " AND NOT (act LIKE 'disclosure%' AND facts::jsonb @> '{\"sealed\": true}')",
         company_id,
         pseudonym,
     )

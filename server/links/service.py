@@ -12,6 +12,8 @@ from server.consent import service as consent
 from server.consent.model import ConsentItem
 from server.gate import service as gate
 from server.gate.model import Gate, GateMissing
+from server.holds import service as holds
+from server.holds.model import HeldCategory
 from server.kit import tokens
 from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection
@@ -244,12 +246,16 @@ def _holds(believed: Found, found: Found, now: datetime) -> bool:
 
 async def ended(conn: Connection, company_id: UUID, now: datetime) -> tuple[int, datetime | None]:
     """Return how many links ended thirty days ago, and when the first of them did."""
-    return await store.count_ended(conn, company_id, now - KEPT)
+    held = await holds.drivers_held(conn, company_id, [HeldCategory.WORK], now)
+    return await store.count_ended(conn, company_id, now - KEPT, held=held)
 
 
 async def forget_ended(conn: Connection, company_id: UUID, now: datetime) -> int:
     """Delete links that ended thirty days ago; return how many. Due each day."""
-    return await store.delete_ended(conn, company_id, now - KEPT, limit=FORGOTTEN_AT_ONCE_MAX)
+    held = await holds.drivers_held(conn, company_id, [HeldCategory.WORK], now)
+    return await store.delete_ended(
+        conn, company_id, now - KEPT, held=held, limit=FORGOTTEN_AT_ONCE_MAX
+    )
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:

@@ -1,6 +1,6 @@
 """Customers' links in PostgreSQL. Each function is one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -173,24 +173,32 @@ async def forget_driver(conn: Connection, company_id: UUID, driver_id: UUID) -> 
 
 
 async def count_ended(
-    conn: Connection, company_id: UUID, before: datetime
+    conn: Connection, company_id: UUID, before: datetime, *, held: Collection[UUID]
 ) -> tuple[int, datetime | None]:
-    """Return how many links ended before that time, and when the first of them did."""
+    """Return how many links ended before that time, and when the first of them did.
+
+    None of them is to a driver who is held.
+    """
     row = await conn.fetchrow(
         """
         SELECT count(*) AS links, min(least(expires_at, delivered_at, revoked_at)) AS oldest
           FROM customer_link
          WHERE company_id = $1 AND least(expires_at, delivered_at, revoked_at) < $2
+           AND (driver_id IS NULL OR driver_id <> ALL($3::uuid[]))
         """,
         company_id,
         before,
+        list(held),
     )
     return (0, None) if row is None else (row["links"], row["oldest"])
 
 
-async def delete_ended(conn: Connection, company_id: UUID, before: datetime, *, limit: int) -> int:
+async def delete_ended(
+    conn: Connection, company_id: UUID, before: datetime, *, held: Collection[UUID], limit: int
+) -> int:
     """Delete links that ended before that time, in whatever way; return how many.
 
+    None of them is to a driver who is held.
     That of a driver who was erased ends at its own time at the latest.
     """
     rows = await conn.fetch(
@@ -200,12 +208,14 @@ async def delete_ended(conn: Connection, company_id: UUID, before: datetime, *, 
            AND link_id IN (SELECT link_id FROM customer_link
                             WHERE company_id = $1
                               AND least(expires_at, delivered_at, revoked_at) < $2
+                              AND (driver_id IS NULL OR driver_id <> ALL($4::uuid[]))
                             LIMIT $3)
         RETURNING link_id
         """,
         company_id,
         before,
         limit,
+        list(held),
     )
     return len(rows)
 

@@ -86,6 +86,11 @@ class Attempts:
         self._count(key, now)
         self._neighbours.tell(TOPIC, "login", *_words(key))
 
+    def are_many(self, company_id: UUID | None, login_hash: bytes) -> bool:
+        """Tell whether the attempt that was counted last is the one after which one has to wait."""
+        tried = self._tried.get((company_id, login_hash))
+        return tried is not None and tried.times == FREE_ATTEMPTS
+
     def forgive(self, company_id: UUID, login_hash: bytes) -> None:
         """Forget the attempts at the company whose password came; all others stay counted.
 

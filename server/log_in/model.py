@@ -37,6 +37,16 @@ class CompanyNeeded(errors.Conflict):
         }
 
 
+class CodeNeeded(errors.Conflict):
+    """Says nothing of who it is, nor of which company: the code is the other half of proving it."""
+
+    slug = "code-needed"
+    title = "A code is needed as well"
+
+    def __init__(self) -> None:
+        super().__init__("Send the code of the authenticator app, or a recovery code, as well.")
+
+
 class TooManyAttempts(errors.TooMany):
     slug = "too-many-attempts"
     title = "Too many attempts to log in"

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final
@@ -47,21 +47,21 @@ class Passwords:
         finally:
             self._waiting -= 1
 
-    async def hash(self, password: str) -> str:
-        """Return the new password's hash.
+    async def hash(self, password: str, *, known: Sequence[str] = ()) -> str:
+        """Return the new password's hash; words ``known`` of its person make it no better.
 
         Raises
         ------
         PasswordTooCommon
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._hash, password)
+        return await loop.run_in_executor(self._threads, self._hash, password, known)
 
-    def _hash(self, password: str) -> str:
+    def _hash(self, password: str, known: Sequence[str]) -> str:
         # Its word lists take 12 MB; a process in which nobody chooses a password never loads them.
         from zxcvbn import zxcvbn  # noqa: PLC0415
 
-        if zxcvbn(password[:SCORED_CHARS_MAX])["score"] < PASSWORD_SCORE_MIN:
+        if zxcvbn(password[:SCORED_CHARS_MAX], list(known))["score"] < PASSWORD_SCORE_MIN:
             raise PasswordTooCommon
         return self._hasher.hash(password)
 

@@ -1,4 +1,4 @@
-"""Logging in and out, and accepting an invitation."""
+"""Logging in and out."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -10,9 +10,17 @@ from aiohttp import web
 
 from server.accounts import service as accounts
 from server.accounts.logins import EmailUnreadable, PhoneUnreadable
-from server.accounts.model import InvitationNotUsable
 from server.credentials import service as credentials
-from server.credentials.access import ANY_MEMBER, CALLER, COOKIE, PUBLIC, VAULT, me, presented
+from server.credentials.access import (
+    ANY_MEMBER,
+    CALLER,
+    COOKIE,
+    PUBLIC,
+    VAULT,
+    digest_of,
+    me,
+    while_enrolling,
+)
 from server.credentials.model import NotAuthenticated
 from server.gate import service as gate
 from server.kit.api import endpoint
@@ -24,24 +32,27 @@ from server.log_in import service
 from server.log_in.attempts import Attempts
 from server.log_in.model import (
     SESSION_LASTS,
+    CodeNeeded,
     CompanyNeeded,
     LogInBusy,
     LoginFailed,
     TooManyAttempts,
 )
-from server.log_in.passwords import Passwords, PasswordTooCommon
-from server.log_in.service import Attempt
+from server.log_in.passwords import Passwords
+from server.log_in.service import Attempt, Proof
+from server.log_in.telling import Telling
 from server.log_in.wire import (
-    Acceptance,
-    Accepted,
     LogIn,
     SessionCompany,
     SessionMember,
     SessionView,
+    SteppedUp,
+    StepUp,
 )
 
 PASSWORDS: web.AppKey[Passwords] = web.AppKey("PASSWORDS")
 ATTEMPTS: web.AppKey[Attempts] = web.AppKey("ATTEMPTS")
+TELLING: web.AppKey[Telling] = web.AppKey("TELLING")
 
 
 async def logging_in(app: web.Application) -> AsyncIterator[None]:
@@ -49,7 +60,9 @@ async def logging_in(app: web.Application) -> AsyncIterator[None]:
     passwords = Passwords()
     app[PASSWORDS] = passwords
     app[ATTEMPTS] = Attempts(neighbours=neighbours_of(app))
+    app[TELLING] = Telling(app[POOL])
     yield
+    await app[TELLING].close()
     passwords.close()
 
 
@@ -62,6 +75,7 @@ async def logging_in(app: web.Application) -> AsyncIterator[None]:
         PhoneUnreadable,
         EmailUnreadable,
         LoginFailed,
+        CodeNeeded,
         CompanyNeeded,
         TooManyAttempts,
         LogInBusy,
@@ -80,11 +94,13 @@ async def open_session(request: web.Request, *, body: LogIn) -> web.Response:
         app[VAULT],
         app[PASSWORDS],
         app[ATTEMPTS],
+        app[TELLING],
         Attempt(
             login=body.login,
             password=body.password,
             company_id=body.company_id,
             address=client_address(request),
+            code=body.code,
         ),
         lasts=lasts,
         now=at,
@@ -101,41 +117,61 @@ async def open_session(request: web.Request, *, body: LogIn) -> web.Response:
     return answer
 
 
-@endpoint("GET", "/v1/session", access=ANY_MEMBER)
+@endpoint("GET", "/v1/session", access=while_enrolling(ANY_MEMBER))
 async def read_session(request: web.Request) -> SessionView:
     """Return who is logged in, for which company, until when."""
     async with transaction(request, readonly=True) as conn:
-        ends = await credentials.session_ends(conn, request[COMPANY], _digest(request))
+        ends = await credentials.session_ends(conn, request[COMPANY], digest_of(request))
         if ends is None:
             raise NotAuthenticated
-        return await _session_view(request, conn, me(request), expires_at=ends, token=None)
+        return await _session_view(
+            request,
+            conn,
+            me(request),
+            expires_at=ends,
+            token=None,
+            stepped_up_until=request[CALLER].stepped_up_until,
+        )
 
 
-@endpoint("DELETE", "/v1/session", access=ANY_MEMBER, status=HTTPStatus.NO_CONTENT)
+@endpoint(
+    "POST",
+    "/v1/sessions/step-up",
+    access=while_enrolling(ANY_MEMBER),
+    raises=(LoginFailed, CodeNeeded, TooManyAttempts, LogInBusy),
+)
+async def step_up(request: web.Request, *, body: StepUp) -> SteppedUp:
+    """Prove again who is at this session.
+
+    For ten minutes it may then do what gives somebody new rights. Wrong passwords count as attempts
+    to log in.
+    """
+    app = request.app
+    proof = Proof(
+        company_id=request[COMPANY],
+        member_id=me(request),
+        digest=digest_of(request),
+        password=body.password,
+        code=body.code,
+        address=client_address(request),
+    )
+    until = await service.step_up(
+        app[POOL], app[VAULT], app[PASSWORDS], app[ATTEMPTS], app[TELLING], proof, now=now(request)
+    )
+    return SteppedUp(stepped_up_until=until)
+
+
+@endpoint("DELETE", "/v1/session", access=while_enrolling(ANY_MEMBER), status=HTTPStatus.NO_CONTENT)
 async def close_session(request: web.Request) -> web.Response:
     """Log out. The token or cookie stops working at once."""
     async with transaction(request) as conn:
-        await credentials.close_session(conn, request[COMPANY], _digest(request))
+        await credentials.close_session(conn, request[COMPANY], digest_of(request))
     if request[CALLER].is_staff:
         # A frame may be on its way to a screen that this session had opened.
         await gate.drain_frames(request.app[POOL], request[COMPANY])
     answer = web.Response(status=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
     _set_cookie(answer, "", lasts_s=0)
     return answer
-
-
-@endpoint(
-    "POST",
-    "/v1/invitations/accept",
-    access=PUBLIC,
-    raises=(InvitationNotUsable, PasswordTooCommon, LogInBusy),
-)
-async def accept_invitation(request: web.Request, *, body: Acceptance) -> Accepted:
-    """Set a password with the one-time code. The account is active from then on."""
-    member = await service.accept_invitation(
-        request.app[POOL], request.app[PASSWORDS], body.code, body.password, now=now(request)
-    )
-    return Accepted(member_id=member.member_id, role=member.role)
 
 
 async def _session_view(
@@ -145,6 +181,7 @@ async def _session_view(
     *,
     expires_at: datetime,
     token: str | None,
+    stepped_up_until: datetime | None = None,
 ) -> SessionView:
     company_id = request[COMPANY]
     company = await accounts.company(conn, company_id)
@@ -152,16 +189,10 @@ async def _session_view(
     return SessionView(
         token=token,
         expires_at=expires_at,
+        stepped_up_until=stepped_up_until,
         member=SessionMember.model_validate(profile),
         company=SessionCompany.model_validate(company),
     )
-
-
-def _digest(request: web.Request) -> bytes:
-    token = presented(request)
-    if token is None:  # authorize() has read the same header before
-        raise NotAuthenticated
-    return token.digest
 
 
 def _own_answer(body: str) -> web.Response:
@@ -177,4 +208,4 @@ def _set_cookie(answer: web.Response, token: str, *, lasts_s: int) -> None:
     )
 
 
-ENDPOINTS: Final = (open_session, read_session, close_session, accept_invitation)
+ENDPOINTS: Final = (open_session, read_session, step_up, close_session)

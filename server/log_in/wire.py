@@ -5,8 +5,8 @@ from uuid import UUID
 
 from server.accounts.model import Locale
 from server.credentials.model import Role
-from server.kit.tokens import TOKEN_CHARS_MAX
 from server.kit.wire import Instant, Text, Wire
+from server.second_factor.wire import Code
 
 PASSWORD_CHARS_MIN: Final = 10
 
@@ -17,6 +17,8 @@ class LogIn(Wire):
     login: Annotated[str, Text(254)]
     password: Annotated[str, Text(128)]
     company_id: UUID | None = None
+    code: Code | None = None
+    """Of the second factor; only where the answer was ``code-needed``."""
     transport: Literal["cookie", "bearer"] = "cookie"
 
 
@@ -37,15 +39,19 @@ class SessionView(Wire):
     token: str | None = None
     """Only in the answer to a log-in with ``bearer``."""
     expires_at: Instant
+    stepped_up_until: Instant | None = None
+    """Until then it may do what only a session proven anew may."""
     member: SessionMember
     company: SessionCompany
 
 
-class Acceptance(Wire):
-    code: Annotated[str, Text(TOKEN_CHARS_MAX)]
-    password: Annotated[str, Text(128, PASSWORD_CHARS_MIN)]
+class StepUp(Wire):
+    """Who is at the session proves it again."""
+
+    password: Annotated[str, Text(128)]
+    code: Code | None = None
+    """Of the second factor; only where the answer was ``code-needed``."""
 
 
-class Accepted(Wire):
-    member_id: UUID
-    role: Role
+class SteppedUp(Wire):
+    stepped_up_until: Instant

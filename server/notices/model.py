@@ -1,5 +1,6 @@
 """Notices, and where their deliveries can stand. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,21 +10,30 @@ from typing import Final
 from uuid import UUID
 
 from server.kit import errors
-from server.notices.kinds import KINDS, Category, Channel, NoticeKind
+from server.notice_kinds.kinds import (
+    ORGANISATION_CHARS_MAX,
+    PROSE_CHARS_MAX,
+    Category,
+    Channel,
+    Form,
+    NoticeKind,
+    Value,
+)
+from server.notice_kinds.table import KINDS
+from server.notice_kinds.words import WORDS
+
+_CHARS_MAX: Final = {Form.ORGANISATION: ORGANISATION_CHARS_MAX, Form.PROSE: PROSE_CHARS_MAX}
+_SECRET: Final = re.compile(r"[0-9a-f]{80,400}", re.ASCII)
+"""What is sealed is never as short as a code: one in clear does not pass."""
+_CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,39}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """A notice as stored. ``facts`` are codes, times and ids, and empty once it was prepared."""
+class Elsewhere:
+    """An address that is not yet, or not any more, the reader's own."""
 
-    notice_id: UUID
-    member_id: UUID
-    kind: NoticeKind
-    facts: Mapping[str, str] = field(repr=False)
-    queued_at: datetime
-    language: str | None
-    text_sealed: bytes | None = field(repr=False)
-    seen_at: datetime | None = None
+    channel: Channel
+    address_sealed: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +45,33 @@ class NoticeText:
     body: str = field(repr=False)
     short: str = field(repr=False)
     """For a text message or a phone's lock screen: names nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldText:
+    """What a notice says, and where it goes if that is not to its reader's own address."""
+
+    text: NoticeText | None
+    elsewhere: Channel | None = None
+    address: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A notice as stored. ``facts`` are empty once it was prepared: until then codes, times, ids.
+
+    And what is sealed already, because nobody but the reader may see it.
+    """
+
+    notice_id: UUID
+    member_id: UUID
+    kind: NoticeKind
+    facts: Mapping[str, str] = field(repr=False)
+    queued_at: datetime
+    language: str | None
+    text_sealed: bytes | None = field(repr=False)
+    seen_at: datetime | None = None
+    elsewhere: Elsewhere | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,3 +210,72 @@ class MarketingConsentNeeded(errors.Conflict):
 
     def __init__(self) -> None:
         super().__init__("Give the consent to marketing, then choose where it goes.")
+
+
+def refuse_misfit(kind: NoticeKind, values: Mapping[str, str]) -> None:
+    """Refuse values that the kind's text cannot show.
+
+    A mistake of the code that queues, never of a caller on the wire: so an ordinary error, whose
+    text names the value's place and not the value.
+
+    Raises
+    ------
+    ValueError
+    """
+    expected = KINDS[kind].values
+    missing = {name for name, one in expected.items() if not one.optional} - values.keys()
+    unknown = values.keys() - expected.keys()
+    if missing or unknown:
+        raise ValueError(f"{kind}: missing {sorted(missing)}, unknown {sorted(unknown)}")
+    for name, text in values.items():
+        if not _fits(expected[name], text):
+            raise ValueError(f"{kind}: {name} is no {expected[name].form}")
+
+
+def _fits(value: Value, text: str) -> bool:  # noqa: PLR0911 - one line a form
+    match value.form:
+        case Form.INSTANT | Form.DAY:
+            return _instant(text) is not None
+        case Form.MEMBER:
+            return _uuid(text) is not None
+        case Form.WORD:
+            return text in WORDS[value.words or ""]
+        case Form.WORDS:
+            words = text.split(",")
+            return len(set(words)) == len(words) and WORDS[value.words or ""].issuperset(words)
+        case Form.CODE:
+            return is_code(text)
+        case Form.SECRET:
+            return _SECRET.fullmatch(text) is not None
+        case Form.ORGANISATION | Form.PROSE:
+            return 0 < len(text) <= _CHARS_MAX[value.form] and "\x00" not in text
+
+
+def is_code(text: str) -> bool:
+    """Tell whether a notice can show the text as a code."""
+    return _CODE.fullmatch(text) is not None
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else at
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def persons_named(kind: NoticeKind, values: Mapping[str, str], reader: UUID) -> set[UUID]:
+    """Return whom the text will name besides its reader."""
+    members = (
+        UUID(values[name])
+        for name, one in KINDS[kind].values.items()
+        if one.form is Form.MEMBER and name in values
+    )
+    return set(members) - {reader}

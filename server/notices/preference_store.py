@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from server.kit.db import Connection
-from server.notices.kinds import Channel
+from server.notice_kinds.kinds import Channel
 
 
 async def preferences(

@@ -22,17 +22,20 @@ from server.gate.model import Purpose
 from server.kit.db import Connection
 from server.ledger import service as ledger
 from server.ledger.model import SYSTEM, Act
+from server.notice_kinds.kinds import Channel, Form
+from server.notice_kinds.table import KINDS, OF_TRACKS
 from server.notices import store
-from server.notices.kinds import KINDS, OF_TRACKS, Channel, persons_named
 from server.notices.model import (
     TRANSITIONS,
     Delivery,
     DeliveryEvent,
     DeliveryState,
     Event,
+    HeldText,
     Notice,
     NoticeText,
     Reason,
+    persons_named,
 )
 from server.notices.writing import Setting, write
 from server.vault import shared
@@ -42,6 +45,8 @@ from server.vault.service import Vault
 Told = TypeVar("Told", Notice, Delivery)
 
 TEXT_SCHEMA: Final = "notice.text"
+ADDRESS_SCHEMA: Final = "notice.address"
+SECRET_SCHEMA: Final = "notice.secret"  # noqa: S105 - what a seal is bound to
 
 
 async def still_shared(
@@ -117,22 +122,36 @@ async def prepare(
         else:
             written.append(notice)
     for notice in written:  # after all else: whoever holds a notice may wait for the ledger's head
-        if Channel.IN_APP in KINDS[notice.kind].channels:
+        if Channel.IN_APP in channels_of(notice):
             await _write_down(conn, company_id, notice, Channel.IN_APP, now)
 
 
 async def held_text(
     conn: Connection, vault: Vault, company_id: UUID, member_id: UUID, notice_id: UUID
-) -> NoticeText | None:
+) -> HeldText:
     """Return what a notice of this reader says; it stays there until the transaction ends.
 
-    None where it is gone or not written, or where the key of somebody whom it names is destroyed.
+    No text where it is gone or not written, or where the key of somebody whom it names is
+    destroyed.
     """
     notice = await store.hold_notice(conn, company_id, member_id, notice_id)
     if notice is None:
-        return None
+        return HeldText(text=None)
     (text,) = await opened(vault, company_id, [notice])
-    return text
+    if notice.elsewhere is None:
+        return HeldText(text=text)
+    sealed = SealedText(
+        sealed=notice.elsewhere.address_sealed, row_id=notice_id, schema=ADDRESS_SCHEMA
+    )
+    (own,) = await vault.open_texts(company_id, [sealed])
+    return HeldText(text=text, elsewhere=notice.elsewhere.channel, address=own)
+
+
+def channels_of(notice: Notice) -> tuple[Channel, ...]:
+    """Return where a notice may go: what is for another address goes nowhere else."""
+    if notice.elsewhere is not None:
+        return (notice.elsewhere.channel,)
+    return KINDS[notice.kind].channels
 
 
 async def opened(
@@ -239,8 +258,9 @@ async def _write(
     text = await _text_of(conn, vault, company_id, notice, reader)
     sealed = await _seal(vault, company_id, notice, text, now)
     await store.set_text(conn, company_id, notice.notice_id, text, sealed, now)
-    for channel in KINDS[notice.kind].channels:
-        if channel in ways_out and address(reader, channel) is not None:
+    for channel in channels_of(notice):
+        reached = notice.elsewhere is not None or address(reader, channel) is not None
+        if channel in ways_out and reached:
             await begin_delivery(conn, company_id, notice, channel, DeliveryState.QUEUED, now=now)
 
 
@@ -254,7 +274,44 @@ async def _text_of(
     setting = Setting(
         language=reader.locale, company=company.name, time_zone=company.time_zone, names=names
     )
-    return write(notice.kind, notice.facts, setting)
+    return write(notice.kind, await _opened_facts(vault, company_id, notice), setting)
+
+
+async def secret(
+    vault: Vault, company_id: UUID, member_id: UUID, notice_id: UUID, text: str, *, now: datetime
+) -> str:
+    """Return what a notice holds of a text that nobody but its reader may see until it is sent."""
+    sealed = await vault.seal_text(
+        company_id,
+        member_id,
+        Category.CONTACT,
+        text,
+        row_id=notice_id,
+        schema=SECRET_SCHEMA,
+        now=now,
+    )
+    return sealed.hex()
+
+
+async def _opened_facts(vault: Vault, company_id: UUID, notice: Notice) -> dict[str, str]:
+    """Return the facts with what of them is sealed in clear.
+
+    Raises
+    ------
+    SubjectErased
+        Of the reader.
+    """
+    facts = dict(notice.facts)
+    for name, value in KINDS[notice.kind].values.items():
+        if value.form is Form.SECRET:
+            item = SealedText(
+                sealed=bytes.fromhex(facts[name]), row_id=notice.notice_id, schema=SECRET_SCHEMA
+            )
+            (text,) = await vault.open_texts(company_id, [item])
+            if text is None:
+                raise SubjectErased
+            facts[name] = text
+    return facts
 
 
 async def _seal(

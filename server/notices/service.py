@@ -19,19 +19,13 @@ from server.kit.db import Connection, Pool
 from server.kit.ids import uuid7
 from server.ledger import service as ledger
 from server.ledger.model import Act, Actor, ActorKind
+from server.notice_kinds.kinds import DEDUPE_CHARS_MAX, MARKETING_CHANNELS, Channel, NoticeKind
+from server.notice_kinds.table import KINDS
 from server.notices import preference_store, preparing, store
-from server.notices.kinds import (
-    DEDUPE_CHARS_MAX,
-    KINDS,
-    MARKETING_CHANNELS,
-    Channel,
-    NoticeKind,
-    persons_named,
-    refuse_misfit,
-)
 from server.notices.model import (
     DeliveryEvent,
     DeliveryState,
+    Elsewhere,
     Event,
     Export,
     MarketingConsentNeeded,
@@ -40,6 +34,8 @@ from server.notices.model import (
     Preference,
     ServiceNoticeNotRefusable,
     ShownNotice,
+    persons_named,
+    refuse_misfit,
 )
 from server.vault.service import Vault
 
@@ -60,13 +56,16 @@ async def queue(
     *,
     now: datetime,
     dedupe: str | None = None,
+    notice_id: UUID | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> UUID:
     """Tell a member something; return the notice's id. It exists once this transaction commits.
 
     ``values`` are those of ``KINDS[kind]``: codes, times (RFC 3339) and ids, never a name or an
     address. With the same ``dedupe`` (no personal data) the same member is told once, and the id
     is that of the first time. Asks nothing but this connection, also not the ledger: the act that
-    tells writes its own entry.
+    tells writes its own entry. With ``elsewhere`` it goes to that address and nowhere else, sealed
+    for ``notice_id``.
 
     Raises
     ------
@@ -77,13 +76,14 @@ async def queue(
     if dedupe is not None and not 0 < len(dedupe) <= DEDUPE_CHARS_MAX:
         raise ValueError(f"a dedupe has 1 to {DEDUPE_CHARS_MAX} characters")
     notice = Notice(
-        notice_id=uuid7(),
+        notice_id=notice_id or uuid7(),
         member_id=member_id,
         kind=kind,
         facts=values,
         queued_at=now,
         language=None,
         text_sealed=None,
+        elsewhere=elsewhere,
     )
     if not await store.insert_notice(conn, company_id, notice, dedupe=dedupe):
         first = await store.notice_of_dedupe(conn, company_id, member_id, kind, dedupe)
@@ -93,7 +93,7 @@ async def queue(
     named = persons_named(kind, values, member_id)
     if named:
         await store.insert_persons(conn, company_id, notice.notice_id, named)
-    if Channel.IN_APP in KINDS[kind].channels:
+    if Channel.IN_APP in preparing.channels_of(notice):
         await preparing.begin_delivery(
             conn, company_id, notice, Channel.IN_APP, DeliveryState.HANDED_OVER, now=now
         )

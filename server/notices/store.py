@@ -10,8 +10,8 @@ from datetime import datetime
 from uuid import UUID
 
 from server.kit.db import Connection, Record
-from server.notices.kinds import Channel, NoticeKind
-from server.notices.model import DeliveryEvent, DeliveryState, Notice, NoticeText
+from server.notice_kinds.kinds import Channel, NoticeKind
+from server.notices.model import DeliveryEvent, DeliveryState, Elsewhere, Notice, NoticeText
 
 
 async def insert_notice(
@@ -20,8 +20,9 @@ async def insert_notice(
     """Add the notice; tell whether it is new: False if one with this ``dedupe`` is there."""
     found = await conn.fetchval(
         """
-        INSERT INTO notice (company_id, notice_id, member_id, kind, dedupe, facts, queued_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        INSERT INTO notice (company_id, notice_id, member_id, kind, dedupe, facts, queued_at,
+                            elsewhere, address_sealed)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         ON CONFLICT (company_id, member_id, kind, dedupe) DO NOTHING
         RETURNING true
         """,
@@ -32,6 +33,8 @@ async def insert_notice(
         dedupe,
         json.dumps(dict(notice.facts)),
         notice.queued_at,
+        None if notice.elsewhere is None else notice.elsewhere.channel.value,
+        None if notice.elsewhere is None else notice.elsewhere.address_sealed,
     )
     return bool(found)
 
@@ -102,7 +105,7 @@ async def lock_unprepared(conn: Connection, company_id: UUID, notice_id: UUID) -
     row = await conn.fetchrow(
         """
         SELECT notice_id, member_id, kind, facts, queued_at, language, text_sealed,
-               NULL::timestamptz AS seen_at
+               NULL::timestamptz AS seen_at, elsewhere, address_sealed
           FROM notice
          WHERE company_id = $1 AND notice_id = $2 AND prepared_at IS NULL
            FOR UPDATE SKIP LOCKED
@@ -120,7 +123,7 @@ async def lock_all_unprepared(
     rows = await conn.fetch(
         """
         SELECT notice_id, member_id, kind, facts, queued_at, language, text_sealed,
-               NULL::timestamptz AS seen_at
+               NULL::timestamptz AS seen_at, elsewhere, address_sealed
           FROM notice
          WHERE company_id = $1 AND notice_id = ANY($2::uuid[]) AND prepared_at IS NULL
          ORDER BY notice_id
@@ -161,7 +164,7 @@ async def hold_notice(
     row = await conn.fetchrow(
         """
         SELECT notice_id, member_id, kind, facts, queued_at, language, text_sealed,
-               NULL::timestamptz AS seen_at
+               NULL::timestamptz AS seen_at, elsewhere, address_sealed
           FROM notice
          WHERE company_id = $1 AND member_id = $2 AND notice_id = $3
            FOR KEY SHARE
@@ -350,4 +353,8 @@ async def delete_notices(conn: Connection, company_id: UUID, notice_ids: Collect
 
 
 def _notice(row: Record) -> Notice:
-    return Notice(**{**row, "kind": NoticeKind(row["kind"]), "facts": json.loads(row["facts"])})
+    columns = {**row, "kind": NoticeKind(row["kind"]), "facts": json.loads(row["facts"])}
+    channel, address = columns.pop("elsewhere", None), columns.pop("address_sealed", None)
+    if channel is None:
+        return Notice(**columns)
+    return Notice(**columns, elsewhere=Elsewhere(channel=Channel(channel), address_sealed=address))

@@ -14,8 +14,9 @@ from server.kit.api import endpoint
 from server.kit.cursors import CursorInvalid
 from server.kit.web import COMPANY, POOL, now, transaction
 from server.kit.wire import Instant, Page, Text, Wire
+from server.notice_kinds.kinds import PROSE_CHARS_MAX, Category, Channel, NoticeKind
+from server.notice_kinds.table import KINDS
 from server.notices import service
-from server.notices.kinds import KINDS, PROSE_CHARS_MAX, Category, Channel, NoticeKind
 from server.notices.model import (
     MarketingConsentNeeded,
     NoticeMissing,

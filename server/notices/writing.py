@@ -14,7 +14,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from server.accounts.model import Locale
-from server.notices.kinds import KINDS, Category, Form, NoticeKind, Value
+from server.notice_kinds.kinds import Category, Form, NoticeKind, Value
+from server.notice_kinds.table import KINDS
 from server.notices.model import NoticeText
 
 TEXTS: Final[Mapping[Locale, Mapping[str, Any]]] = MappingProxyType(
@@ -41,7 +42,7 @@ class Setting:
 
 
 def write(kind: NoticeKind, facts: Mapping[str, str], setting: Setting) -> NoticeText:
-    """Return the text; ``facts`` were checked when the notice was queued."""
+    """Return the text; ``facts`` were checked when the notice was queued, and are opened."""
     told = {
         name: _shown(value, facts[name], setting)
         for name, value in KINDS[kind].values.items()
@@ -92,7 +93,7 @@ def _shown(value: Value, fact: str, setting: Setting) -> str:
         case Form.WORD | Form.WORDS:
             words = texts["words"][value.words]
             return ", ".join(words[word] for word in fact.split(","))
-        case Form.CODE | Form.ORGANISATION:
+        case Form.CODE | Form.SECRET | Form.ORGANISATION:
             return one_line(fact)
         case Form.PROSE:
             return _printable(fact)

@@ -17,8 +17,8 @@ from server.kit.errors import there
 from server.kit.wire import rfc3339
 from server.ledger import service as ledger
 from server.ledger.model import SYSTEM, Act, Actor
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import service as notices
-from server.notices.kinds import NoticeKind
 from server.policies import store
 from server.policies.difference import compared
 from server.policies.model import (

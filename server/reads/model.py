@@ -21,11 +21,13 @@ BUCKET: Final = timedelta(minutes=5)
 
 
 class ReadPurpose(StrEnum):
-    """Why somebody looks at a position: the consent that allows it."""
+    """Why somebody looks at a position: the consent that allows it, or the register."""
 
     DISPATCH_TRACKING = "dispatch_tracking"
     PLAN_FACT = "plan_fact"
     CUSTOMER_LINK = "customer_link"
+    DISCLOSURE = "disclosure"
+    """To give it to somebody outside: no consent has to allow it, but the register does."""
 
 
 class Screen(StrEnum):

@@ -215,11 +215,13 @@ async def views_of(
     *,
     since: datetime,
     before: View | None = None,
+    but: Collection[datetime] = (),
     limit: int,
 ) -> list[View]:
     """Return who looked at a driver since then, the latest first; ``before`` is the last of a page.
 
-    One per five minutes, viewer, purpose and screen.
+    One per five minutes, viewer, purpose and screen. Without disclosures that were read at those
+    very times: ``but`` is what is still kept secret from the driver.
     """
     known = (await ledger.subjects(conn, company_id, [member_id])).get(member_id)
     if known is None:
@@ -234,7 +236,7 @@ async def views_of(
             before.screen,
         )
     found = await store.views(
-        conn, company_id, known.pseudonym, since=since, before=place, limit=limit
+        conn, company_id, known.pseudonym, since=since, before=place, but=but, limit=limit
     )
     viewers = {row["viewer_id"] for row in found}
     members = await ledger.members_of(conn, company_id, viewers) if viewers else {}

@@ -171,6 +171,7 @@ async def views(
     *,
     since: datetime,
     before: tuple[datetime, str, UUID, str, str] | None,
+    but: Collection[datetime],
     limit: int,
 ) -> list[Record]:
     """Return who looked at a driver, the latest first: once per bucket, viewer, purpose, screen."""
@@ -191,6 +192,7 @@ async def views(
           FROM location_read r
          WHERE r.company_id = $1 AND r.bucket_at >= $3
            AND r.set_hash IN (SELECT set_hash FROM with_driver)
+           AND NOT (r.purpose = 'disclosure' AND r.read_at = ANY($10::timestamptz[]))
            AND ($4::timestamptz IS NULL
                 OR (r.bucket_at, r.viewer_kind, r.viewer_id, r.purpose, r.screen)
                  < ($4, $5::text, $6::uuid, $7::text, $8::text))
@@ -208,6 +210,7 @@ async def views(
         purpose,
         screen,
         limit,
+        list(but),
     )
 
 

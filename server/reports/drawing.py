@@ -81,7 +81,11 @@ def compared(found: Gathered) -> PlanFactReport:
             shared_s=shared_s,
             until_s=over_s,
             over=is_over,
-            work=Work(begun_s=_unix_s(found.work_begun), done_s=_unix_s(found.work_done)),
+            work=Work(
+                begun_s=_unix_s(found.work_begun),
+                done_s=_unix_s(found.work_done),
+                cancelled=is_over and route.head.cancelled_at is not None,
+            ),
             own=OwnTime(
                 from_s=begin_s if found.judged_from < found.begin else -inf,
                 to_s=until_s if until_s < over_s else inf,

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Final, Self
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from geo.lines import DrivenLine
 from geo.plan_fact import DEFAULT, Parameters, PlanFact
@@ -204,6 +205,13 @@ class Sums:
     @classmethod
     def from_bytes(cls, raw: bytes) -> "Sums":
         return cls(**json.loads(raw))
+
+
+def is_of_all_day(head: RouteHead, time_zone: str) -> bool:
+    """Tell whether a plan takes its whole day by the company's clock, as without times it does."""
+    zone, days = ZoneInfo(time_zone), (head.date, head.date + timedelta(days=1))
+    midnights = tuple(datetime.combine(day, time(), tzinfo=zone) for day in days)
+    return (head.starts_at, head.ends_at) == midnights
 
 
 def planned_s(plan: Plan) -> float | None:

@@ -34,6 +34,7 @@ from server.reports.model import (
     Settings,
     State,
     SummarySpanInvalid,
+    is_of_all_day,
 )
 from server.reports.store import SealedSums
 from server.routes import editing
@@ -52,7 +53,7 @@ from server.vault.service import Vault
 REPORT_SCHEMA: Final = "report"
 SUMS_SCHEMA: Final = "report.sums"
 FORGOTTEN_AT_ONCE_MAX: Final = 20_000
-"""What is left of a company waits for the next day."""
+"""The rest waits for the next day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +207,7 @@ async def _work_done(
     """Return when the driver ended the work, if they had the route by then, planned as it is.
 
     Nobody is done with what was planned later; which stops those are a seal hides, so no stop of a
-    plan that was changed later counts.
+    plan that was changed later counts. Nor is who ends a night shift done with a plan of all day.
     """
     head = found.route.sealed.head
     known_since = await editing.known_since(conn, company_id, head.route_id, head.plan_version)
@@ -218,6 +219,7 @@ async def _work_done(
         driver_id,
         since=max(head.starts_at, known_since),
         until=found.judged_until,
+        begun_after=head.starts_at if is_of_all_day(head, found.time_zone) else None,
     )
 
 
@@ -307,23 +309,20 @@ async def set_settings(
 async def old(conn: Connection, company_id: UUID, now: datetime) -> tuple[int, date | None]:
     """Return how many reports were kept long enough, and the day of the oldest."""
     kept = await settings(conn, company_id)
-    return await store.count_old(conn, company_id, ended_before=kept.kept_since(now))
+    return await store.count_old(conn, company_id, ended_before=kept.kept_since(now), at=now)
 
 
 async def forget_old(conn: Connection, company_id: UUID, now: datetime) -> int:
     """Delete reports that were kept long enough; return how many. Due each day."""
     kept = await settings(conn, company_id)
     return await store.delete_old(
-        conn, company_id, ended_before=kept.kept_since(now), limit=FORGOTTEN_AT_ONCE_MAX
+        conn, company_id, ended_before=kept.kept_since(now), at=now, limit=FORGOTTEN_AT_ONCE_MAX
     )
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:
     """Delete every report about the driver; return how many."""
     return await store.delete_driver(conn, company_id, member_id)
-
-
-# ---- the company's summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

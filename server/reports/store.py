@@ -280,26 +280,35 @@ async def count_routes(conn: Connection, company_id: UUID, *, first: date, last:
 
 
 async def count_old(
-    conn: Connection, company_id: UUID, *, ended_before: datetime | None
+    conn: Connection, company_id: UUID, *, ended_before: datetime | None, at: datetime
 ) -> tuple[int, date | None]:
-    """Return how many reports are of routes whose plan ended before that, and the first day."""
+    """Return how many reports :func:`delete_old` would delete, and the first day."""
     row = await conn.fetchrow(
         """
         SELECT count(*) AS reports, min(r.date) AS oldest
           FROM plan_fact_report p
           JOIN route r ON r.company_id = $1 AND r.route_id = p.route_id
          WHERE p.company_id = $1 AND ($2::timestamptz IS NULL OR r.ends_at < $2)
+           AND NOT EXISTS (SELECT FROM hold h
+                            WHERE h.company_id = $1 AND h.driver_id = p.driver_id
+                              AND h.category = 'report' AND h.state = 'placed' AND h.until > $3)
         """,
         company_id,
         ended_before,
+        at,
     )
     return (0, None) if row is None else (row["reports"], row["oldest"])
 
 
 async def delete_old(
-    conn: Connection, company_id: UUID, *, ended_before: datetime | None, limit: int
+    conn: Connection,
+    company_id: UUID,
+    *,
+    ended_before: datetime | None,
+    at: datetime,
+    limit: int,
 ) -> int:
-    """Delete reports of routes whose plan ended before that; all, where it is None."""
+    """Delete reports of routes whose plan ended before that (None: all), and of nobody held."""
     rows = await conn.fetch(
         """
         DELETE FROM plan_fact_report d
@@ -308,6 +317,9 @@ async def delete_old(
                   JOIN route r ON r.company_id = $1 AND r.route_id = p.route_id
                  WHERE p.company_id = $1
                    AND ($2::timestamptz IS NULL OR r.ends_at < $2)
+                   AND NOT EXISTS (SELECT FROM hold h
+                    WHERE h.company_id = $1 AND h.driver_id = p.driver_id
+                      AND h.category = 'report' AND h.state = 'placed' AND h.until > $4)
                  LIMIT $3) AS old
          WHERE d.company_id = $1 AND d.route_id = old.route_id
         RETURNING d.route_id
@@ -315,6 +327,7 @@ async def delete_old(
         company_id,
         ended_before,
         limit,
+        at,
     )
     return len(rows)
 

@@ -7,6 +7,9 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from server.alerts import service as alerts
+from server.disclosures import service as disclosures
+from server.exports import service as exports
+from server.incidents import service as incidents
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.links import service as links
@@ -68,10 +71,28 @@ KINDS: Final = (
         forget=stop_events.forget_old,
     ),
     Kind(
+        retention="exports",
+        of="packages of drivers' own data",
+        old=exports.old,
+        forget=exports.forget_old,
+    ),
+    Kind(
         retention="links",
         of="links of customers",
         old=links.ended,
         forget=_at_once(links.forget_ended),
+    ),
+    Kind(
+        retention="disclosures",
+        of="disclosures",
+        old=disclosures.old,
+        forget=disclosures.forget_old,
+    ),
+    Kind(
+        retention="incidents",
+        of="incidents",
+        old=incidents.old,
+        forget=incidents.forget_old,
     ),
     Kind(
         retention="plan_days",
@@ -80,6 +101,7 @@ KINDS: Final = (
         forget=_at_once(plans.forget_old),
     ),
 )
+EXPORT_KEYS: Final = "keys of days of packages"
 READS: Final = "entries of reads, of five minutes each"
 TOLD: Final = frozenset({"track_days", "keys", "reads", *(kind.retention for kind in KINDS)})
 """Of everything that has an age at which it goes."""
@@ -95,6 +117,7 @@ async def tell_due(
             found = [(kind.of, *await kind.old(conn, company_id, now)) for kind in KINDS]
             found.append((READS, *await old_reads(conn, company_id, now)))
         live = await vault.count_live(company_id, now)
+        found.append((EXPORT_KEYS, await exports.old_keys(vault, company_id, now), None))
         _tell(company_id, "would go", [*_of_tracks(gone, live), *found], say=say)
     say("Nothing was changed. To remove what would go, run: jolda retention")
 
@@ -115,6 +138,7 @@ async def run_now(
             (kind.of, await kind.forget(pool, company_id, now), None) for kind in KINDS
         ]
         live = await vault.destroy_live(company_id, now)
+        found.append((EXPORT_KEYS, await exports.forget_keys(vault, company_id, now), None))
         found.append((READS, await forget_old_reads(dsn, company_id, now), None))
         _tell(company_id, "went", [*_of_tracks(gone, live), *found], say=say)
 

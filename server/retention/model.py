@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from server.accounts.keeping import TRACK_DAYS_MAX, TRACK_DAYS_MIN
+from server.accounts.model import TRACK_DAYS_MAX, TRACK_DAYS_MIN
 from server.kit.errors import Conflict, Invalid
 
 ACCEPTED_LATE_MAX: Final = timedelta(hours=1)

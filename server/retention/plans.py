@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from server.accounts.model import CompanyMissing
+from server.holds import service as holds
+from server.holds.model import HeldCategory
 from server.kit import db
 from server.kit.db import Connection, Pool
 from server.kit.errors import there
@@ -60,9 +62,10 @@ async def kept_days(conn: Connection, company_id: UUID) -> int | None:
 async def old(conn: Connection, company_id: UUID, now: datetime) -> tuple[int, date | None]:
     """Return how many plans were kept long enough, and the day of the oldest."""
     ended_before = await _ended_before(conn, company_id, now)
-    return (
-        (0, None) if ended_before is None else await store.old_plans(conn, company_id, ended_before)
-    )
+    if ended_before is None:
+        return 0, None
+    held = await holds.drivers_held(conn, company_id, [HeldCategory.WORK], now)
+    return await store.old_plans(conn, company_id, ended_before, held=held)
 
 
 async def forget_old(conn: Connection, company_id: UUID, now: datetime) -> int:
@@ -73,7 +76,10 @@ async def forget_old(conn: Connection, company_id: UUID, now: datetime) -> int:
     ended_before = await _ended_before(conn, company_id, now)
     if ended_before is None:
         return 0
-    gone = await store.delete_plans(conn, company_id, ended_before, limit=PLANS_AT_ONCE_MAX)
+    held = await holds.drivers_held(conn, company_id, [HeldCategory.WORK], now)
+    gone = await store.delete_plans(
+        conn, company_id, ended_before, held=held, limit=PLANS_AT_ONCE_MAX
+    )
     await store.delete_imports(conn, company_id, ended_before, limit=PLANS_AT_ONCE_MAX)
     return gone
 

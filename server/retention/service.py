@@ -14,8 +14,10 @@ from uuid import UUID
 import structlog
 
 from server.accounts import service as accounts
-from server.accounts.keeping import TRACK_DAYS_MAX, TRACK_DAYS_MIN
+from server.accounts.model import TRACK_DAYS_MAX, TRACK_DAYS_MIN
 from server.consent import service as consent
+from server.holds import service as holds
+from server.holds.model import HeldCategory
 from server.kit import db
 from server.kit.batches import delete_all
 from server.kit.db import Connection, Pool
@@ -32,6 +34,7 @@ from server.retention.model import (
 )
 from server.retention.store import Removed
 from server.tracking.model import LATEST_KEPT_S
+from server.vault.model import Category
 from server.vault.service import Vault
 
 log = structlog.get_logger(__name__)
@@ -98,13 +101,15 @@ async def due(conn: Connection, vault: Vault, company_id: UUID, now: datetime) -
     since = company.tracks_kept_since(now)
     if since is None:
         return Gone()
-    tracks = await store.old_tracks(conn, company_id, since)
-    counters, oldest_day = await store.old_counters(conn, company_id, since.date())
+    held = await holds.drivers_held(conn, company_id, [HeldCategory.TRACK], now)
+    tracks = await store.old_tracks(conn, company_id, since, held=held)
+    counters, oldest_day = await store.old_counters(conn, company_id, since.date(), held=held)
+    month = first_month_kept(since)
     return Gone(
         track_rows=tracks.rows,
         positions=tracks.positions,
         oldest_at=tracks.oldest_at,
-        months=await vault.count_months(company_id, before=first_month_kept(since)),
+        months=await vault.count_before(company_id, Category.TRACK, month, held),
         counters=counters,
         oldest_day=oldest_day,
     )
@@ -165,9 +170,10 @@ async def forget_old_tracks(
             break
     month = first_month_kept(since)
     async with db.tenant(pool, company_id, readonly=True) as conn:
-        spared = await store.drivers_with_tracks(conn, company_id, month)
-    months = await vault.destroy_months(company_id, before=month, spared=spared)
-    delete_counters = partial(store.delete_counters, before=since.date())
+        held = await holds.drivers_held(conn, company_id, [HeldCategory.TRACK], now)
+        spared = [*await store.drivers_with_tracks(conn, company_id, month), *held]
+    months = await vault.destroy_before(company_id, Category.TRACK, month, spared)
+    delete_counters = partial(store.delete_counters, before=since.date(), held=held)
     counters = await delete_all(pool, company_id, delete_counters, limit=batch)
     return replace(gone, months=months, counters=counters)
 
@@ -179,7 +185,8 @@ async def _batch(
     try:
         async with db.tenant(pool, company_id) as conn:
             await store.wait_at_most(conn, LOCK_MS_MAX)
-            removed = await store.delete_tracks(conn, company_id, since, limit=limit)
+            held = await holds.drivers_held(conn, company_id, [HeldCategory.TRACK], now)
+            removed = await store.delete_tracks(conn, company_id, since, held=held, limit=limit)
             if removed.rows:
                 await ledger.append(
                     conn,

@@ -1,5 +1,6 @@
 """What is too old, in PostgreSQL. Each function is one statement, and none of them locks a gate."""
 
+from collections.abc import Collection
 from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -46,8 +47,10 @@ async def set_track_days(conn: Connection, company_id: UUID, days: int) -> bool:
     return bool(found)
 
 
-async def old_tracks(conn: Connection, company_id: UUID, before: datetime) -> Removed:
-    """Return what is older than that, driver by driver along the primary key."""
+async def old_tracks(
+    conn: Connection, company_id: UUID, before: datetime, *, held: Collection[UUID] = ()
+) -> Removed:
+    """Return what is older than that, driver by driver along the primary key; but of the held."""
     row = await conn.fetchrow(
         """
         SELECT count(*) AS rows, coalesce(sum(o.count), 0)::bigint AS positions,
@@ -56,18 +59,24 @@ async def old_tracks(conn: Connection, company_id: UUID, before: datetime) -> Re
          CROSS JOIN LATERAL (
                 SELECT c.count, c.first_at FROM chunk c
                  WHERE c.company_id = $1 AND c.driver_id = g.driver_id AND c.last_at < $2) AS o
-         WHERE g.company_id = $1
+         WHERE g.company_id = $1 AND g.driver_id <> ALL($3::uuid[])
         """,
         company_id,
         before,
+        list(held),
     )
     return Removed() if row is None else Removed(*row)
 
 
 async def delete_tracks(
-    conn: Connection, company_id: UUID, before: datetime, *, limit: int
+    conn: Connection,
+    company_id: UUID,
+    before: datetime,
+    *,
+    held: Collection[UUID] = (),
+    limit: int,
 ) -> Removed:
-    """Delete rows whose last position is older than that, at most so many.
+    """Delete rows whose last position is older than that, at most so many; none of the held.
 
     Whoever merges them just now is waited for, and then they are somebody else's.
     """
@@ -81,7 +90,7 @@ async def delete_tracks(
                      WHERE c.company_id = $1 AND c.driver_id = g.driver_id AND c.last_at < $2
                      ORDER BY c.last_at
                      LIMIT $3) AS o
-             WHERE g.company_id = $1
+             WHERE g.company_id = $1 AND g.driver_id <> ALL($4::uuid[])
              LIMIT $3
         ),
         gone AS (
@@ -98,6 +107,7 @@ async def delete_tracks(
         company_id,
         before,
         limit,
+        list(held),
     )
     return Removed() if row is None else Removed(*row)
 
@@ -121,26 +131,31 @@ async def drivers_with_tracks(
     return [row["driver_id"] for row in rows]
 
 
-async def old_counters(conn: Connection, company_id: UUID, before: date) -> tuple[int, date | None]:
-    """Return how many counters of refusals are of days before that, and the oldest day."""
+async def old_counters(
+    conn: Connection, company_id: UUID, before: date, *, held: Collection[UUID]
+) -> tuple[int, date | None]:
+    """Return how many counters of refusals are of days before that, but of the held; the oldest."""
     row = await conn.fetchrow(
         """
         SELECT count(*) AS rows, min(day) AS oldest FROM refusal_count
-         WHERE company_id = $1 AND day < $2
+         WHERE company_id = $1 AND day < $2 AND driver_id <> ALL($3::uuid[])
         """,
         company_id,
         before,
+        list(held),
     )
     return (0, None) if row is None else (row["rows"], row["oldest"])
 
 
-async def delete_counters(conn: Connection, company_id: UUID, before: date, *, limit: int) -> int:
-    """Delete counters of refusals of days before that, at most so many."""
+async def delete_counters(
+    conn: Connection, company_id: UUID, before: date, *, held: Collection[UUID] = (), limit: int
+) -> int:
+    """Delete counters of refusals of days before that, at most so many; none of the held."""
     rows = await conn.fetch(
         """
         DELETE FROM refusal_count r
          USING (SELECT driver_id, day, reason FROM refusal_count
-                 WHERE company_id = $1 AND day < $2
+                 WHERE company_id = $1 AND day < $2 AND driver_id <> ALL($4::uuid[])
                  ORDER BY driver_id, day, reason
                  LIMIT $3) AS old
          WHERE r.company_id = $1 AND r.driver_id = old.driver_id
@@ -150,6 +165,7 @@ async def delete_counters(conn: Connection, company_id: UUID, before: date, *, l
         company_id,
         before,
         limit,
+        list(held),
     )
     return len(rows)
 
@@ -198,13 +214,17 @@ async def exchange_plan_days(conn: Connection, company_id: UUID, days: int) -> P
 
 
 async def old_plans(
-    conn: Connection, company_id: UUID, ended_before: datetime
+    conn: Connection, company_id: UUID, ended_before: datetime, *, held: Collection[UUID]
 ) -> tuple[int, date | None]:
-    """Return how many plans ended before that time and nothing is of, and the first day."""
+    """Return how many plans ended before that time and nothing is of, and the first day.
+
+    None of them is of a driver who is held.
+    """
     row = await conn.fetchrow(
         """
         SELECT count(*) AS plans, min(r.date) AS oldest FROM route r
          WHERE r.company_id = $1 AND r.ends_at < $2
+           AND (r.driver_id IS NULL OR r.driver_id <> ALL($3::uuid[]))
            AND NOT EXISTS (SELECT FROM plan_fact_report p
                             WHERE p.company_id = $1 AND p.route_id = r.route_id)
            AND NOT EXISTS (SELECT FROM customer_link l
@@ -216,14 +236,22 @@ async def old_plans(
         """,
         company_id,
         ended_before,
+        list(held),
     )
     return (0, None) if row is None else (row["plans"], row["oldest"])
 
 
 async def delete_plans(
-    conn: Connection, company_id: UUID, ended_before: datetime, *, limit: int
+    conn: Connection,
+    company_id: UUID,
+    ended_before: datetime,
+    *,
+    held: Collection[UUID],
+    limit: int,
 ) -> int:
     """Delete plans that ended before that time and nothing is of, at most so many; return how many.
+
+    None of them is of a driver who is held.
 
     One to which somebody adds something at this moment stays until the next run.
     """
@@ -232,6 +260,7 @@ async def delete_plans(
         WITH old AS MATERIALIZED (
             SELECT r.route_id FROM route r
              WHERE r.company_id = $1 AND r.ends_at < $2
+               AND (r.driver_id IS NULL OR r.driver_id <> ALL($4::uuid[]))
                AND NOT EXISTS (SELECT FROM plan_fact_report p
                                 WHERE p.company_id = $1 AND p.route_id = r.route_id)
                AND NOT EXISTS (SELECT FROM customer_link l
@@ -255,6 +284,7 @@ async def delete_plans(
         company_id,
         ended_before,
         limit,
+        list(held),
     )
     return len(rows)
 

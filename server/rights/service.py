@@ -7,15 +7,18 @@ from uuid import UUID
 
 from server.accounts import service as accounts
 from server.credentials import service as credentials
+from server.disclosures import service as disclosures
 from server.kit.cursors import page_of
 from server.kit.db import Connection
 from server.kit.wire import rfc3339
 from server.ledger.model import ActorKind
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import service as notices
-from server.notices.kinds import NoticeKind
 from server.reads import service as reads
 from server.reads.alerts import Alert, AlertKind
 from server.reads.retention import reads_kept_since
+from server.rights import store
+from server.rights.kept import Counted, Kept, kept_of
 from server.rights.model import Looked, cursor_after, place_after
 from server.vault.service import Vault
 
@@ -38,8 +41,9 @@ async def views(
 ) -> tuple[list[Looked], str | None]:
     """Return a page of who looked at a driver's positions since then, the latest first.
 
-    Also the cursor of the next page. Nothing is left out, whoever looked; but what is older than
-    a year is not told any more, whether it was removed yet or not.
+    Also the cursor of the next page. Nothing is left out, whoever looked, but what an authority
+    ordered to keep secret, until that ends; and what is older than a year is not told any more,
+    whether it was removed yet or not.
 
     Raises
     ------
@@ -51,6 +55,7 @@ async def views(
         member_id,
         since=max(since, reads_kept_since(now)),
         before=place_after(cursor),
+        but=await disclosures.sealed_reads(conn, company_id, member_id, now),
         limit=limit + 1,
     )
     shown, following = page_of(found, limit, cursor_after)
@@ -63,6 +68,23 @@ async def views(
         Looked(view=one, name=names.get(one.viewer_member_id or one.viewer_id)) for one in shown
     ]
     return looked, following
+
+
+async def data_map(
+    conn: Connection, company_id: UUID, member_id: UUID, *, now: datetime
+) -> list[Kept]:
+    """Return what is kept of a member in `main`: all that the catalogue knows as personal.
+
+    Tables of which no row is theirs are there as well: that nothing is kept is an answer. Of
+    disclosures it counts what the member finds in the register: no number tells of a sealed one.
+    """
+    counted = {
+        place.table: await store.count(conn, place, company_id, member_id)
+        for place in await store.places(conn)
+    }
+    rows, since, until = await disclosures.count_own(conn, company_id, member_id, now)
+    counted["disclosure"] = Counted(rows=rows, since=since, until=until)
+    return kept_of(await store.columns(conn), counted, await store.kept_days(conn, company_id))
 
 
 async def tell_of_alert(conn: Connection, company_id: UUID, alert: Alert) -> None:

@@ -8,7 +8,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import Field
 
-from server.credentials.access import CALLER, DRIVER, PUBLIC, VAULT, me
+from server.credentials.access import ANY_MEMBER, CALLER, DRIVER, PUBLIC, VAULT, me
+from server.credentials.model import Role
 from server.credentials.viewers import actor_of
 from server.gate import service as gates
 from server.kit.api import endpoint, json_bytes
@@ -22,6 +23,7 @@ from server.ledger.model import Actor, ActorKind
 from server.reads import alerts
 from server.reads.model import ReadPurpose, Screen
 from server.rights import service
+from server.rights.kept import Basis, Kept, Why
 from server.rights.model import CURSOR_CHARS_MAX, SHOWN_FOR, Looked, UnknownIds, fingerprint
 
 KEYS_CACHED_S: Final = 3600
@@ -166,7 +168,9 @@ async def list_views(request: web.Request, query: ViewsQuery) -> Page[LookedView
     """List who looked at the caller's positions, why, on which screen and when; latest first.
 
     Every look was written down before the position left. `customer` is whoever holds the link of
-    a delivery. One line stands for all looks of five minutes. Lines are kept for 365 days.
+    a delivery. What was given to somebody outside has the purpose `disclosure`: to whom and why is
+    in `GET /v1/me/disclosures`. One line stands for all looks of five minutes. Lines are kept for
+    365 days.
     """
     at = now(request)
     async with transaction(request, readonly=True) as conn:
@@ -194,4 +198,58 @@ def _view(one: Looked) -> LookedView:
     )
 
 
-ENDPOINTS: Final = (list_signing_keys, list_views)
+class KeptView(Wire):
+    """What of one category stands in one table of the database."""
+
+    category: str
+    table: str
+    columns: list[str]
+    rows: int | None
+    """Of the caller's; null where a row names nobody by itself: it belongs to one that does."""
+    since: Instant | None = Field(alias="from")
+    until: Instant | None = Field(alias="to")
+    retention: str
+    """Until when it stays: a word of the data map."""
+    kept_s: int | None
+    """How long, where it goes by its age; null: it ends with something else."""
+    purpose: Why
+    legal_basis: Basis
+    seen_by: list[Role]
+    """Which of the company's staff can see something of it."""
+
+
+class DataMapView(Wire):
+    items: list[KeptView]
+
+
+@endpoint("GET", "/v1/me/data-map", access=ANY_MEMBER)
+async def read_data_map(request: web.Request) -> DataMapView:
+    """Read what is kept of the caller: what, how much, from when, why, how long, and who sees it.
+
+    Of every table of the database `main` with personal columns, by what each column says of itself.
+    """
+    async with transaction(request, readonly=True) as conn:
+        found = await service.data_map(conn, request[COMPANY], me(request), now=now(request))
+    return DataMapView(items=[_kept(one) for one in found])
+
+
+def _kept(one: Kept) -> KeptView:
+    counted = one.counted
+    return KeptView.model_validate(
+        {
+            "category": one.category,
+            "table": one.table,
+            "columns": list(one.columns),
+            "rows": None if counted is None else counted.rows,
+            "from": None if counted is None else counted.since,
+            "to": None if counted is None else counted.until,
+            "retention": one.retention,
+            "kept_s": None if one.kept_for is None else int(one.kept_for.total_seconds()),
+            "purpose": one.ground.why,
+            "legal_basis": one.ground.basis,
+            "seen_by": list(one.ground.seen_by),
+        }
+    )
+
+
+ENDPOINTS: Final = (list_signing_keys, list_views, read_data_map)

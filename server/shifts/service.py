@@ -18,8 +18,8 @@ from server.kit.ids import uuid7
 from server.kit.wire import rfc3339
 from server.ledger import service as ledger
 from server.ledger.model import SYSTEM, Act, Actor, ActorKind
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import service as notices
-from server.notices.kinds import NoticeKind
 from server.shifts import store
 from server.shifts.model import (
     STOPPING_ENDS,
@@ -227,16 +227,25 @@ async def drivers_at_work(conn: Connection, company_id: UUID, at: datetime) -> s
 
 
 async def work_done(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, since: datetime, until: datetime
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    since: datetime,
+    until: datetime,
+    begun_after: datetime | None = None,
 ) -> datetime | None:
     """Return from when on the driver did nothing more of the work until then, by their own word.
 
     That is the end of the last shift, if the driver ended it and nothing was recorded later. None
     for whoever goes on, pauses, took a consent back, or had the shift ended by others or by itself:
     they may have worked on. None also where that was not after ``since``, when the work could begin
-    and the driver knew of it: nobody is done with what is still to come.
+    and the driver knew of it: nobody is done with what is still to come. Nor is whoever ended a
+    shift that began before ``begun_after``: it was for other work.
     """
-    ended_at = await store.ended_by_driver(conn, company_id, driver_id, since=since, until=until)
+    ended_at = await store.ended_by_driver(
+        conn, company_id, driver_id, since=since, until=until, begun_after=begun_after
+    )
     if ended_at is None:
         return None
     later = await gate.windows(conn, company_id, driver_id, since=ended_at, until=until)

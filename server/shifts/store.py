@@ -151,27 +151,35 @@ async def last_started(
 
 
 async def ended_by_driver(
-    conn: Connection, company_id: UUID, driver_id: UUID, *, since: datetime, until: datetime
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    since: datetime,
+    until: datetime,
+    begun_after: datetime | None,
 ) -> datetime | None:
     """Return when the driver ended the last shift that began before ``until``.
 
-    None if not by then, nor after ``since``.
+    None if not by then, nor after ``since``, or where it began before ``begun_after``.
 
     Of the shifts the newest counts: ids grow with time.
     """
     found: datetime | None = await conn.fetchval(
         """
         SELECT ended_at
-          FROM (SELECT ended_at, ended_by
+          FROM (SELECT started_at, ended_at, ended_by
                   FROM shift
                  WHERE company_id = $1 AND driver_id = $2 AND started_at < $3
                  ORDER BY shift_id DESC
                  LIMIT 1) newest
          WHERE ended_by = 'driver' AND ended_at > $4 AND ended_at <= $3
+           AND ($5::timestamptz IS NULL OR started_at >= $5)
         """,
         company_id,
         driver_id,
         until,
         since,
+        begun_after,
     )
     return found

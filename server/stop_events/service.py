@@ -17,6 +17,9 @@ from zoneinfo import ZoneInfo
 from server.accounts import service as accounts
 from server.credentials.model import MemberState
 from server.gate import service as gate
+from server.holds import service as holds
+from server.holds.model import HeldCategory
+from server.kit import db
 from server.kit.batches import delete_all
 from server.kit.cursors import cursor_of, page_of, place_of
 from server.kit.db import Connection, Pool
@@ -231,9 +234,14 @@ news = store.news
 """Return of which stops something was received since then, as it was received."""
 
 
+HELD_BY: Final = (HeldCategory.REPORT, HeldCategory.WORK)
+"""What has to be held of a driver for that to stay which they said of stops."""
+
+
 async def old(conn: Connection, company_id: UUID, now: datetime) -> tuple[int, datetime | None]:
     """Return how much was said more than a year ago, and when the first of it was received."""
-    return await store.count_before(conn, company_id, now - KEPT)
+    held = await holds.drivers_held(conn, company_id, HELD_BY, now)
+    return await store.count_before(conn, company_id, now - KEPT, held=held)
 
 
 async def forget_old(pool: Pool, company_id: UUID, now: datetime) -> int:
@@ -241,7 +249,10 @@ async def forget_old(pool: Pool, company_id: UUID, now: datetime) -> int:
 
     Opens its own transactions.
     """
-    return await delete_all(pool, company_id, partial(store.delete_before, before=now - KEPT))
+    async with db.tenant(pool, company_id, readonly=True) as conn:
+        held = await holds.drivers_held(conn, company_id, HELD_BY, now)
+    delete = partial(store.delete_before, before=now - KEPT, held=held)
+    return await delete_all(pool, company_id, delete)
 
 
 async def erase(conn: Connection, company_id: UUID, member_id: UUID) -> int:

@@ -1,6 +1,6 @@
 """What drivers said of stops, in PostgreSQL. Each function is one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -119,33 +119,39 @@ async def delete(conn: Connection, company_id: UUID, driver_id: UUID) -> int:
 
 
 async def count_before(
-    conn: Connection, company_id: UUID, before: datetime
+    conn: Connection, company_id: UUID, before: datetime, *, held: Collection[UUID]
 ) -> tuple[int, datetime | None]:
-    """Return how many events were received before, and when the first of them was."""
+    """Return how many events were received before, but of the held, and when the first was."""
     row = await conn.fetchrow(
         """
         SELECT count(*) AS events, min(received_at) AS oldest_at FROM stop_event
-         WHERE company_id = $1 AND received_at < $2
+         WHERE company_id = $1 AND received_at < $2 AND driver_id <> ALL($3::uuid[])
         """,
         company_id,
         before,
+        list(held),
     )
     return (0, None) if row is None else (row["events"], row["oldest_at"])
 
 
-async def delete_before(conn: Connection, company_id: UUID, before: datetime, *, limit: int) -> int:
+async def delete_before(
+    conn: Connection, company_id: UUID, before: datetime, *, held: Collection[UUID], limit: int
+) -> int:
+    """Delete what is older than that, at most so much; nothing of the held."""
     rows = await conn.fetch(
         """
         DELETE FROM stop_event
          WHERE company_id = $1
            AND stop_event_id IN (SELECT stop_event_id FROM stop_event
                                   WHERE company_id = $1 AND received_at < $2
+                                    AND driver_id <> ALL($4::uuid[])
                                   ORDER BY received_at LIMIT $3)
         RETURNING true
         """,
         company_id,
         before,
         limit,
+        list(held),
     )
     return len(rows)
 

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from server.kit import db, jobs
 from server.kit.db import Connection, Pool
+from server.notice_kinds.table import OF_TRACKS
 from server.notices import service as notices
-from server.notices.kinds import OF_TRACKS
 from server.notices.service import ON_THEIR_WAY_S_MAX
 from server.taking_back import store
 

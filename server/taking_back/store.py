@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from server.kit.db import Connection
-from server.notices.kinds import NoticeKind
+from server.notice_kinds.kinds import NoticeKind
 
 
 async def lock_free_naming(

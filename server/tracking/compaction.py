@@ -25,8 +25,8 @@ from server.kit import db
 from server.kit.db import Pool
 from server.tracking import codec, compaction_store, service
 from server.tracking.codec import BlobUnreadable
-from server.tracking.compaction_store import EXCHANGE, LooseHour, SealedSource
-from server.tracking.model import ChunkRow, Positions, from_ms
+from server.tracking.compaction_store import CUT_OUT, EXCHANGE, LooseHour, SealedSource
+from server.tracking.model import ChunkRow, Positions, ceil_ms, from_ms
 from server.vault.model import Category, DataKey, SubjectErased
 from server.vault.service import Vault
 
@@ -42,6 +42,15 @@ HOURS_AT_ONCE: Final = 25
 """Read and sealed together. More gain nothing, and lie in memory opened."""
 LEVEL: Final = 6
 """Of zstd: 3 % less on disk than an upload's level 1; beyond it nothing is gained."""
+
+
+CUT_AT_ONCE: Final = 25
+CUT_TRIES_MAX: Final = 10
+CUT_AGAIN_S: Final = 0.2
+
+
+class NotCutOut(Exception):
+    """Somebody else was at the rows, or at the gate, all the time; another try may do."""
 
 
 class _Changed(Exception):
@@ -107,6 +116,58 @@ async def compact(
         The exchange; only a proof gives another.
     """
     return bool(await _compact(committer, pool, vault, company_id, [loose], statement))
+
+
+async def cut_out(
+    committer: db.Connection,
+    pool: Pool,
+    vault: Vault,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    since: datetime,
+    until: datetime,
+) -> int:
+    """Take ``[since, until)`` out of the rows that lie in it or reach beyond; return how much.
+
+    No window may hold any of it by now, and the rows be stored: then nothing more of it comes. A
+    row that cannot be opened goes whole, for nobody can tell what is in it. Every row is exchanged
+    by itself, so a crash leaves the others, and what merges rows meanwhile finds them changed.
+
+    Raises
+    ------
+    GateMissing, NotCutOut
+    """
+    removed = 0
+    for _ in range(CUT_TRIES_MAX):
+        changed, after = False, None
+        while True:
+            async with db.tenant(pool, company_id, readonly=True) as conn:
+                gate = await gates.read(conn, company_id, driver_id)
+                old = await compaction_store.touching(
+                    conn,
+                    company_id,
+                    driver_id,
+                    since=since,
+                    until=until,
+                    after=after,
+                    limit=CUT_AT_ONCE,
+                )
+            if not old:
+                break
+            keys = await vault.keys(company_id, {one.key_id for one in old})
+            cut = await asyncio.to_thread(_each_cut, old, keys, ceil_ms(since), ceil_ms(until))
+            for one, new, count in cut:
+                try:
+                    await _exchange(committer, CUT_OUT, gate, [one], new)
+                    removed += count
+                except _Changed:
+                    changed = True
+            after = old[-1]
+        if not changed:
+            return removed
+        await asyncio.sleep(CUT_AGAIN_S)
+    raise NotCutOut
 
 
 async def _compact(
@@ -195,6 +256,36 @@ def _merged_each(
     return found
 
 
+def _each_cut(
+    old: Sequence[SealedSource], keys: Mapping[UUID, DataKey], since_ms: int, until_ms: int
+) -> list[tuple[SealedSource, list[ChunkRow], int]]:
+    """Return the rows with something of that time, what stays of each, and how much goes."""
+    found = []
+    for one in old:
+        left = _without(one, keys.get(one.key_id), since_ms, until_ms)
+        if left is not None:
+            found.append((one, *left))
+    return found
+
+
+def _without(
+    one: SealedSource, key: DataKey | None, since_ms: int, until_ms: int
+) -> tuple[list[ChunkRow], int] | None:
+    """Return what stays of a row without that time, and how much goes; None if nothing does."""
+    if key is None:
+        return [], 0
+    try:
+        whole, number = codec.open_chunk(key, one.blob, one.upload_id)
+    except BlobUnreadable:
+        log.warning("chunk_unreadable")
+        return [], 0
+    outside = (whole.time_ms < since_ms) | (whole.time_ms >= until_ms)
+    count = int((~outside).sum())
+    if not count:
+        return None
+    return ([_row(whole.take(outside), number, key)] if outside.any() else []), count
+
+
 def _merged(
     old: Sequence[SealedSource], keys: Mapping[UUID, DataKey], key: DataKey
 ) -> list[ChunkRow]:
@@ -207,16 +298,19 @@ def _merged(
         part = Positions(
             time_ms=whole.time_ms[mine], values=whole.values[:, mine], flags=whole.flags[mine]
         )
-        row_id = uuid4()  # version 4: no upload's, those are of version 8
-        packed = codec.pack(part, int(number), level=LEVEL)
-        rows.append(
-            ChunkRow(
-                upload_id=row_id,
-                first_at=from_ms(int(part.time_ms[0])),
-                last_at=from_ms(int(part.time_ms[-1])),
-                size=len(part),
-                key_id=key.key_id,
-                blob=codec.seal(key, packed, row_id=row_id, schema=codec.CHUNK_SCHEMA),
-            )
-        )
+        rows.append(_row(part, int(number), key))
     return rows
+
+
+def _row(part: Positions, number: int, key: DataKey) -> ChunkRow:
+    """Seal positions of one device, in whatever order, as one row."""
+    row_id = uuid4()  # version 4: no upload's, those are of version 8
+    packed = codec.pack(part, number, level=LEVEL)
+    return ChunkRow(
+        upload_id=row_id,
+        first_at=from_ms(int(part.time_ms.min())),
+        last_at=from_ms(int(part.time_ms.max())),
+        size=len(part),
+        key_id=key.key_id,
+        blob=codec.seal(key, packed, row_id=row_id, schema=codec.CHUNK_SCHEMA),
+    )

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from server.gate.model import LOCK_OR_SKIP
+from server.gate.model import LOCK, LOCK_OR_SKIP
 from server.kit.db import Connection
-from server.tracking.model import ChunkRow
+from server.tracking.model import ChunkRow, end_of_month
 
 
 class LooseHour(NamedTuple):
@@ -73,14 +73,45 @@ async def sources(
     return [SealedSource(*row) for row in rows]
 
 
-def build_exchange(lock: str) -> str:
+async def touching(
+    conn: Connection,
+    company_id: UUID,
+    driver_id: UUID,
+    *,
+    since: datetime,
+    until: datetime,
+    after: SealedSource | None,
+    limit: int,
+) -> list[SealedSource]:
+    """Return the next rows that may hold positions of ``[since, until)``."""
+    rows = await conn.fetch(
+        """
+        SELECT last_at, upload_id, stored_at, key_id, blob FROM chunk
+         WHERE company_id = $1 AND driver_id = $2
+           AND last_at >= $3 AND last_at < $5 AND first_at < $4
+           AND ($6::timestamptz IS NULL OR (last_at, upload_id) > ($6, $7::uuid))
+         ORDER BY last_at, upload_id LIMIT $8
+        """,
+        company_id,
+        driver_id,
+        since,
+        until,
+        end_of_month(until),
+        None if after is None else after.last_at,
+        None if after is None else after.upload_id,
+        limit,
+    )
+    return [SealedSource(*row) for row in rows]
+
+
+def build_exchange(lock: str, *, active: str = "AND g.account_active") -> str:
     """Return the exchanging statement. ``lock`` is a parameter so that a proof can remove it."""
     return f"""
         WITH ok AS MATERIALIZED (
             SELECT g.company_id, g.driver_id
               FROM gate g
              WHERE g.company_id = $1 AND g.driver_id = $2
-               AND g.account_active AND g.key_epoch = $3
+               {active} AND g.key_epoch = $3
                AND NOT EXISTS (SELECT FROM gate_closing c
                                 WHERE c.company_id = g.company_id AND c.driver_id = g.driver_id)
                {lock}
@@ -104,10 +135,12 @@ def build_exchange(lock: str) -> str:
              ORDER BY r.last_at, r.upload_id
         )
         SELECT count(*) FROM gone
-    """  # noqa: S608 - a constant of this module, no caller's text
+    """  # noqa: S608 - constants of this module, no caller's text
 
 
 EXCHANGE: Final = build_exchange(LOCK_OR_SKIP)
+CUT_OUT: Final = build_exchange(LOCK, active="")
+"""Waits for the gate. Whoever is blocked may delete as well: it adds no position."""
 
 
 async def wait_for_no_disk(conn: Connection) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 import structlog
 
-from server.accounts.keeping import shown_since
+from server.accounts.service import shown_since
 from server.gate import service as gates
 from server.gate.drawing import ReadsBusy, in_thread
 from server.gate.model import Gate, Purpose, Windows

@@ -221,9 +221,10 @@ async def delete_driver(conn: Connection, company_id: UUID, driver_id: UUID) -> 
         WITH c AS (DELETE FROM chunk WHERE company_id = $1 AND driver_id = $2 RETURNING 1),
              l AS (DELETE FROM latest_position WHERE company_id = $1 AND driver_id = $2
                    RETURNING 1),
-             s AS (DELETE FROM set_apart WHERE company_id = $1 AND driver_id = $2 RETURNING 1)
+             s AS (DELETE FROM set_apart WHERE company_id = $1 AND driver_id = $2 RETURNING 1),
+             d AS (DELETE FROM deleted_span WHERE company_id = $1 AND driver_id = $2 RETURNING 1)
         SELECT (SELECT count(*) FROM c) + (SELECT count(*) FROM l)
-             + (SELECT count(*) FROM s)
+             + (SELECT count(*) FROM s) + (SELECT count(*) FROM d)
         """,
         company_id,
         driver_id,

@@ -32,6 +32,7 @@ class Category(StrEnum):
     LIVE = "live"
     PLAN = "plan"
     LEDGER = "ledger"
+    EXPORT = "export"
 
 
 KeyPlace: TypeAlias = tuple[UUID, UUID, Category, str]
@@ -43,7 +44,7 @@ def period_of(category: Category, at: datetime) -> str:
     match category:
         case Category.TRACK:
             return f"{at.year:04}-{at.month:02}"  # strftime takes four times as long
-        case Category.LIVE:
+        case Category.LIVE | Category.EXPORT:
             return at.strftime("%Y-%m-%d")
         case _:
             return "all"

@@ -242,29 +242,53 @@ class Vault:
 
     async def destroy_live(self, company_id: UUID, now: datetime) -> int:
         """Destroy the keys of live positions of the days before yesterday; return how many."""
-        return await self._destroy_before(company_id, Category.LIVE, now - DAY)
+        return await self.destroy_before(company_id, Category.LIVE, now - DAY)
 
     async def count_live(self, company_id: UUID, now: datetime) -> int:
         """Return how many keys of live positions there are of the days before yesterday."""
-        return await self._count_before(company_id, Category.LIVE, now - DAY)
+        return await self.count_before(company_id, Category.LIVE, now - DAY)
 
-    async def destroy_months(
-        self, company_id: UUID, *, before: datetime, spared: Collection[UUID]
+    async def destroy_before(
+        self, company_id: UUID, category: Category, at: datetime, spared: Collection[UUID] = ()
     ) -> int:
-        """Destroy the keys of tracks of the months before that time's; return how many.
+        """Destroy the keys of a category of the periods before that time's; return how many.
 
         Of every subject but those who are ``spared``: something of theirs is still sealed so.
         """
-        return await self._destroy_before(company_id, Category.TRACK, before, spared)
+        async with db.tenant(self._pool, company_id) as conn:
+            await store.wait_for_rewrapping(conn)
+            period = period_of(category, at)
+            destroyed = await store.delete_keys_before(
+                conn, company_id, category=category, period=period, spared=spared
+            )
+        self._held.forget_keys(company_id, destroyed)
+        return len(destroyed)
 
-    async def count_months(self, company_id: UUID, *, before: datetime) -> int:
-        """Return how many keys of tracks there are of the months before that time's."""
-        return await self._count_before(company_id, Category.TRACK, before)
+    async def count_before(
+        self, company_id: UUID, category: Category, at: datetime, spared: Collection[UUID] = ()
+    ) -> int:
+        """Return how many :meth:`destroy_before` would destroy."""
+        async with db.tenant(self._pool, company_id, readonly=True) as conn:
+            period = period_of(category, at)
+            return await store.count_keys_before(
+                conn, company_id, category=category, period=period, spared=spared
+            )
 
-    async def key_ids(self, company_id: UUID, subject_id: UUID) -> list[UUID]:
+    async def key_ids(
+        self, company_id: UUID, subject_id: UUID, categories: Collection[Category] = tuple(Category)
+    ) -> list[UUID]:
         """Return which keys a subject has; nothing is unwrapped."""
         async with db.tenant(self._pool, company_id, readonly=True) as conn:
-            return await store.key_ids(conn, company_id, subject_id)
+            return await store.key_ids(conn, company_id, subject_id, categories)
+
+    async def destroy_some(
+        self, company_id: UUID, subject_id: UUID, key_ids: Collection[UUID]
+    ) -> None:
+        """Destroy these keys of a subject who keeps the others. Idempotent."""
+        async with db.tenant(self._pool, company_id) as conn:
+            await store.wait_for_rewrapping(conn)
+            await store.delete_some_keys(conn, company_id, subject_id, key_ids)
+        self.forget(company_id, subject_id)
 
     async def destroy(
         self,
@@ -329,23 +353,6 @@ class Vault:
                 self._peppers = await unwrapped_peppers(self._kek, found)
                 return
         raise KekUnusable(_NOT_OURS)
-
-    async def _destroy_before(
-        self, company_id: UUID, category: Category, at: datetime, spared: Collection[UUID] = ()
-    ) -> int:
-        async with db.tenant(self._pool, company_id) as conn:
-            await store.wait_for_rewrapping(conn)
-            period = period_of(category, at)
-            destroyed = await store.delete_keys_before(
-                conn, company_id, category=category, period=period, spared=spared
-            )
-        self._held.forget_keys(company_id, destroyed)
-        return len(destroyed)
-
-    async def _count_before(self, company_id: UUID, category: Category, at: datetime) -> int:
-        async with db.tenant(self._pool, company_id, readonly=True) as conn:
-            period = period_of(category, at)
-            return await store.count_keys_before(conn, company_id, category=category, period=period)
 
     async def _read(
         self, queue: Queue, wanted: Mapping[KeyPlace, datetime]

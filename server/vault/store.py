@@ -166,13 +166,34 @@ async def destroy_subject(
     )
 
 
-async def key_ids(conn: Connection, company_id: UUID, subject_id: UUID) -> list[UUID]:
+async def key_ids(
+    conn: Connection, company_id: UUID, subject_id: UUID, categories: Collection[str]
+) -> list[UUID]:
     rows = await conn.fetch(
-        "SELECT key_id FROM data_key WHERE company_id = $1 AND subject_id = $2 ORDER BY key_id",
+        """
+        SELECT key_id FROM data_key
+         WHERE company_id = $1 AND subject_id = $2 AND category = ANY($3::text[])
+         ORDER BY key_id
+        """,
         company_id,
         subject_id,
+        list(categories),
     )
     return [row["key_id"] for row in rows]
+
+
+async def delete_some_keys(
+    conn: Connection, company_id: UUID, subject_id: UUID, key_ids: Collection[UUID]
+) -> None:
+    await conn.execute(
+        """
+        DELETE FROM data_key
+         WHERE company_id = $1 AND subject_id = $2 AND key_id = ANY($3::uuid[])
+        """,
+        company_id,
+        subject_id,
+        list(key_ids),
+    )
 
 
 async def delete_keys(conn: Connection, company_id: UUID, subject_id: UUID) -> set[UUID]:
@@ -213,17 +234,19 @@ async def delete_keys_before(
 
 
 async def count_keys_before(
-    conn: Connection, company_id: UUID, *, category: str, period: str
+    conn: Connection, company_id: UUID, *, category: str, period: str, spared: Collection[UUID]
 ) -> int:
-    """Return how many keys of a category there are of periods before this one."""
+    """Return how many keys of a category there are of periods before this; no spared ones."""
     count: int = await conn.fetchval(
         """
         SELECT count(*) FROM data_key
          WHERE company_id = $1 AND category = $2 AND period < $3 COLLATE "C"
+           AND subject_id <> ALL($4::uuid[])
         """,
         company_id,
         category,
         period,
+        list(spared),
     )
     return count
 

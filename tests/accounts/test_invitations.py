@@ -110,7 +110,7 @@ async def test_the_longest_and_strangest_password_is_looked_at_quickly() -> None
 
 async def test_an_integration_never_gets_an_invitation(world: World) -> None:
     async with accounts(world) as client:
-        staff = await world.session("main_user")
+        staff = await world.session("main_user", stepped_up=True)
         added = await add(client, "/v1/drivers", staff, new_driver())
         scopes = [scope.value for scope in Scope]
         made = await add(client, "/v1/api-tokens", staff, {"name": "TMS", "scopes": scopes})

@@ -81,7 +81,8 @@ def test_any_text_is_one_login_or_refused(written: str) -> None:
 @pytest.mark.parametrize(
     "written",
     ["", "1234", "+7 701 123", "+7 701 123 45 67 ext. 5", "call 8 701 123 45 67",
-     "tel:+77011234567;phone-context=x", "+7 701 FLOWERS", "8701123456\u0667", "1" * 41, "+" * 30],
+     "tel:+77011234567;phone-context=x", "+7 701 FLOWERS", "8701123456\u0667",
+     "8 701 123 45 6\u2077", "+7701\u00b2123456", "8701123456\u2466", "1" * 41, "+" * 30],
 )  # fmt: skip
 def test_what_is_not_exactly_a_phone_number_is_refused(written: str) -> None:
     with pytest.raises(PhoneUnreadable):

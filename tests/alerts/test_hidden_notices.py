@@ -14,10 +14,10 @@ from server.gate import service as gate
 from server.kit import db
 from server.kit.db import Connection
 from server.kit.wire import rfc3339
+from server.notice_kinds.kinds import Channel, NoticeKind
 from server.notices import preparing, store
 from server.notices import service as notices
-from server.notices.kinds import Channel, NoticeKind
-from server.notices.model import Notice, NoticeText
+from server.notices.model import HeldText, Notice
 from server.taking_back import service as taking_back
 from tests.alerts.seen import give, withdraw
 from tests.alerts.test_taken_back import jobs_waiting
@@ -322,7 +322,7 @@ async def sent_when_withdrawn_meanwhile(
     """Withdraw while the message is put together; return how many leave, and the evidence."""
     held_text = preparing.held_text
 
-    async def meanwhile(*args: Any) -> NoticeText | None:
+    async def meanwhile(*args: Any) -> HeldText:
         text = await held_text(*args)
         await withdraw(world, "plan_fact", at=NOW + SECOND)
         return text

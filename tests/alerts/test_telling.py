@@ -9,7 +9,8 @@ from aiohttp import ClientSession
 
 from server.accounts.model import Locale
 from server.alerts.model import AlertKind
-from server.notices.kinds import WORDS, NoticeKind
+from server.notice_kinds.kinds import NoticeKind
+from server.notice_kinds.words import WORDS
 from server.notices.writing import Setting, write
 from tests.alerts.seen import NOW_S, TICK, judge, planned
 from tests.http import bearer

@@ -280,7 +280,9 @@ async def test_alerts_are_shown_and_kept_as_long_as_tracks(
     shown = {}
     for after in (timedelta(hours=20), timedelta(days=3, seconds=1)):
         clock.at = NOW + after
-        await world.owner.execute("UPDATE session SET expires_at = $1", clock.at + MINUTE)
+        await world.owner.execute(
+            "UPDATE session SET expires_at = $1, used_at = $1", clock.at + MINUTE
+        )
         shown[after.days] = len(await listed(client, session))
 
     async def forgotten(at: datetime) -> int:

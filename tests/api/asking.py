@@ -29,6 +29,10 @@ class Stage:
     http: ClientSession
     ours: People
     theirs: People
+    another: Mapping[str, str]
+    """What another driver of ours has, by the name that takes its id."""
+    erased: Mapping[str, str]
+    """What a driver of ours had who was erased."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

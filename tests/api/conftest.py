@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 from aiohttp import ClientSession
 
 from tests.api.asking import Stage
+from tests.api.others import others_of
 from tests.api.people import people_of, second_company
 from tests.running import demo
 
@@ -20,4 +22,14 @@ async def stage(server_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> As
     ):
         ours = await people_of(served, served.company)
         theirs = await people_of(served, await second_company(served))
-        yield Stage(served=served, http=http, ours=ours, theirs=theirs)
+        another, erased = await others_of(served, served.company, ours)
+        yield Stage(
+            served=served, http=http, ours=ours, theirs=theirs, another=another, erased=erased
+        )
+
+
+@pytest.fixture
+async def owner(stage: Stage) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    conn = await asyncpg.connect(stage.served.databases.main)
+    yield conn
+    await conn.close()

@@ -9,16 +9,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from copy import deepcopy
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from server.app import ENDPOINTS, api_document
+from server.corrections.model import Field
 from server.credentials.model import Kind, Role
 from server.kit import tokens
-from tests.api import hooks
+from server.kit.wire import rfc3339
+from tests.api import hooks, preparing
 from tests.api.fuzzing import EFFORTS, SEED, Effort, Outcome, fuzz
 from tests.api.pace import Pace
-from tests.api.people import CALLERS, People, fresh_session, may_call, people_of
+from tests.api.people import CALLERS, People, may_call, people_of
+from tests.api.preparing import Asking
 from tests.api.samples import UUID_OF_NOTHING
 from tests.conftest import DSN_KEY, Cluster
 from tests.proofs import FOLDER, Report, Row, ended, size
@@ -26,20 +30,52 @@ from tests.running import Demo, demo
 
 LOG_OUT: Final = "close_session"
 """Tried with a session of its own: everything after it would only be a 401."""
+RULES: Final = "set_log_in_rules"
+ENDINGS: Final = (
+    *("step_up", "end_session", "end_other_sessions", "end_sessions_of", RULES),
+    *("change_password", "report_own_lost_phone", LOG_OUT),
+)
+"""These prove or end sessions, or let nobody of the staff do anything else."""
+BY_OTHERS: Final = (preparing.REFUSED, preparing.WAIVED)
+"""Tried by drivers of whom nothing else is asked."""
+LEAVING: Final = ("offboard_driver", "take_driver_back")
+"""In this order, when nobody needs the driver any more."""
 # Tried first and one by one, each from the state that the one before leaves behind.
 IN_ORDER: Final[Mapping[str, tuple[str, ...]]] = {
     Role.DRIVER: (
-        *("pause_shift", "resume_shift", "end_shift", "start_shift"),
+        *("pause_shift", "resume_shift", "end_shift"),
+        *("disable_own_account", "enable_own_account", "start_shift"),
         *("withdraw_consent", "decide_consent", "ask_for_erasure"),
     ),
-    Role.MAIN_USER: ("cancel_controller_change", "announce_controller_change"),
+    Role.DISPATCHER: (
+        *("begin_second_factor", "confirm_second_factor"),
+        *("renew_recovery_codes", "remove_second_factor"),
+    ),
+    Role.MAIN_USER: (
+        *("cancel_controller_change", "announce_controller_change"),
+        *("ask_for_closing", "keep_company_open"),
+    ),
 }
 KNOWN: Final = (
     *("driver_id", "vehicle_id", "route_id", "stop_id", "link_id", "request_id"),
-    *("record_id", "notice_id", "change_id", "alert_id"),
+    *("record_id", "notice_id", "change_id", "alert_id", "disclosure_id", "incident_id"),
+    *("export_id", "hold_id", "person_request_id"),
 )
 LAST: Final = "dispute_attestation"
 """It takes back what all the others need."""
+REGISTERS: Final = {
+    "disclosure_id": {
+        "release_disclosure": "releasable",
+        "refuse_disclosure": "refusable",
+        "cancel_disclosure": "cancellable",
+    },
+    "incident_id": {
+        "note_authority_notified": "notifiable",
+        "close_incident": "closable",
+        "dismiss_incident": "dismissable",
+    },
+}
+"""Of what each act wants one for itself: it does so once."""
 BLOCKING: Final = ("block_driver", "unblock_driver")
 BY_NAME: Final = {one.name: one for one in ENDPOINTS}
 CONTROL: Final = "get_route"
@@ -47,6 +83,10 @@ AGAIN: Final = Effort(examples=25, phases=("fuzzing",), every_operation=False)
 AGAIN_MAX: Final = 4
 """How often operations are drawn for anew of which no case was answered 2xx: what a short run draws
 is partly luck."""
+
+
+def hour_before(at: datetime) -> dict[str, str]:
+    return {"from": rfc3339(at - timedelta(hours=1)), "to": rfc3339(at)}
 
 
 def operations_of(caller: str, effort: Effort) -> list[str]:
@@ -66,6 +106,12 @@ def introduce(served: Demo, people: People, caller: str) -> None:
     things = people.things
     hooks.in_paths.clear()
     hooks.in_paths["read_tracked"] = {"token": things["token"]}
+    hooks.past.update(hour_before(served.clock()))
+    hooks.in_paths |= {
+        name: {parameter: things[f"{what}_{parameter}"]}
+        for parameter, acts in REGISTERS.items()
+        for name, what in acts.items()
+    }
     if caller == Role.DRIVER:
         withdrawn = {"clarification_id": things["withdrawn_clarification_id"]}
         hooks.in_paths["withdraw_clarification"] = withdrawn
@@ -73,9 +119,13 @@ def introduce(served: Demo, people: People, caller: str) -> None:
     else:
         hooks.things["driver_id"].append(things["spare_driver_id"])
         lasting = {"driver_id": things["lasting_driver_id"]}
-        hooks.in_paths.update(dict.fromkeys(BLOCKING, lasting))
+        hooks.in_paths.update(dict.fromkeys((*BLOCKING, "report_lost_phone"), lasting))
+        leaving = {"driver_id": things["leaving_driver_id"]}
+        hooks.in_paths.update(dict.fromkeys(LEAVING, leaving))
         answered = {"clarification_id": things["answered_clarification_id"]}
         hooks.in_paths["answer_clarification"] = answered
+        waiting = {"person_request_id": things["person_request_id"]}
+        hooks.in_paths["answer_person_request"] = waiting
         alone, entrusted = things["minor_driver_id"], things["entrusted_driver_id"]
         hooks.in_paths["record_guardian_consent"] = {"driver_id": alone}
         hooks.in_paths["revoke_guardian_consent"] = {"driver_id": entrusted}
@@ -87,19 +137,39 @@ def introduce(served: Demo, people: People, caller: str) -> None:
             "delete_route": {"route_id": things["mistaken_route_id"]},
             "recompute_plan_fact": {"route_id": things["over_route_id"]},
         }
+        hooks.in_paths["release_hold"] = {"hold_id": things["releasable_hold_id"]}
+        colleague = str(people.member_ids[Role.DISPATCHER])
+        hooks.in_paths["remove_second_factor_of"] = {"member_id": colleague}
+        hooks.in_paths["end_sessions_of"] = {"member_id": things["member_id"]}
         hooks.in_paths["create_link"] = {name: things[name] for name in ("route_id", "stop_id")}
     hooks.invitation["code"] = people.things["code"]
+    hooks.contact_code["code"] = people.things["contact_code"]
+    hooks.in_paths["confirm_contact"] = {"field": Field.EMAIL}
     login, password = served.company.dispatcher_login, served.company.dispatcher_password
     hooks.log_in.update(login=login, password=password)
+    hooks.own["password"] = served.company.drivers[0].password
 
 
-async def try_all(served: Demo, people: People, caller: str, effort: Effort, pace: Pace) -> Outcome:
+async def try_all(
+    served: Demo,
+    people: People,
+    others: Mapping[str, Asking],
+    caller: str,
+    effort: Effort,
+    pace: Pace,
+) -> Outcome:
     """Try what the caller tries: first what depends on an order, logging out at last."""
     names = operations_of(caller, effort)
     first = [[name] for name in IN_ORDER.get(caller, ()) if name in names]
-    rest = [name for name in names if [name] not in first and name not in {LAST, LOG_OUT}]
+    rest = [
+        name
+        for name in names
+        if [name] not in first and name not in {LAST, *LEAVING, *ENDINGS, *BY_OTHERS}
+    ]
     outcome = Outcome()
-    groups = [*first, rest, *([[LAST]] if LAST in names else [])]
+    ends: tuple[str, ...] = (*LEAVING, LAST)
+    last = [[name] for name in ends if name in names]
+    groups = [*first, rest, *last]
 
     async def fuzzed(token: str | None, operations: Sequence[str]) -> Outcome:
         return await asyncio.to_thread(
@@ -110,13 +180,20 @@ async def try_all(served: Demo, people: People, caller: str, effort: Effort, pac
         outcome.add(await fuzzed(people.tokens.get(caller), operations))
         if operations is rest:
             await _try_again(served, people, caller, outcome, rest)
-    if LOG_OUT in names:
+    for name in (*ENDINGS, *BY_OTHERS):
+        if name not in names:
+            continue
         token = people.tokens.get(caller)
-        if caller in people.member_ids:
-            token = await fresh_session(served, people, caller)
-        closing = await fuzzed(token, [LOG_OUT])
-        closing.turned_away.clear()  # the first of its cases logged out
+        if name in BY_OTHERS and caller == Role.DRIVER:
+            token = others[name].token
+        elif caller in people.member_ids:
+            token, session_id = await preparing.proven(served, people, caller)
+            hooks.in_paths["end_session"] = {"session_id": session_id}
+        closing = await fuzzed(token, [name])
+        closing.turned_away.clear()  # the first of its cases ended the session
         outcome.add(closing)
+        if name == RULES:
+            await preparing.ask_for_no_second_factor(served, people)
     return outcome
 
 
@@ -145,11 +222,20 @@ def pace_of(effort: Effort) -> Pace:
 async def prove(served: Demo, effort: Effort, pace: Pace) -> Report:
     report = Report(name="schemathesis")
     people = await people_of(served, served.company)
+    others = await preparing.asking(served)
+    given = await preparing.given(served)
+    hooks.forgotten.update(await preparing.forgotten(served, people))
+    hooks.makes.update(link=await preparing.packed(served, people), now=served.clock)
     tried: set[str] = set()
     succeeded: set[str] = set()
     for caller in CALLERS:
         introduce(served, people, caller)
-        outcome = await try_all(served, people, caller, effort, pace)
+        hooks.in_paths |= {name: {"request_id": one.request_id} for name, one in others.items()}
+        hooks.in_paths["read_disclosure_file"] = {"disclosure_id": given}
+        if caller == Role.MAIN_USER:
+            await preparing.with_second_factors(served, people)
+        async with preparing.closing(served, people, caller):
+            outcome = await try_all(served, people, others, caller, effort, pace)
         tried |= outcome.operations
         succeeded |= outcome.succeeded
         _say(report, caller, outcome)
@@ -168,7 +254,7 @@ async def _controls(report: Report, served: Demo, people: People, effort: Effort
     lying = deepcopy(dict(api_document()))
     one = BY_NAME[CONTROL]
     del lying["paths"][one.path][one.method.lower()]["responses"]["404"]
-    token = people.tokens["dispatcher"]
+    token, _ = await preparing.proven(served, people, Role.DISPATCHER)
     found = await asyncio.to_thread(
         fuzz, served.url, token, effort, operations=[CONTROL], document=lying
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -16,31 +16,14 @@ from server.kit import tokens
 from server.kit.api import Endpoint
 from tests.api import samples
 from tests.api.asking import CANARY, GUARDED, JSON, Answer, Stage, ask, name_of, path_of, tokens_for
+from tests.api.matrix import BY_HANDLER, ids_in
 from tests.api.people import DEVICE, fresh_session, may_call
 
-BY_HANDLER = "upload_positions"
-"""Finds out who calls by itself, so that only a device's own token means anything to it."""
 each_guarded = pytest.mark.parametrize("one", GUARDED, ids=name_of)
 PATHS = tuple(dict.fromkeys(one.path for one in ENDPOINTS))
 
 
-def ids_in(one: Endpoint) -> list[str]:
-    """Return the names of the ids that the endpoint takes, in its path, query or body."""
-    body = samples.bodies(one)[0] if one.takes_body else {}
-    parameters = samples.operation(one)["parameters"]
-    named = {part["name"] for part in parameters if part["schema"].get("format") == "uuid"}
-    named |= {name for name, value in body.items() if value == samples.UUID_OF_NOTHING}
-    return sorted(named - {"cursor"})
-
-
 WITH_ID = tuple(one for one in ENDPOINTS if ids_in(one) and one.access.security())
-
-
-@pytest.fixture
-async def owner(stage: Stage) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    conn = await asyncpg.connect(stage.served.databases.main)
-    yield conn
-    await conn.close()
 
 
 async def call(
@@ -108,6 +91,18 @@ async def test_whoever_may_not_call_is_403(stage: Stage, one: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
+    "one", [one for one in GUARDED if getattr(one.access, "step_up", False)], ids=name_of
+)
+async def test_a_session_that_was_not_proven_anew_is_403(stage: Stage, one: Endpoint) -> None:
+    for role in Role:
+        if may_call(one, role):
+            token = await fresh_session(stage.served, stage.ours, role)
+            answer = await call(stage, one, token, stage.ours.things)
+
+            assert (answer.status, answer.problem["code"]) == (403, "step-up-needed")
+
+
+@pytest.mark.parametrize(
     "one",
     [one for one in GUARDED if one.method != "GET" and one.name != BY_HANDLER],
     ids=name_of,
@@ -121,6 +116,17 @@ async def test_a_session_as_a_cookie_needs_our_own_origin_to_change_anything(
             answer = await call(stage, one, None, stage.ours.things, headers=cookie)
 
             assert (answer.status, answer.problem["code"]) == (403, "origin-foreign")
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+async def test_no_answer_lets_another_site_read_it(stage: Stage, method: str) -> None:
+    asking = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "GET"}
+    for one in GUARDED:
+        if one.method != "GET" or one.name == "stream":
+            continue
+        address = stage.served.url + path_of(one, stage.ours.things)
+        async with stage.http.request(method, address, headers=asking) as response:
+            assert not [name for name in response.headers if name.startswith("Access-Control-")]
 
 
 @pytest.mark.parametrize("kind", [Kind.DEVICE, Kind.API])
@@ -205,7 +211,19 @@ async def test_an_unknown_method_is_405_and_names_the_known_ones(stage: Stage, p
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1", "/v1/", "/v1/nothing", f"/v1/{CANARY}", "/v2/drivers", "/v1//drivers"]
+    "path",
+    [
+        "/metrics",
+        "/healthz",
+        "/.git/config",
+        "/debug",
+        "/v1",
+        "/v1/",
+        "/v1/nothing",
+        f"/v1/{CANARY}",
+        "/v2/drivers",
+        "/v1//drivers",
+    ],
 )
 async def test_an_unknown_path_is_404(stage: Stage, path: str) -> None:
     async with stage.http.get(stage.served.url + path) as response:

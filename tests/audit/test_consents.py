@@ -1,5 +1,6 @@
 """Consent records are compared with the ledger, also of people who are being erased."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,10 +10,15 @@ from server.audit.command import counterparts
 from server.audit.consents import ConsentRecords
 from server.consent import service as consent
 from server.consent.model import ConsentItem
-from server.erasure import service as erasure
-from server.erasure.model import Ground, Outcome, Step
+from server.erasure.model import Outcome, Step
+from server.erasure_decisions import service as decisions
+from server.erasure_decisions.service import Refusal
 from server.gate import service as gate
+from server.holds.model import Ground, HeldCategory
+from server.holds.model import Reason as HoldReason
+from server.holds.service import NewHold
 from server.kit import db
+from server.kit.ids import uuid7
 from server.ledger import service as ledger
 from server.ledger.model import SYSTEM, Act, Actor, ActorKind, Place
 from server.ledger.verify import Reason, Verdict, verify
@@ -129,18 +135,21 @@ async def test_an_erasure_that_is_half_done_is_sound(world: World, grace_s: int)
     assert (await verdict(world)).sound
 
 
+CLAIM = HoldReason(ground=Ground.LEGAL_CLAIM, until=NOW + timedelta(days=20))
+
+
 async def test_what_is_removed_after_a_refusal_in_the_grace_is_found(world: World) -> None:
     await world.owner.execute("UPDATE company SET erasure_grace_s = 3600")
     person = await add_person(world)
     request = await saga.ask(world, person)
     async with gate.stopping(world.pool, world.company_id, person.driver_id, now=NOW) as conn:
-        await erasure.decide(
+        await decisions.decide(
             conn,
             world.company_id,
             request.request_id,
             Outcome.REFUSE,
-            Ground.LEGAL_CLAIM,
-            by=Actor(kind=ActorKind.MAIN_USER),
+            Refusal(items=[NewHold(category=HeldCategory.TRACK, reason=CLAIM)]),
+            by=Actor(kind=ActorKind.MAIN_USER, member_id=uuid7()),
             now=NOW,
         )
     before = await verdict(world)

@@ -60,6 +60,7 @@ class Restored:
         now: datetime = NOW,
     ) -> int:
         ground = Ground(
+            dsn=self.dsn,
             pool=self.pool,
             keys_pool=self.world.keys_pool,
             vault=self.world.vault,

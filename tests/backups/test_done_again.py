@@ -7,7 +7,6 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from server.accounts.model import BlockReason
 from server.attestations import service as attestations
 from server.backups import store
 from server.consent import service as consent
@@ -21,6 +20,7 @@ from server.kit import db
 from server.kit.db import Connection
 from server.shifts import service as shifts
 from server.shifts.model import ShiftEnd
+from server.standing.model import BlockReason
 from tests.attestations.test_attestations import attest
 from tests.backups.conftest import Backups, Restored
 from tests.backups.test_not_undone import MAIN_USER, gone_through, nothing, rows_of, state_of

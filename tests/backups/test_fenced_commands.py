@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -30,6 +31,7 @@ OTHERS = {
     "ledger verify": "reads",
     "receipt verify": "asks no database",
     "certificate verify": "asks no database",
+    "export verify": "asks no database",
 }
 """Which command needs no such fence, and why."""
 
@@ -40,8 +42,12 @@ def writing(company_id: object) -> dict[str, list[str]]:
     return {
         "company create": ["--name=Aral", "--main-user-name=A", "--main-user-email=a@b.example"],
         "company keep": [company, "--plan-days=30"],
+        "company close": [company, "--in-days=30", "--yes"],
+        "company keep-open": [company],
         "retention": [company],
         "keys rotate": [],
+        "order block": [company, f"--driver={uuid4()}", "--reference=12-3"],
+        "order unblock": [company, f"--driver={uuid4()}"],
     }
 
 

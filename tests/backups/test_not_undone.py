@@ -11,7 +11,6 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from server.accounts.model import BlockReason
 from server.backups.model import Behind
 from server.consent import service as consent
 from server.consent.model import ConsentItem, ConsentState
@@ -26,6 +25,7 @@ from server.kit import db, tokens
 from server.kit.db import Connection
 from server.ledger.model import Actor, ActorKind
 from server.links import service as links
+from server.standing.model import BlockReason
 from tests.backups.conftest import Backups, Restored
 from tests.erasure.life import deliver
 from tests.world import NOW, World

@@ -121,7 +121,7 @@ async def ground(backups: Backups, main: str, kek_file: Path) -> AsyncGenerator[
         db.pool(backups.databases.keys, role=ROLE_KEYS) as keys_pool,
     ):
         vault = await open_vault(keys_pool, load(kek_file), NOW)
-        yield Ground(pool=pool, keys_pool=keys_pool, vault=vault, say=unheard)
+        yield Ground(dsn=main, pool=pool, keys_pool=keys_pool, vault=vault, say=unheard)
 
 
 @pytest.mark.parametrize("fault", [Cut.BEFORE, Cut.AFTER, DISK_FULL])

@@ -20,8 +20,8 @@ from tests.backups.test_not_undone import erase, rows_of
 from tests.world import NOW, Driver, add_company, add_driver, add_member
 
 PLACES = (
-    *("keys", "begun", "resumed", "voided", "shortened", "driver", "stopped", "person", "erased"),
-    *("indexed", "followed"),
+    *("keys", "begun", "resumed", "voided", "shortened", "closed", "held", "driver", "stopped"),
+    *("deleted", "person", "erased", "begun anew", "indexed", "followed"),
 )
 
 

@@ -100,10 +100,12 @@ async def test_it_says_what_was_done_names_nobody_and_holds_without_us(
         rfc3339(LATER),
         rfc3339(LATER + SETTLES),
     )
+    # The person disputes what they were told: somebody else of the staff agreed.
     assert (made["request"]["requested_by_role"], made["request"]["decided_by_role"]) == (
         "dispatcher",
-        "dispatcher",
+        "main_user",
     )
+    assert (made["request"]["decided_by_clock"], made["held"]) == (False, None)
     _, done = await read(world, request)
     assert made["erased"] == {name: done[step] for step, name in CATEGORIES.items()}
     assert made["search"]["protocol"]["for_texts"] == 3

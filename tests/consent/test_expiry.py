@@ -24,8 +24,8 @@ from server.kit import db
 from server.kit.db import Pool
 from server.kit.wire import rfc3339
 from server.ledger.model import SYSTEM
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import service as notices
-from server.notices.kinds import NoticeKind
 from tests.consent.acts import (
     LOCATION,
     MINUTE,

@@ -100,7 +100,7 @@ async def test_before_that_it_is_refused_and_the_answer_says_from_when_it_is_not
     token = await world.driver_session(driver)
     clock = Clock(RENEWABLE - SECOND)
     session_ends = RENEWABLE + VALID_FOR
-    await world.owner.execute("UPDATE session SET expires_at = $1", session_ends)
+    await world.owner.execute("UPDATE session SET expires_at = $1, used_at = $1", session_ends)
     async with serve(world, ENDPOINTS, clock=clock) as client:
         early = await call(client, token, "POST", "/v1/me/consents", body("location"))
         clock.at = RENEWABLE

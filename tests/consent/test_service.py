@@ -5,8 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from server.accounts import service as accounts
-from server.accounts.model import BlockReason
+from server.accounts import acts as accounts
 from server.consent import service, store
 from server.consent.model import (
     Consent,
@@ -22,6 +21,7 @@ from server.gate.model import CLOCK_AHEAD_MAX, GateItem
 from server.kit import db
 from server.kit.ids import uuid7
 from server.shifts.model import AccountNotActive, ShiftState
+from server.standing.model import BlockReason, By
 from tests.consent.acts import (
     DISPATCH,
     LOCATION,
@@ -243,7 +243,9 @@ async def test_nobody_gives_or_starts_while_the_account_is_not_active(world: Wor
     company_id, driver_id = world.company_id, driver.member_id
     await act(world, driver, "pause", NOW)
     async with gate.stopping(world.pool, company_id, driver_id, now=NOW) as conn:
-        await accounts.block(conn, company_id, driver_id, BlockReason.OTHER, now=NOW)
+        await accounts.block(
+            conn, company_id, driver_id, BlockReason.OTHER, by=By.DISPATCHER, now=NOW
+        )
 
     with pytest.raises(AccountNotActive):
         await act(world, driver, "resume")

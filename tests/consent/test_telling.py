@@ -6,16 +6,17 @@ from datetime import timedelta
 import pytest
 from aiohttp import ClientSession
 
-from server.accounts.model import BlockReason, Locale
+from server.accounts.model import Locale
 from server.consent import service as consent
 from server.consent.model import ConsentItem, LocationScope, LocationTerms
 from server.gate import service as gate
 from server.kit import db
 from server.kit.wire import rfc3339
 from server.ledger.model import Actor, ActorKind
-from server.notices.kinds import NoticeKind
+from server.notice_kinds.kinds import NoticeKind
 from server.notices.writing import PARAGRAPH, TEXTS, Setting, write
 from server.shifts import service as shifts
+from server.standing.model import BlockReason
 from tests.consent.acts import MINUTE, act, call, give, windows
 from tests.consent.people import ALL, new_driver
 from tests.endpoints import CONSENT as ENDPOINTS
@@ -145,5 +146,8 @@ async def test_a_block_is_told_once_and_not_also_as_the_end_of_the_shift(world: 
         await consent.block(conn, *ids, BlockReason.LOST_PHONE, by=by, now=NOW)
 
     assert await told(world, world.driver.member_id) == [
-        ("account_blocked", {"by_role": "api_token", "reason": "lost_phone"})
+        (
+            "account_blocked",
+            {"by_role": "api_token", "lifting": "company", "reason": "lost_phone"},
+        )
     ]

@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 from server.accounts.model import Locale
 from server.controllers import transfer
 from server.kit.wire import rfc3339
-from server.notices.kinds import NoticeKind
+from server.notice_kinds.kinds import NoticeKind
 from server.notices.writing import Setting, write
 from tests.consent.people import new_driver
 from tests.consents import body

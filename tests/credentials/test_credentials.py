@@ -117,7 +117,7 @@ async def test_another_drivers_device_is_not_there(world: World) -> None:
 async def test_an_api_token_does_what_its_scopes_say_until_it_ends(world: World) -> None:
     clock = Clock()
     async with accounts(world, clock=clock) as client:
-        chief = await world.session("main_user")
+        chief = await world.session("main_user", stepped_up=True)
         ends = NOW + timedelta(hours=1)
         made = await add(
             client,
@@ -160,7 +160,7 @@ async def test_an_api_token_that_makes_no_sense_is_refused(
 ) -> None:
     body = {"name": "ERP", "scopes": ["routes:read"], **change}
     async with accounts(world) as client:
-        headers = bearer(await world.session("main_user"))
+        headers = bearer(await world.session("main_user", stepped_up=True))
 
         assert await code_of(await client.post("/v1/api-tokens", json=body, headers=headers)) == (
             422,

@@ -17,6 +17,7 @@ from tests.data_map.words import (
     NOT_EXPORTED,
     ORGANISATIONS,
     PLAIN,
+    PURPOSES,
     RETENTIONS,
 )
 
@@ -55,6 +56,8 @@ def _wrong_of(column: Column, code: Code) -> Iterator[str]:
 def _class(mapped: Mapped, _code: Code) -> str | None:
     if mapped.kind != PLAIN and mapped.category not in CATEGORIES:
         return f"is of a class that there is not: {mapped.kind}."
+    if mapped.category is not None and not PURPOSES.get(mapped.category):
+        return f"is of a category that nobody says why it is needed: {mapped.category}."
     if mapped.kind == PLAIN and _is_direct(mapped.column):
         return "is said to be plain, and tells who somebody is or how they are reached."
     return None

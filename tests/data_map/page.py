@@ -1,5 +1,7 @@
 """docs/reference/data-map.md, made of what the columns say of themselves."""
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,9 +15,11 @@ from tests.data_map.words import (
     NOT_ERASED,
     NOT_EXPORTED,
     PLAIN,
+    PURPOSES,
     RETENTIONS,
 )
 
+LINK: Final = re.compile(r"\[([^]]*)\]\([^)]*\)")
 FILE: Final = Path(__file__).parents[2] / "docs" / "reference" / "data-map.md"
 HEAD: Final = """# Data map
 
@@ -31,6 +35,9 @@ say.
   `jolda retention --dry-run` what they would remove. Where a driver is erased, that comes first.
 - *eraser*: the step of [the erasing job](../how-to/delete-a-driver.md) that removes it.
 - *exporter*: the operation of the API through which the person sees it of themself.
+
+`GET /v1/data-map` gives the columns that are not `plain` to anybody, for programs to read. It is
+written at the same time, and `make test` fails if it is not what the columns say.
 
 How values are sealed and hashed, and who may read which table, is in
 [data at rest](data-at-rest.md).
@@ -48,6 +55,7 @@ def page(found: Iterable[Column]) -> str:
     parts = [HEAD, "## How much there is\n\n" + "\n".join(_sums(mapped))]
     parts.append("## What the words mean")
     parts.append(_legend("category", CATEGORIES))
+    parts.append(_legend("needed, because", PURPOSES))
     parts.append(_legend("form", FORMS))
     until = {name: _until(name) for name in RETENTIONS}
     parts.append(_legend("retention", until))
@@ -112,3 +120,37 @@ def _until(name: str) -> str:
 def _legend(heading: str, words: Mapping[str, str]) -> str:
     rows = "\n".join(f"| {word} | {meaning} |" for word, meaning in words.items())
     return f"| {heading} | |\n|---|---|\n{rows}"
+
+
+def document(found: Iterable[Column]) -> str:
+    """Return the columns that say something about a person, for ``GET /v1/data-map``.
+
+    Raises
+    ------
+    Unmapped
+    """
+    rows = [
+        {
+            "database": one.column.database,
+            "table": one.column.table,
+            "column": one.column.name,
+            "category": one.category,
+            "purpose": PURPOSES[one.category],
+            "form": FORMS[one.form],
+            "kept_until": RETENTIONS[one.retention].until.replace("`", ""),
+            **_ended("erased_by", "not_erased", one.eraser, NOT_ERASED),
+            **_ended("given_by", "not_given", one.exporter, NOT_EXPORTED),
+        }
+        for one in map(read, found)
+        if one.category is not None
+    ]
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+
+
+def _ended(
+    by: str, without: str, word: str | None, reasons: Mapping[str, str]
+) -> dict[str, str | None]:
+    if word is None or not word.startswith(NONE):
+        return {by: word, without: None}
+    reason = LINK.sub(r"\1", reasons[word.removeprefix(NONE)]).replace("`", "")
+    return {by: None, without: reason}

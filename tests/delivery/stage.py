@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from server.consent.acts import message_consents
+from server.credentials.model import Role
 from server.delivery import service
 from server.delivery.deliverer import Deliverer
 from server.delivery.ports import Port, SmtpServer, ports_of
 from server.kit import db
 from server.kit.outgoing import Destination
-from server.notices.kinds import Channel
+from server.notice_kinds.kinds import Channel
 from server.notices.model import DeliveryEvent
 from tests.http import Clock
 from tests.world import World
@@ -17,7 +18,7 @@ from tests.world import World
 
 async def events(world: World, notice_id: UUID) -> list[DeliveryEvent]:
     async with db.tenant(world.pool, world.company_id, readonly=True) as conn:
-        return await service.evidence(conn, world.company_id, notice_id)
+        return await service.evidence(conn, world.company_id, notice_id, role=Role.MAIN_USER)
 
 
 async def happened(world: World, notice_id: UUID, channel: Channel) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from server.delivery.model import ATTEMPTS_MAX, BACK_OFF
 from server.delivery.ports import Port, SmtpServer
-from server.notices.kinds import Channel
+from server.notice_kinds.kinds import Channel
 from tests.delivery.mail import SENDER, Mailbox, smtp_server
 from tests.delivery.stage import deliverer, deliverer_over, events, happened
 from tests.delivery.test_ports import free_port

@@ -14,7 +14,7 @@ from server.delivery.model import Message, Undelivered
 from server.delivery.ports import HttpPort, SmtpPort, SmtpServer, body_of, email_of, reason_of
 from server.kit.ids import uuid7
 from server.kit.outgoing import Destination
-from server.notices.kinds import Category, Channel
+from server.notice_kinds.kinds import Category, Channel
 from server.notices.model import NoticeText, Reason
 from server.notices.service import ON_THEIR_WAY_S_MAX
 from tests.delivery.certificates import self_signed

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from server.delivery.ports import ports_of
-from server.notices.kinds import Channel
+from server.notice_kinds.kinds import Channel
 from server.settings import SettingsInvalid, read
 
 FROM = {"JOLDA_SMTP_FROM": "Notices@Jolda.example"}

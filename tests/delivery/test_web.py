@@ -7,6 +7,8 @@ from server.credentials.model import Role
 from server.delivery.web import ENDPOINTS
 from server.kit import openapi
 from server.kit.ids import uuid7
+from server.notice_kinds.kinds import NoticeKind
+from server.notice_kinds.table import OF_INCIDENTS
 from tests.delivery.mail import Mailbox, smtp_server
 from tests.delivery.stage import deliverer
 from tests.http import serve
@@ -80,6 +82,36 @@ async def test_deliveries_are_found_by_kind_and_state_page_by_page(
     assert sorted({*first, *rest}) == sorted(told)
     assert len(rest) == 2
     assert nothing is None
+
+
+async def test_only_main_users_see_who_an_incident_affected(
+    world: World, client: ClientSession, driver: Reader, dispatcher: Reader
+) -> None:
+    main_user = await add_reader(world, role=Role.MAIN_USER, email="m@company.example", phone=None)
+    at = NOW.isoformat()
+    of_incident = await tell(
+        world,
+        driver.member_id,
+        NoticeKind.INCIDENT_OPENED,
+        by_role="dispatcher",
+        noticed_at=at,
+        due_at=at,
+    )
+    other = await tell(world, driver.member_id)
+    await deliver(world)
+    evidence = f"/v1/notices/{of_incident}/deliveries"
+
+    async def listed(reader: Reader, query: str = "") -> set[str]:
+        page = await get(client, reader, f"/v1/notice-deliveries?{query}")
+        return {one["notice_id"] for one in page["items"]}
+
+    assert await listed(dispatcher) == {str(other)}
+    assert await listed(dispatcher, "kind=incident_opened") == set()
+    assert await status_of(client, dispatcher, "GET", evidence) == 404
+    # The control: they are there.
+    assert await listed(main_user) == {str(of_incident), str(other)}
+    assert await status_of(client, main_user, "GET", evidence) == 200
+    assert NoticeKind.INCIDENT_AFFECTED in OF_INCIDENTS
 
 
 async def test_a_driver_sees_no_evidence(

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import ClientSession
 
 from server.erasure.web import ENDPOINTS
+from server.erasure_decisions.web import ENDPOINTS as DECISIONS
 from tests.consent.people import ALL, new_driver
 from tests.endpoints import CONSENT
 from tests.erasure.calls import set_grace
@@ -24,7 +25,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def client(world: World, clock: Clock) -> AsyncIterator[ClientSession]:
     await set_grace(world, HOUR_S)
-    async with serve(world, ENDPOINTS, CONSENT, clock=clock) as opened:
+    async with serve(world, ENDPOINTS, DECISIONS, CONSENT, clock=clock) as opened:
         yield opened
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+from server.accounts import service as accounts
 from server.accounts.model import Locale
 from server.attestations import service as attestations
 from server.attestations.model import How, Told
@@ -12,6 +13,10 @@ from server.clarifications.model import Question
 from server.controllers import service as controllers
 from server.controllers import store as controllers_store
 from server.controllers.model import NewController
+from server.corrections import contacts
+from server.corrections import service as corrections
+from server.corrections import store as corrections_store
+from server.corrections.model import Author, Source, Wanted
 from server.devices import service as devices
 from server.devices.model import Permission
 from server.gate import service as gate
@@ -22,8 +27,11 @@ from server.kit import db
 from server.kit.ids import uuid7
 from server.ledger.model import Actor, ActorKind
 from server.links import service as links
+from server.notice_kinds.kinds import Channel, NoticeKind
 from server.notices import service as notices
-from server.notices.kinds import NoticeKind
+from server.person_requests import service as person_requests
+from server.person_requests.model import CameBy, NewRequest
+from server.person_requests.model import Kind as RequestKind
 from server.policies import service as policies
 from server.policies.model import NOTICE_PERIOD, Acceptance, Document, sha256_of
 from server.reads.model import ReadPurpose, Screen
@@ -73,6 +81,66 @@ async def attest_and_dispute(world: World, driver_id: UUID) -> None:
         )
     async with gate.stopping(world.pool, company_id, driver_id, now=CONSENTED) as conn:
         await attestations.dispute(conn, company_id, driver_id, now=CONSENTED)
+
+
+async def correct(world: World, driver_id: UUID, *, email: str) -> tuple[SealedText, ...]:
+    """Let staff correct the driver's name and the driver correct it back, and ask for an e-mail.
+
+    Return what holds the name or the e-mail. The driver also deleted a span of their track.
+    """
+    company_id, boss = world.company_id, await main_user(world)
+    me = Author(source=Source.SELF, member_id=driver_id)
+    way = {Channel.EMAIL}
+    async with db.tenant(world.pool, company_id) as conn:
+        name = (await accounts.names(conn, world.vault, company_id, [driver_id]))[driver_id]
+        to = (conn, world.vault, company_id, driver_id)
+        wrong = Wanted(name="Mistyped")
+        await corrections.correct_driver(*to, wrong, by_member=boss, ways_out=way, now=CONSENTED)
+        back = Wanted(name=name, email=f"new.{email}")
+        await corrections.correct(*to, back, author=me, ways_out=way, now=CONSENTED)
+        first, second = await corrections_store.corrections(conn, company_id, driver_id, limit=2)
+        (waiting,) = await corrections_store.waiting(conn, company_id, driver_id)
+    await world.owner.execute(
+        "INSERT INTO deleted_span (company_id, driver_id, deletion_id, since, until, asked_at,"
+        " positions) VALUES ($1, $2, $3, $4, $5, $5, 1)",
+        company_id,
+        driver_id,
+        uuid7(),
+        CONSENTED - timedelta(hours=1),
+        CONSENTED,
+    )
+    asked = NewRequest(
+        driver_id=driver_id,
+        kind=RequestKind.COMPLAINT,
+        came_by=CameBy.LETTER,
+        received_at=CONSENTED,
+        said=f"{name} complains",
+    )
+    by = Actor(kind=ActorKind.MAIN_USER, member_id=boss)
+    await person_requests.record(world.pool, world.vault, company_id, asked, by=by, now=CONSENTED)
+    said = await world.owner.fetchrow(
+        "SELECT person_request_id, said_sealed FROM person_request WHERE driver_id = $1", driver_id
+    )
+    assert said is not None
+    assert first.before_sealed is not None
+    return (
+        SealedText(
+            sealed=first.before_sealed,
+            row_id=first.correction_id,
+            schema=corrections.BEFORE_SCHEMA,
+        ),
+        SealedText(
+            sealed=second.after_sealed,
+            row_id=second.correction_id,
+            schema=corrections.AFTER_SCHEMA,
+        ),
+        contacts.contact_of(waiting),
+        SealedText(
+            sealed=said["said_sealed"],
+            row_id=said["person_request_id"],
+            schema=person_requests.SAID_SCHEMA,
+        ),
+    )
 
 
 async def entrust(world: World, driver_id: UUID) -> tuple[SealedText, SealedText]:

@@ -15,21 +15,22 @@ from server.devices import service as devices
 from server.gate import service as gate
 from server.kit import db, tokens
 from server.kit.localpg.place import binary
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import preparing
-from server.notices.kinds import NoticeKind
 from server.notices.model import Notice
 from server.shifts import service as shifts
+from server.standing import service as standing
 from server.vault.model import SealedText
 from server.vault.service import Vault
 from tests import consents
-from tests.erasure import life, route
+from tests.erasure import kept, life, registers, route
 from tests.erasure.life import ANSWER, GUARDIAN, PAPER, QUESTION, TRACK
 from tests.world import CONSENTED, SHIFT_STARTED, World, acknowledge
 
 if TYPE_CHECKING:
     import asyncpg
 
-SAID: Final = (QUESTION, ANSWER, GUARDIAN, PAPER, route.SAID)
+SAID: Final = (QUESTION, ANSWER, GUARDIAN, PAPER, route.SAID, *kept.SAID, *registers.SAID)
 ALL: Final = tuple(one.value for one in ConsentItem)
 
 
@@ -72,7 +73,9 @@ async def add_person(world: World, number: int = 1) -> Person:
         await accounts.set_state(conn, company_id, driver_id, MemberState.ACTIVE)
     await life.attest_and_dispute(world, driver_id)
     clarified = await life.clarify(world, driver_id)
+    corrected = await life.correct(world, driver_id, email=email)
     async with db.tenant(world.pool, company_id) as conn:
+        await standing.note_used(conn, company_id, driver_id, CONSENTED)
         session = await credentials.open_session(
             conn, company_id, driver_id, Role.DRIVER, lasts=timedelta(days=1), now=CONSENTED
         )
@@ -87,6 +90,8 @@ async def add_person(world: World, number: int = 1) -> Person:
     await life.deliver(world, driver_id)
     reported = await life.report(world, driver_id)
     on_the_road = await route.leave(world, driver_id)
+    held = await kept.leave(world, driver_id)
+    registered = await registers.leave(world, driver_id)
     await life.leave_the_rest(world, driver_id, device.device_id)
     row = await world.owner.fetchrow("SELECT * FROM member WHERE member_id = $1", driver_id)
     assert row is not None
@@ -111,7 +116,10 @@ async def add_person(world: World, number: int = 1) -> Person:
             reported,
             *on_the_road,
             *clarified,
+            *corrected,
             *entrusted,
+            *held,
+            *registered,
         ),
         notices=await _notices(world, driver_id),
     )

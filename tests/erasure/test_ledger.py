@@ -94,6 +94,7 @@ async def test_nothing_tells_any_more_whose_pseudonym_it_was(
     await run(world, await ask(world, person))
 
     assert await tables_naming(world.owner, person.pseudonym) == {
+        "public.incident_member",
         "public.ledger_entry",
         "public.location_read",
         "public.location_read_set",

@@ -10,16 +10,12 @@ from server.erasure.model import (
     Act,
     ErasureActRefused,
     ErasureNotYours,
-    Ground,
-    GroundMisplaced,
-    Outcome,
     Request,
     State,
     Step,
     StepDone,
     next_state,
     refuse_cancel,
-    refuse_ground,
     waiting_for,
 )
 from server.kit.ids import uuid7
@@ -37,12 +33,25 @@ ALLOWED = {
     ("open", "refuse", "dispatcher"): "refused",
     ("open", "refuse", "main_user"): "refused",
     ("open", "cancel", "driver"): "cancelled",
+    (None, "propose", "dispatcher"): "open",
+    (None, "propose", "main_user"): "open",
+    ("open", "refuse_in_part", "dispatcher"): "grace",
+    ("open", "refuse_in_part", "main_user"): "grace",
+    ("refused", "refuse_in_part", "main_user"): "grace",
+    ("refused", "cancel", "driver"): "cancelled",
+    ("refused", "rerun", None): "grace",
+    ("open", "lapse", None): "grace",
+    (None, "close", None): "grace",
+    ("open", "drop", None): "cancelled",
     ("refused", "approve", "main_user"): "grace",
     ("grace", "refuse", "main_user"): "refused",
     ("grace", "cancel", "driver"): "cancelled",
     ("grace", "cancel", "dispatcher"): "cancelled",
     ("grace", "cancel", "main_user"): "cancelled",
+    ("grace", "waive", "driver"): "erasing",
     ("grace", "begin", None): "erasing",
+    ("erasing", "hold", None): "held",
+    ("held", "begin", None): "erasing",
     ("erasing", "finish", None): "erased",
 }
 
@@ -60,9 +69,15 @@ def test_an_erasure_changes_as_the_table_says_and_not_otherwise(
 
 
 def test_nobody_begins_or_finishes_but_the_job_and_what_is_erased_stays_so() -> None:
-    assert {role for (_, act, role) in TRANSITIONS if act in {Act.BEGIN, Act.FINISH}} == {None}
+    alone = {Act.BEGIN, Act.HOLD, Act.FINISH, Act.LAPSE, Act.DROP, Act.RERUN, Act.CLOSE}
+    assert {role for (_, act, role) in TRANSITIONS if act in alone} == {None}
+    assert {act for (_, act, role) in TRANSITIONS if role is None} == alone
     assert not any(state in {State.ERASED, State.CANCELLED} for (state, _, _) in TRANSITIONS)
-    assert {act for (state, act, _) in TRANSITIONS if state is State.ERASING} == {Act.FINISH}
+    assert {act for (state, act, _) in TRANSITIONS if state is State.ERASING} == {
+        Act.HOLD,
+        Act.FINISH,
+    }
+    assert {act for (state, act, _) in TRANSITIONS if state is State.HELD} == {Act.BEGIN}
 
 
 @pytest.mark.parametrize(("by", "requested_by"), list(product(Role, Role)))
@@ -74,17 +89,6 @@ def test_only_who_asked_calls_off_and_the_main_user_whatever_was_asked(
     else:
         with pytest.raises(ErasureNotYours):
             refuse_cancel(by, requested_by)
-
-
-@pytest.mark.parametrize("ground", Ground)
-def test_a_refusal_has_a_ground_and_an_approval_has_none(ground: Ground) -> None:
-    refuse_ground(Outcome.REFUSE, ground)
-    refuse_ground(Outcome.APPROVE, None)
-
-    with pytest.raises(GroundMisplaced):
-        refuse_ground(Outcome.REFUSE, None)
-    with pytest.raises(GroundMisplaced):
-        refuse_ground(Outcome.APPROVE, ground)
 
 
 ERASING = Request(

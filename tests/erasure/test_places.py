@@ -13,20 +13,29 @@ THINGS: Final = frozenset(
         "alert_id",
         "api_token_id",
         "change_id",
+        "reset_id",
         "clarification_id",
         "clarifications_answered",
         "closing_id",
+        "correction_id",
+        "deletion_id",
         "device_id",
+        "disclosure_id",
         "event_id",
+        "file_id",
+        "export_id",
         "guardian_id",
         "import_id",
+        "incident_id",
         "key_id",
         "key_ids",
         "link_id",
         "notice_id",
+        "person_request_id",
         "record_id",
         "request_id",
         "route_id",
+        "run_id",
         "settled_stops",
         "shift_id",
         "statement_id",
@@ -34,12 +43,14 @@ THINGS: Final = frozenset(
         "stop_id",
         "upload_id",
         "vehicle_id",
+        "hold_id",
         "window_id",
     }
 )
 PSEUDONYMS: Final = frozenset(
     {
         ("viewer_alert", "viewer_id"),
+        ("incident_member", "pseudonym"),
         ("ledger_entry", "actor_id"),
         ("ledger_entry", "subject_id"),
         ("ledger_subject", "pseudonym"),
@@ -54,11 +65,20 @@ STAFF: Final = frozenset(
         ("attestation", "attested_by"),
         ("birth_year", "stated_by"),
         ("clarification", "answered_by"),
+        ("erasure_request", "asked_by"),
+        ("contact_change", "by_member"),
+        ("correction", "by_member"),
         ("guardian_consent", "recorded_by"),
         ("guardian_consent", "revoked_by"),
+        ("person_request", "answered_by"),
+        ("person_request", "recorded_by"),
+        ("disclosure", "decided_by"),
+        ("disclosure", "recorded_by"),
+        ("disclosure_file", "made_by"),
+        ("incident_assessment", "assessed_by"),
     }
 )
-"""Only drivers are erased, and no driver attests, states, records or answers."""
+"""Only drivers are erased, and no driver attests, states, records, answers or corrects others."""
 REQUEST: Final = ("erasure_request", "driver_id")
 """Stays: with the person gone nothing in use tells whose it was."""
 

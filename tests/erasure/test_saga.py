@@ -10,7 +10,14 @@ import pytest
 
 from server.credentials.model import Role
 from server.erasure import saga, service, store
-from server.erasure.model import ErasureActRefused, ErasureMissing, NotErased, Request, State, Step
+from server.erasure.model import (
+    ErasureActRefused,
+    ErasureMissing,
+    NotErased,
+    Request,
+    State,
+    Step,
+)
 from server.gate import service as gate
 from server.kek.key_file import load
 from server.kit import db
@@ -19,6 +26,7 @@ from server.kit.ids import uuid7
 from server.ledger.model import Actor, ActorKind
 from server.vault.opening import open_vault
 from tests.conftest import Databases
+from tests.erasure.calls import agree
 from tests.erasure.life import count_refusal
 from tests.erasure.person import (
     Person,
@@ -43,7 +51,8 @@ async def ask(world: World, person: Person, by: Role = Role.DISPATCHER) -> Reque
     company_id, driver_id = world.company_id, person.driver_id
     actor = Actor(kind=ActorKind(by.value), member_id=driver_id if by is Role.DRIVER else None)
     async with gate.stopping(world.pool, company_id, driver_id, now=NOW) as conn:
-        return await service.ask(conn, company_id, driver_id, by=actor, reason=None, now=NOW)
+        asked = await service.ask(conn, company_id, driver_id, by=actor, reason=None, now=NOW)
+        return asked if by is Role.DRIVER else await agree(conn, company_id, asked)
 
 
 async def run(world: World, request: Request, *, crash_at: str | None = None) -> None:
@@ -208,6 +217,9 @@ async def record_without_work(world: World, request: Request, step: Step) -> Non
 @pytest.mark.parametrize(
     ("step", "table"),
     [
+        (Step.ERASE_INCIDENTS, "public.incident_member"),
+        (Step.ERASE_DISCLOSURES, "public.disclosure"),
+        (Step.ERASE_EXPORTS, "public.export_package"),
         (Step.ERASE_LINKS, "public.customer_link"),
         (Step.ERASE_ALERTS, "public.alert"),
         (Step.ERASE_STOP_EVENTS, "public.stop_event"),
@@ -220,7 +232,9 @@ async def record_without_work(world: World, request: Request, step: Step) -> Non
         (Step.ERASE_CONSENT, "public.consent_record"),
         (Step.ERASE_GUARDIANS, "public.guardian_consent"),
         (Step.ERASE_CLARIFICATIONS, "public.clarification"),
+        (Step.ERASE_CORRECTIONS, "public.correction"),
         (Step.ERASE_POLICIES, "public.policy_acceptance"),
+        (Step.ERASE_HOLDS, "public.hold"),
         (Step.ERASE_NOTICES, "public.notice"),
         (Step.ERASE_GATE, "public.gate"),
         (Step.ERASE_ACCOUNT, "public.member"),

@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 
 from server.erasure import search, search_store
-from server.erasure.model import NotErased, Request, State, sought_of
+from server.erasure.model import NotErased, Request, State
+from server.erasure.search_store import sought_of
 from server.kit import db
 from server.kit.ids import uuid7
 from server.vault.model import Category
@@ -77,6 +78,7 @@ LEFT = (
 
 CODES = {
     "api_token.scopes",
+    "company_closing.asked_by_role",
     "company.storage_country",
     "company.time_zone",
     "controller_change.bin",

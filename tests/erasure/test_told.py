@@ -8,6 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from server.erasure.web import ENDPOINTS
+from server.erasure_decisions.web import ENDPOINTS as DECISIONS
 from server.kek.key_file import load
 from server.kit.db import ROLE_KEYS, pool
 from server.ledger import service as ledger
@@ -27,7 +28,7 @@ GRACE = "2026-11-22T13:00:00Z"
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[ClientSession]:
     await set_grace(world, 3600)
-    async with serve(world, ENDPOINTS, CONSENT) as client:
+    async with serve(world, ENDPOINTS, DECISIONS, CONSENT) as client:
         yield client
 
 
@@ -77,7 +78,11 @@ async def test_the_reason_is_written_down_and_the_request_s_id_is_not_in_clear(
     ("outcome", "ground", "said"),
     [
         ("approve", None, {"outcome": "approve"}),
-        ("refuse", "legal_claim", {"outcome": "refuse", "ground": "legal_claim"}),
+        (
+            "refuse",
+            "legal_claim",
+            {"outcome": "refuse", "ground": "legal_claim", "categories": "track"},
+        ),
     ],
 )
 async def test_a_decision_is_told_and_written_down(
@@ -92,7 +97,7 @@ async def test_a_decision_is_told_and_written_down(
 
     await decide(client, await world.session("dispatcher"), asked, outcome, ground)
 
-    grace = {"grace_until": GRACE} if outcome == "approve" else {}
+    grace = {"grace_until": GRACE} if outcome == "approve" else {"until": "2026-12-12T12:00:00Z"}
     assert (await told(world, driver.member_id))[-1] == ("erasure_decided", {**said, **grace})
     assert await last_entry(world) == ("erasure_decided", "dispatcher", said)
     assert await is_about(world, driver.member_id)
@@ -135,7 +140,7 @@ async def test_blocking_and_unblocking_are_told_and_written_down(
 
     await call(client, token, "POST", f"{path}/block", {"reason_code": "misuse"})
 
-    blocked = ("account_blocked", {"by_role": by, "reason": "misuse"})
+    blocked = ("account_blocked", {"by_role": by, "lifting": "company", "reason": "misuse"})
     assert await told(world, driver.member_id) == [blocked]
     assert await last_entry(world) == ("member_blocked", by, {"reason": "misuse"})
 
@@ -156,7 +161,7 @@ async def test_with_the_key_database_down_asking_still_closes_the_gate(
     async with pool(databases.keys, role=ROLE_KEYS) as keys:
         vault = await open_vault(keys, load(kek_file), NOW)
     # From here on no key can be had.
-    async with serve(replace(world, vault=vault), ENDPOINTS, CONSENT) as client:
+    async with serve(replace(world, vault=vault), ENDPOINTS, DECISIONS, CONSENT) as client:
         status, said = await call(
             client,
             token,

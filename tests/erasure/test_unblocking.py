@@ -10,15 +10,15 @@ from uuid import UUID
 import pytest
 from aiohttp import ClientSession
 
-from server.accounts import service as accounts
+from server.accounts import acts as accounts
 from server.accounts import store as accounts_store
-from server.accounts.model import BlockReason
 from server.credentials.model import MemberState, Role
 from server.erasure import service, store
 from server.erasure.web import ENDPOINTS
 from server.gate import service as gate
 from server.kit.db import Connection
 from server.ledger.model import Actor, ActorKind
+from server.standing.model import Act, BlockReason, By
 from tests.erasure.calls import call, read_gate, set_grace
 from tests.http import serve
 from tests.world import NOW, World
@@ -113,7 +113,7 @@ by_staff = pytest.mark.parametrize("grace_s", [HOUR_S, 0], ids=["grace", "erasin
 async def race(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Race]:
     driver = (world.company_id, world.driver.member_id)
     async with gate.stopping(world.pool, *driver, now=NOW) as conn:
-        await accounts.block(conn, *driver, BlockReason.OTHER, now=NOW)
+        await accounts.block(conn, *driver, BlockReason.OTHER, by=By.DISPATCHER, now=NOW)
     token = await world.session("dispatcher")
     async with serve(world, ENDPOINTS) as client:
         yield Race(client=client, world=world, token=token, patch=monkeypatch)
@@ -129,10 +129,11 @@ def move_from_whatever_state(patch: pytest.MonkeyPatch) -> None:
         conn: Connection,
         company_id: UUID,
         member_id: UUID,
-        _before: MemberState,
-        after: MemberState,
+        act: Act,
+        _by: By,
     ) -> None:
-        await accounts_store.set_state(conn, company_id, member_id, after)
+        assert act is Act.UNBLOCK
+        await accounts_store.set_state(conn, company_id, member_id, MemberState.ACTIVE)
 
     patch.setattr(accounts, "_move", move)
 

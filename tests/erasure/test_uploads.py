@@ -8,12 +8,14 @@ import pytest
 from aiohttp import ClientSession
 
 from server.erasure import saga, web
+from server.erasure_decisions import web as decisions
 from server.kit.wire import rfc3339
 from server.uploads import web as uploads
 from tests.conftest import Databases
 from tests.consent.people import ALL, new_driver
 from tests.consents import body
 from tests.endpoints import CONSENT, TRACKING
+from tests.erasure.calls import decide
 from tests.http import bearer, serve
 from tests.world import NOW, Driver, World
 
@@ -23,6 +25,7 @@ async def client(world: World, databases: Databases) -> AsyncIterator[ClientSess
     async with serve(
         world,
         web.ENDPOINTS,
+        decisions.ENDPOINTS,
         CONSENT,
         TRACKING,
         prepare=lambda app: app.cleanup_ctx.append(uploads.uploading(databases.main)),
@@ -106,9 +109,6 @@ async def test_blocking_and_unblocking_does_not_get_round_the_drivers_own_reques
 
     requests = await client.get("/v1/erasure-requests", headers=bearer(staff))
     request_id = (await requests.json())["items"][0]["request_id"]
-    refusal = {"outcome": "refuse", "ground": "legal_claim"}
-    answer = await client.post(
-        f"/v1/erasure-requests/{request_id}/decision", json=refusal, headers=bearer(staff)
-    )
-    assert answer.status == 200
+    asked = {"request_id": request_id}
+    assert (await decide(client, staff, asked, "refuse", "legal_claim"))[0] == 200
     assert (await act("unblock"))[0] == 200

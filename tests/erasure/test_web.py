@@ -7,14 +7,16 @@ from datetime import timedelta
 import pytest
 from aiohttp import ClientSession
 
+from server.accounts import acts
 from server.accounts import service as accounts
-from server.accounts.model import BlockReason, Locale, NewMember
+from server.accounts.model import Locale, NewMember
 from server.credentials.model import Role
 from server.erasure import saga
 from server.erasure.model import Step
-from server.erasure.web import ERASE_DUE
+from server.erasure.service import ERASE_DUE
 from server.gate import service as gate
 from server.kit import db
+from server.standing.model import BlockReason, By
 from tests.consents import body
 from tests.erasure.calls import (
     account,
@@ -51,6 +53,7 @@ async def test_a_dispatcher_deletes_a_driver_and_without_grace_it_happens_now(
         "request_id": asked["request_id"],
         "driver_id": str(driver.member_id),
         "state": "erasing",
+        "answer_by": None,
         "grace_until": "2026-11-22T12:00:00Z",
         "tracking_stopped_at": "2026-11-22T12:00:00Z",
     }
@@ -295,7 +298,7 @@ async def test_a_blocked_driver_is_blocked_again_when_the_erasure_is_called_off(
 ) -> None:
     company_id, driver_id = world.company_id, driver.member_id
     async with gate.stopping(world.pool, company_id, driver_id, now=NOW) as conn:
-        await accounts.block(conn, company_id, driver_id, BlockReason.OTHER, now=NOW)
+        await acts.block(conn, company_id, driver_id, BlockReason.OTHER, by=By.DISPATCHER, now=NOW)
     session, dispatcher = await world.driver_session(driver), await world.session("dispatcher")
     own = await ask(client, session, driver)
     await decide(client, dispatcher, own, "refuse", "legal_claim")

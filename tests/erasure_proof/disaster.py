@@ -252,10 +252,11 @@ async def _unread(scene: Scene, main: str, keys: str, person: Person) -> int:
         db.pool(keys, role=db.ROLE_KEYS, size_max=2) as keys_pool,
     ):
         vault = await open_vault(keys_pool, load(scene.place.kek, may_make=False), scene.at)
-        texts = [*await opened(vault, company_id, person)]
+        sealed, shown = await opened(vault, company_id, person), list[str | None]()
         async with db.tenant(pool, company_id, readonly=True) as conn:
             with suppress(MemberMissing):
                 profile = await accounts.profile(conn, vault, company_id, driver_id)
-                texts += [profile.name, profile.phone, profile.email]
-    # By name, phone and e-mail, once as they were sealed and once as they are shown.
-    return texts.count(None) + sum(texts.count(one) != 2 for one in person.canaries[:SHOWN])
+                shown += [profile.name, profile.phone, profile.email]
+    # Name, phone and e-mail: as they were sealed, and as they are shown.
+    known = person.canaries[:SHOWN]
+    return sealed.count(None) + sum(one not in texts for texts in (sealed, shown) for one in known)

@@ -23,6 +23,7 @@ from server.rekeying import service as rekeying
 from server.rekeying.model import SETTLES, Rekeying
 from server.rekeying.service import Rekeyer
 from server.vault.opening import open_vault
+from tests.erasure.calls import agree
 from tests.erasure.person import Person, add_person
 from tests.stage import Place
 from tests.world import NOW, World, add_company
@@ -61,7 +62,8 @@ class Scene:
         """Let the erasure of somebody begin: the company has no grace."""
         company_id, by = self.world.company_id, Actor(kind=ActorKind.DISPATCHER)
         async with gate.stopping(self.world.pool, company_id, driver_id, now=self.at) as conn:
-            return await service.ask(conn, company_id, driver_id, by=by, reason=None, now=self.at)
+            asked = await service.ask(conn, company_id, driver_id, by=by, reason=None, now=self.at)
+            return await agree(conn, company_id, asked)
 
     async def finish(self, request: Request) -> None:
         world = self.world

@@ -8,7 +8,7 @@ import pytest
 from geo.live import advance, begin, summary
 from geo.plan_fact import PlanFact, plan_versus_fact
 from geo.types import Floats
-from geo.values import Plan, Taps, Track, Work
+from geo.values import OwnTime, Plan, Taps, Track, Work
 from tests.geo.days import START_S, Day, make_day, make_plan, plane_at
 from tests.geo.rounds import Round, drive_round
 
@@ -94,6 +94,27 @@ def test_who_stood_for_an_hour_after_the_plan_was_over_goes_back_to_nothing(
 
     assert statuses(found)[2:4] == [left_out] * 2
     assert statuses(found)[5] == "visited"
+
+
+@pytest.mark.parametrize(("next_s", "left_out"), [(-600.0, "unknown"), (np.inf, "missed")])
+def test_who_stood_for_an_hour_on_the_next_route_may_still_go_back(
+    next_s: float, left_out: str
+) -> None:
+    """A rest on it is no end of the work."""
+    day = drive_round(
+        [(x, 0.0, 300.0) for x in (0.0, 2_000.0, 10_000.0)] + [(18_000.0, 40.0, 5_400.0)]
+    )
+
+    found = plan_versus_fact(
+        day.track,
+        PLAN,
+        shared_s=np.array([[START_S, day.departed_s[-1] - 10.0]]),
+        until_s=START_S + HOURS_LATER_S,
+        over=True,
+        own=OwnTime(to_s=float(day.arrived_s[-1]) + next_s),
+    )
+
+    assert statuses(found)[2:4] == [left_out] * 2
 
 
 def test_at_once_nobody_can_have_gone_back() -> None:
@@ -265,7 +286,7 @@ ALL_DAY = windows(START_S + 600.0, START_S + 10.0 * 3_600.0)
 
 
 def test_of_a_route_that_is_over_nothing_is_pending() -> None:
-    """Its driver is recorded further, on the next route, or was cancelled in the middle."""
+    """Its driver is recorded further, on the next route."""
     going_on = day_of(DAY, ALL_DAY, FOREVER, MIDDLE_S, over=False)
     over = day_of(DAY, ALL_DAY, FOREVER, MIDDLE_S, over=True)
 
@@ -274,6 +295,47 @@ def test_of_a_route_that_is_over_nothing_is_pending() -> None:
     assert statuses(over) == ["visited"] * 3 + ["missed", "visited"] + ["missed"] * 3
     assert over.totals.completion == 0.5
     assert over.progress.eta == ()
+
+
+@pytest.mark.parametrize("shared_until_s", [np.inf, MIDDLE_S])
+def test_what_was_still_to_come_when_a_route_was_cancelled_was_not_missed(
+    shared_until_s: float,
+) -> None:
+    """Nor was what was left out by then, as its window stays open."""
+    shared_s = np.array([[START_S, shared_until_s]])
+
+    over, cancelled = (
+        plan_versus_fact(
+            DAY.track,
+            ALL_DAY,
+            shared_s=shared_s,
+            until_s=MIDDLE_S,
+            over=True,
+            work=Work(cancelled=off),
+        )
+        for off in (False, True)
+    )
+
+    assert statuses(over) == ["visited"] * 3 + ["missed", "visited"] + ["missed"] * 3
+    assert statuses(cancelled) == ["visited"] * 3 + ["unknown", "visited"] + ["unknown"] * 3
+    reasons = [stop.unknown_reason for stop in cancelled.stops]
+    assert reasons == [None] * 3 + ["cancelled", None] + ["cancelled"] * 3
+    assert (over.totals.completion, cancelled.totals.completion) == (0.5, 1.0)
+    assert cancelled.progress.eta == ()
+
+
+def test_what_was_overdue_behind_the_vehicle_when_a_route_was_cancelled_was_missed() -> None:
+    found = plan_versus_fact(
+        DAY.track,
+        DAY.plan,
+        shared_s=FOREVER,
+        until_s=MIDDLE_S,
+        over=True,
+        work=Work(cancelled=True),
+    )
+
+    assert statuses(found) == ["visited"] * 3 + ["missed", "visited"] + ["unknown"] * 3
+    assert found.stops[3].unknown_reason is None
 
 
 def test_of_a_route_that_is_over_what_was_not_shared_is_unknown() -> None:

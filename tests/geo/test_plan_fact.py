@@ -374,5 +374,5 @@ def test_what_is_still_to_come_has_its_times_and_a_finished_route_has_none() -> 
 
 
 def test_the_version_is_text() -> None:
-    assert ALGORITHM_VERSION == "2.3"
+    assert ALGORITHM_VERSION == "2.4"
     assert isinstance(DAY.plan, Plan)

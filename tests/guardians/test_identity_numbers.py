@@ -44,7 +44,10 @@ async def test_an_identity_number_in_a_free_text_is_refused_by_its_place(
     client: ClientSession, world: World, of: str
 ) -> None:
     path, name, body = TEXTS[of]
-    token = await (world.driver_session() if of == "device" else world.session("main_user"))
+    if of == "device":
+        token = await world.driver_session()
+    else:
+        token = await world.session("main_user", stepped_up=True)
     if not path.startswith("/"):
         await state(world, world.driver.member_id, MINOR)
         path = path_of(world.driver.member_id, path)

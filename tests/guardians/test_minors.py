@@ -88,7 +88,9 @@ async def test_who_comes_of_age_consents_at_once_and_nothing_has_to_be_done(
     await state(world, young.member_id, MINOR)
     session = await world.driver_session(young)
     async with db.tenant(world.pool, world.company_id) as conn:
-        await conn.execute("UPDATE session SET expires_at = $1", datetime(2027, 2, 1, tzinfo=UTC))
+        await conn.execute(
+            "UPDATE session SET expires_at = $1, used_at = $1", datetime(2027, 2, 1, tzinfo=UTC)
+        )
 
     clock.at = datetime(2026, 12, 31, 18, 59, 59, tzinfo=UTC)  # Almaty is five hours ahead
     before = await give(client, session, "location")

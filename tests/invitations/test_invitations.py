@@ -55,7 +55,7 @@ async def test_a_driver_is_told_who_invited_them_and_what_was_entered(
 
 
 async def test_staff_are_told_as_well(world: World, client: ClientSession) -> None:
-    token = await world.session("main_user")
+    token = await world.session("main_user", stepped_up=True)
     by = await member(world, "main_user")
 
     added = await add(client, "/v1/members", token, new_staff())

@@ -54,7 +54,8 @@ async def test_control_without_the_confirmation_it_does_not(
 async def test_what_was_revoked_is_named_and_nobody_is(
     world: World, keys_owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    token, main_user = await world.driver_session(), await world.session("main_user")
+    token = await world.driver_session()
+    main_user = await world.session("main_user", stepped_up=True)
     async with serve(world, CREDENTIALS) as client:
         made = await (
             await client.post(

@@ -71,6 +71,8 @@ class OpenBao:
     def frozen(self) -> Iterator[None]:
         """Let it stand still: it takes connections, and says nothing."""
         self.process.send_signal(signal.SIGSTOP)
+        # The signal is sent, not obeyed yet: until the last thread has stopped one may answer.
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
         try:
             yield
         finally:

@@ -1,4 +1,5 @@
 import hashlib
+import random
 import string
 
 import pytest
@@ -24,6 +25,17 @@ def test_a_token_tells_its_kind_and_company_and_only_its_digest_is_kept() -> Non
 
 def test_no_two_tokens_are_alike() -> None:
     assert len({mint("js", COMPANY)[0] for _ in range(1000)}) == 1000
+
+
+def test_no_seed_makes_the_same_token_again() -> None:
+    made = set()
+    for _ in range(2):
+        random.seed(1)
+        made.add(mint("js", COMPANY)[0])
+
+    assert len(made) == 2
+    # After the kind and the company, 22 characters; each one of base64 holds six bits.
+    assert all(len(text[len("js_") + 23 :]) * 6 >= 128 for text in made)
 
 
 def test_a_token_has_one_spelling() -> None:

@@ -46,7 +46,9 @@ async def with_old_consents(
     clock.at = NOW
     driver = await off_duty(world)
     session = await agree(client, world, driver, *items)
-    await world.owner.execute("UPDATE session SET expires_at = $1", NOW + 2 * VALID_FOR)
+    await world.owner.execute(
+        "UPDATE session SET expires_at = $1, used_at = $1", NOW + 2 * VALID_FOR
+    )
     clock.at = NOW + timedelta(days=1)
     for item in set(GateItem) - set(items):
         await act(client, session, "consents", **consents.body(item))
@@ -62,7 +64,9 @@ async def another(client: ClientSession, world: World, clock: Clock) -> Others:
         ids = (conn, world.company_id, driver.member_id)
         await consents.give(*ids, *GateItem, now=NOW + timedelta(days=1))
     session = await world.driver_session(driver)
-    await world.owner.execute("UPDATE session SET expires_at = $1", NOW + 2 * VALID_FOR)
+    await world.owner.execute(
+        "UPDATE session SET expires_at = $1, used_at = $1", NOW + 2 * VALID_FOR
+    )
     await act(client, session, "shift/start")
     return Others(client, driver, clock)
 
@@ -164,7 +168,7 @@ async def test_a_shift_that_runs_its_full_length_counts_once(
 ) -> None:
     driver, session = await at_work(client, world, clock)
     since = await epoch_of(client, dispatcher, driver.member_id)
-    await world.owner.execute("UPDATE session SET expires_at = $1", NOW + VALID_FOR)
+    await world.owner.execute("UPDATE session SET expires_at = $1, used_at = $1", NOW + VALID_FOR)
 
     clock.at += SHIFT_MAX
     at_once = await epoch_of(client, dispatcher, driver.member_id)

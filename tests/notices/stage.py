@@ -10,8 +10,8 @@ from server.consent.acts import message_consents
 from server.credentials.model import Role
 from server.gate import service as gate
 from server.kit import db
+from server.notice_kinds.kinds import MARKETING_CHANNELS, Channel, NoticeKind
 from server.notices import service
-from server.notices.kinds import MARKETING_CHANNELS, Channel, NoticeKind
 from server.notices.model import MessageConsent
 from tests import consents
 from tests.world import NOW, World, open_session

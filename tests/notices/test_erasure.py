@@ -10,8 +10,8 @@ from asyncpg import IntegrityConstraintViolationError
 from server.credentials.model import Role
 from server.delivery import service as delivery
 from server.kit import db
+from server.notice_kinds.kinds import Channel, NoticeKind
 from server.notices import preparing, service, store
-from server.notices.kinds import Channel, NoticeKind
 from server.notices.model import NoticeText
 from server.vault import shared
 from server.vault.service import Vault

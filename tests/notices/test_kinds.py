@@ -1,25 +1,25 @@
 import pytest
 
+from server.export_files.store import STATEMENTS
 from server.kit.ids import uuid7
-from server.notices.kinds import (
-    KINDS,
+from server.notice_kinds.kinds import (
     MARKETING_CHANNELS,
     PROSE_CHARS_MAX,
-    WORDS,
     Category,
     Channel,
     Form,
     NoticeKind,
     Value,
-    persons_named,
-    refuse_misfit,
 )
+from server.notice_kinds.table import KINDS, OF_SECRETS
+from server.notice_kinds.words import WORDS
+from server.notices.model import persons_named, refuse_misfit
 from tests.world import NOW
 
 KIND_NAMES = list(NoticeKind)
 
 
-def example(value: Value) -> str:
+def example(value: Value) -> str:  # noqa: PLR0911 - one line a form
     match value.form:
         case Form.INSTANT | Form.DAY:
             return NOW.isoformat()
@@ -31,6 +31,8 @@ def example(value: Value) -> str:
             return ",".join(sorted(WORDS[value.words or ""]))
         case Form.CODE:
             return "2026-11"
+        case Form.SECRET:
+            return "0f" * 51
         case Form.ORGANISATION | Form.PROSE:
             return "Новые рейсы"
 
@@ -39,11 +41,16 @@ def examples(kind: NoticeKind) -> dict[str, str]:
     return {name: example(value) for name, value in KINDS[kind].values.items()}
 
 
+CODES = frozenset({NoticeKind.CONTACT_CODE, NoticeKind.PASSWORD_CODE})
+
+
 @pytest.mark.parametrize("kind", KIND_NAMES)
 def test_a_service_notice_is_always_in_the_app_and_marketing_never(kind: NoticeKind) -> None:
     one = KINDS[kind]
 
-    assert (Channel.IN_APP in one.channels) is (one.category is Category.SERVICE)
+    # A code proves the address that it was sent to, and so is read nowhere else.
+    told_here = one.category is Category.SERVICE and kind not in CODES
+    assert (Channel.IN_APP in one.channels) is told_here
     if one.category is Category.MARKETING:
         assert one.channels == MARKETING_CHANNELS
 
@@ -89,6 +96,18 @@ def test_a_value_of_another_form_is_refused_without_repeating_it(
         refuse_misfit(kind, {**examples(kind), name: text})
 
     assert text not in str(refused.value)
+
+
+def test_a_secret_in_clear_is_refused() -> None:
+    values = examples(NoticeKind.CONTACT_CODE)
+
+    with pytest.raises(ValueError, match="code"):
+        refuse_misfit(NoticeKind.CONTACT_CODE, {**values, "code": "314159"})
+
+
+def test_what_a_package_leaves_out_are_the_kinds_with_secrets() -> None:
+    assert {NoticeKind.CONTACT_CODE, NoticeKind.PASSWORD_CODE} == OF_SECRETS
+    assert all(f"'{kind.value}'" in STATEMENTS["notice"] for kind in OF_SECRETS)
 
 
 def test_only_marketing_takes_free_text() -> None:

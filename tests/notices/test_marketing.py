@@ -12,8 +12,8 @@ from server.credentials.model import Role
 from server.delivery.deliverer import Deliverer
 from server.kit import db
 from server.kit.ids import uuid7
+from server.notice_kinds.kinds import MARKETING_CHANNELS, Channel
 from server.notices import preference_store, service
-from server.notices.kinds import MARKETING_CHANNELS, Channel
 from server.notices.model import MarketingConsentNeeded
 from tests.delivery.http_port import Adapter, adapter_server
 from tests.delivery.mail import Mailbox, smtp_server

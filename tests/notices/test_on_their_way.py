@@ -23,8 +23,8 @@ from server.kit import db
 from server.kit.db import Connection
 from server.ledger import service as ledger
 from server.ledger.model import Actor, ActorKind
+from server.notice_kinds.kinds import Channel
 from server.notices import preference_store, service
-from server.notices.kinds import Channel
 from server.notices.web import ENDPOINTS as NOTICES
 from server.policies.model import Document
 from tests.delivery.http_port import Adapter, adapter_server

@@ -3,8 +3,8 @@ from contextlib import suppress
 
 from server.credentials.model import Role
 from server.kit import db
+from server.notice_kinds.kinds import NoticeKind
 from server.notices import service
-from server.notices.kinds import NoticeKind
 from tests.notices.stage import add_reader, tell
 from tests.told import told
 from tests.world import NOW, World

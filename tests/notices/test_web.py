@@ -10,7 +10,7 @@ from server.credentials.model import Role
 from server.kit import openapi
 from server.kit.ids import uuid7
 from server.ledger import service as ledger
-from server.notices.kinds import NoticeKind
+from server.notice_kinds.kinds import NoticeKind
 from server.notices.web import ENDPOINTS
 from tests.delivery.mail import Mailbox, smtp_server
 from tests.delivery.stage import deliverer

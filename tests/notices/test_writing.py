@@ -5,7 +5,9 @@ import pytest
 
 from server.accounts.model import Locale
 from server.kit.ids import uuid7
-from server.notices.kinds import KINDS, WORDS, Category, Form, NoticeKind
+from server.notice_kinds.kinds import Category, Form, NoticeKind
+from server.notice_kinds.table import KINDS
+from server.notice_kinds.words import WORDS
 from server.notices.writing import TEXTS, Setting, footer, one_line, placeholders, write
 from tests.notices.test_kinds import examples
 from tests.world import NOW

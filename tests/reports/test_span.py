@@ -108,10 +108,10 @@ async def looks(world: World) -> int:
 
 
 @pytest.mark.parametrize(
-    ("ends", "last"), [("by_the_next_route", "unknown"), ("by_being_cancelled", "missed")]
+    ("ends", "reason"), [("by_the_next_route", "not_recorded"), ("by_being_cancelled", "cancelled")]
 )
 async def test_nothing_of_a_route_that_is_over_is_to_come_though_the_shift_goes_on(
-    world: World, office: Office, ends: str, last: str
+    world: World, office: Office, ends: str, reason: str
 ) -> None:
     """The next route may begin before the last stop of this one is served."""
     await share(world, world.driver, STARTED - 2 * HOUR)
@@ -127,8 +127,9 @@ async def test_nothing_of_a_route_that_is_over_is_to_come_though_the_shift_goes_
 
     assert report["state"] == "final"
     assert report["until"] == "2026-11-22T07:00:00Z"
-    assert statuses(report) == ["visited", "visited", last]
-    assert report["totals"]["completion"] == (1.0 if last == "unknown" else 0.667)
+    assert statuses(report) == ["visited", "visited", "unknown"]
+    assert report["stops"][2]["unknown_reason"] == reason
+    assert report["totals"]["completion"] == 1.0
     assert report["live"]["eta"] == []
 
 

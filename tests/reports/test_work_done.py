@@ -9,7 +9,8 @@ from server.gate import service as gates
 from server.kit import db
 from server.kit.ids import uuid7
 from server.routes import editing
-from server.routes.model import RouteHead, Stop
+from server.routes import service as routes
+from server.routes.model import NewRoute, RouteHead, Stop
 from server.shifts import service as shifts
 from server.shifts.model import ShiftEnd
 from tests.reports.days import (
@@ -96,7 +97,7 @@ async def test_what_was_left_out_is_missed_once_the_driver_ended_the_shift(
     report = await office.report(head)
 
     assert report["state"] == "final"
-    assert report["algorithm_version"] == "2.3"
+    assert report["algorithm_version"] == "2.4"
     assert statuses(report) == MISSED
     assert report["totals"]["completion"] == 0.5
 
@@ -339,6 +340,42 @@ async def test_on_the_next_route_the_driver_may_serve_the_last_stop_until_the_sh
     assert statuses(report) == ["visited", "visited", last]
 
 
+@pytest.mark.parametrize(
+    ("began", "of_it"),
+    [(-MINUTE, UNKNOWN), (MINUTE, MISSED)],
+    ids=["the day before", "on its day"],
+)
+async def test_who_ends_a_night_shift_is_not_done_with_the_day_that_begins(
+    world: World, office: Office, began: timedelta, of_it: list[str]
+) -> None:
+    """A plan that tells no times begins at midnight."""
+    timeless = [
+        replace(stop, planned_arrival=None, window_start=None, window_end=None)
+        for stop in WITH_TWO_LEFT_OUT
+    ]
+    draft = await routes.drafted(
+        NewRoute(
+            name="South of Aral",
+            day=NOW.date(),
+            driver_id=world.driver.member_id,
+            vehicle_id=None,
+            planned_start=None,
+            stops=[replace(stop, stop_id=uuid7()) for stop in timeless],
+            line=None,
+        )
+    )
+    async with db.tenant(world.pool, world.company_id) as conn:
+        made = await routes.create(conn, world.vault, world.company_id, draft, now=NOW - 2 * DAY)
+    begins = made.head.starts_at + began
+    await share(world, world.driver, begins)
+    await world.owner.execute("UPDATE gate SET acted_at = $1", begins)
+    await store_positions(world, world.driver, drive(begins))
+    await ends(world, begins + 20 * MINUTE)
+
+    assert begins < NOW < made.head.ends_at
+    assert statuses(await office.report(made.head)) == of_it
+
+
 async def test_a_report_is_made_anew_with_the_end_of_the_shift(
     world: World, office: Office
 ) -> None:
@@ -349,7 +386,7 @@ async def test_a_report_is_made_anew_with_the_end_of_the_shift(
 
     status, made = await office.recompute(head)
 
-    assert (status, made["algorithm_version"], made["is_kept"]) == (200, "2.3", True)
+    assert (status, made["algorithm_version"], made["is_kept"]) == (200, "2.4", True)
     office.clock.at = NOW + 4 * DAY
     assert statuses(await office.report(head)) == MISSED
     assert len(await rows(world)) == 1

@@ -17,6 +17,7 @@ from server.retention.service import forget_old_tracks
 from server.tracking import compaction, compaction_store
 from server.tracking import service as tracking
 from server.tracking.compaction_store import LooseHour
+from server.vault.model import Category
 from tests import consents
 from tests.conftest import Databases
 from tests.retention.rows import (
@@ -161,7 +162,7 @@ async def test_control_a_run_that_spares_no_key_leaves_a_row_that_nothing_opens(
     world: World, committer: Connection, old_rows: set[Any]
 ) -> None:
     async def careless() -> Gone:
-        await world.vault.destroy_months(world.company_id, before=LIMIT, spared=())
+        await world.vault.destroy_before(world.company_id, Category.TRACK, LIMIT)
         return Gone()
 
     await beside_a_merge(world, committer, careless())

@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from server.kit.ids import uuid7
-from server.retention.command import KINDS, READS, TOLD, run_now, tell_due
+from server.retention.command import EXPORT_KEYS, KINDS, READS, TOLD, run_now, tell_due
 from server.vault.model import Category
 from tests.conftest import Databases
 from tests.data_map.words import RETENTIONS
@@ -15,7 +15,9 @@ from tests.world import NOW, World
 
 LONG_AGO: Final = NOW - 800 * DAY
 """By every clock: of reads the database goes by its own."""
-KEYS: Final = ("keys of drivers' months", "keys of days of live positions")
+VERY_OLD: Final = 2_000 * DAY
+"""How much earlier what is kept for five years was."""
+KEYS: Final = ("keys of drivers' months", "keys of days of live positions", EXPORT_KEYS)
 OTHERS: Final = (*KEYS, "counters of refusals", READS, "rows of positions")
 
 
@@ -64,6 +66,46 @@ async def attach(world: World, kind: str, route_id: UUID, at: datetime) -> None:
     await world.owner.execute(ATTACHED[kind], *ids, at)
 
 
+async def register(world: World, at: datetime) -> None:
+    """Store a disclosure with a file, and an incident with a list, past every check."""
+    ids = world.company_id, uuid7()
+    await world.owner.execute(
+        "INSERT INTO disclosure (company_id, disclosure_id, driver_id, ground, state, categories,"
+        " recorded_at, evidence_sealed) VALUES ($1, $2, $3, 'consent', 'recorded', '{track}', $4,"
+        " 'sealed')",
+        *ids,
+        world.driver.member_id,
+        at,
+    )
+    await world.owner.execute(
+        "INSERT INTO disclosure_file (company_id, disclosure_id, file_id, format, positions,"
+        " size_bytes, sha256, made_at) VALUES ($1, $2, $2, 'csv', 0, 0, sha256('file'), $3)",
+        *ids,
+        at,
+    )
+    await world.owner.execute(
+        "INSERT INTO incident (company_id, incident_id, state, reported_role, noticed_at,"
+        " recorded_at, authority_due_at, members_due_at, ended_at, what_sealed, outcome_sealed)"
+        " VALUES ($1, $2, 'dismissed', 'driver', $3, $3, $3, $3, $3, 'sealed', 'sealed')",
+        *ids,
+        at,
+    )
+    await world.owner.execute(
+        "INSERT INTO incident_assessment (company_id, incident_id, round, cause, source, since,"
+        " until, categories, consequences, advice, assessed_at, found, added, erased, list_hash)"
+        " VALUES ($1, $2, 1, 'other', 'company', $3, $3::timestamptz + interval '1 second',"
+        " '{track}', '{none_expected}', '{nothing_needed}', $3, 1, 1, 0, sha256('list'))",
+        *ids,
+        at,
+    )
+    await world.owner.execute(
+        "INSERT INTO incident_member (company_id, incident_id, pseudonym, member_id, round)"
+        " VALUES ($1, $2, $2, $3, 1)",
+        *ids,
+        world.driver.member_id,
+    )
+
+
 async def one_of_each(world: World, at: datetime) -> None:
     """Store one of everything that goes by its age."""
     await keep(world, at)
@@ -82,10 +124,20 @@ async def one_of_each(world: World, at: datetime) -> None:
         world.company_id,
         at,
     )
+    await world.vault.key(world.company_id, world.driver.member_id, Category.EXPORT, at=at)
+    await world.owner.execute(
+        "INSERT INTO export_package (company_id, export_id, driver_id, language, state, asked_at,"
+        " expires_at, runs, rows_done) VALUES ($1, gen_random_uuid(), $2, 'ru', 'failed', $3,"
+        " $3::timestamptz + interval '7 days', 1, 0)",
+        world.company_id,
+        world.driver.member_id,
+        at,
+    )
     for kind in ATTACHED:
         # A route of its own, whose plan stays for as long as this does.
         await attach(world, kind, await add_route(world, at), at)
     await add_route(world, at)
+    await register(world, at - VERY_OLD if at == LONG_AGO else at)
 
 
 def counts(said: list[str]) -> dict[str, int]:

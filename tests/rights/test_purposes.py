@@ -44,6 +44,8 @@ SUMMED: Final = "read_summary"
 """Sums over many, and no position: tests/reports/test_summary.py."""
 ALERTED: Final = "list_alerts"
 """What comes of positions, and none of them: tests/alerts/test_web.py."""
+DISCLOSED: Final = "read_disclosure_file"
+"""What was released to somebody outside: tests/disclosures/test_web.py."""
 
 
 def every_endpoint() -> tuple[Endpoint, ...]:
@@ -175,7 +177,7 @@ async def test_every_endpoint_that_answers_a_location_says_what_for_and_is_writt
         "get_plan_fact_file",
         "read_tracked",
     }
-    asked_elsewhere = {STREAMED, SEARCHED, SUMMED, ALERTED}
+    asked_elsewhere = {STREAMED, SEARCHED, SUMMED, ALERTED, DISCLOSED}
     assert {name for name, purposes in LOCATING.items() if purposes} == locating | asked_elsewhere
 
     rows = await world.owner.fetch("SELECT viewer_kind, purpose, screen FROM location_read")
@@ -271,6 +273,7 @@ def test_the_document_names_the_purposes() -> None:
         "get_plan_fact": ["plan_fact"],
         SUMMED: ["plan_fact"],
         ALERTED: ["plan_fact"],
+        DISCLOSED: ["disclosure"],
         "get_plan_fact_file": ["plan_fact"],
         "read_tracked": ["customer_link"],
     }

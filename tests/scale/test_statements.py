@@ -14,7 +14,9 @@ import pytest
 from server.deposits.store import STORE_OR_SKIP, STORE_OR_WAIT
 from server.erasure import search_store as searching
 from server.erasure import store as erasure
-from server.tracking.compaction_store import EXCHANGE
+from server.export_files.store import STATEMENTS
+from server.rights import store as rights
+from server.tracking.compaction_store import CUT_OUT, EXCHANGE
 from tests.scale.rules import Breach, Rule, breaches
 from tests.scale.tables import with_companies
 from tests.scale.texts import TOP, Text, collect
@@ -24,11 +26,14 @@ if TYPE_CHECKING:
 
 # Statements that a function is given by its caller, and how they can read.
 PASSED: Final = {
-    "server/tracking/compaction_store.py:exchange": [EXCHANGE],
+    "server/tracking/compaction_store.py:exchange": [EXCHANGE, CUT_OUT],
     "server/deposits/store.py:store": [STORE_OR_SKIP, STORE_OR_WAIT],
+    "server/export_files/store.py:rows": [*STATEMENTS.values()],
     # Made by PostgreSQL from the catalogue: what it makes is looked at below.
     "server/erasure/store.py:count_rows": [],
+    "server/rights/store.py:count": [],
     "server/erasure/search_store.py:look": [],
+    "server/erasure_preview/store.py:count": [],
 }
 SKIPPED: Final = {
     "server/backups/store.py:make_role": "makes a role, before there is a table",
@@ -169,6 +174,16 @@ async def test_the_counts_after_an_erasure_keep_the_rules_too(
     assert len(places) >= 30
     for place in places:
         assert breaches(place.count_statement, tenants) == set(), place
+
+
+async def test_the_counts_of_the_data_map_keep_the_rules_too(
+    owner: "asyncpg.Connection[asyncpg.Record]", tenants: frozenset[str]
+) -> None:
+    places = await rights.places(owner)
+
+    assert len(places) >= 30
+    for place in places:
+        assert breaches(place.statement, tenants) == set(), place
 
 
 async def test_the_search_before_keys_are_destroyed_keeps_the_rules_too(

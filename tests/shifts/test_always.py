@@ -5,8 +5,7 @@ from typing import Final
 
 import pytest
 
-from server.accounts import service as accounts
-from server.accounts.model import BlockReason
+from server.accounts import acts as accounts
 from server.consent import service as consent
 from server.consent.model import VALID_FOR, ConsentItem, LocationScope, LocationTerms
 from server.devices import service as devices
@@ -16,6 +15,7 @@ from server.kit import db
 from server.ledger.model import Actor, ActorKind
 from server.shifts import service
 from server.shifts.model import ShiftEnd
+from server.standing.model import BlockReason, By
 from tests.consent.acts import MINUTE, act, give, read_gate, windows, withdraw
 from tests.consent.people import ALL, new_driver
 from tests.world import CONSENTED, NOW, SHIFT_STARTED, Driver, World, add_member
@@ -131,7 +131,7 @@ async def test_nobody_but_the_driver_opens_it_again_after_a_block(world: World) 
     async with gate.stopping(world.pool, company_id, driver_id, now=NOW) as conn:
         await consent.block(conn, company_id, driver_id, BlockReason.OTHER, by=by, now=NOW)
     async with db.tenant(world.pool, company_id) as conn:
-        await accounts.unblock(conn, company_id, driver_id, now=NOW)
+        await accounts.unblock(conn, company_id, driver_id, by=By.DISPATCHER, now=NOW)
     assert (await read_gate(world, driver)).is_open
     assert await open_now(world, driver, NOW + MINUTE) is None
 

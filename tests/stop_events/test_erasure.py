@@ -28,6 +28,7 @@ async def kept(world: World) -> list[SealedText]:
     ]
 
 
+@pytest.mark.proves("relog-driver-manager-apps:2.1.2")
 async def test_after_the_erasure_an_old_dump_opens_with_no_key(
     client: ClientSession, driver: str, route: Any, world: World, keys_pool: Pool, kek_file: Path
 ) -> None:

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from server.accounts import service as accounts
-from server.accounts.model import BlockReason
+from server.accounts import acts as accounts
 from server.consent.model import VALID_FOR
 from server.gate import service as gate
 from server.gate.model import CLOCK_AHEAD_MAX, GateItem
 from server.kit import db
 from server.shifts import service as shifts
 from server.shifts.model import ConsentNeeded
+from server.standing.model import BlockReason, By
 from server.tracking import service
 from server.tracking.model import Availability, Track, TrackPurpose
 from tests import consents
@@ -136,9 +136,9 @@ async def test_a_start_that_waited_for_a_block_records_nothing_of_it(api: Api) -
     ids = (api.world.company_id, driver.member_id)
     blocked, unblocked = NOW - timedelta(minutes=4), NOW - timedelta(minutes=2)
     async with gate.stopping(api.world.pool, *ids, now=blocked) as conn:
-        await accounts.block(conn, *ids, BlockReason.OTHER, now=blocked)
+        await accounts.block(conn, *ids, BlockReason.OTHER, by=By.DISPATCHER, now=blocked)
     async with db.tenant(api.world.pool, api.world.company_id) as conn:
-        await accounts.unblock(conn, *ids, now=unblocked)
+        await accounts.unblock(conn, *ids, by=By.DISPATCHER, now=unblocked)
 
     await start(api, driver, NOW - timedelta(minutes=5))  # its clock was read before all that
 

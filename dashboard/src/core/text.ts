@@ -209,6 +209,7 @@ const en = {
   'step.erase_controllers': 'Delete agreements to a new company',
   'step.erase_consent': 'Delete consents and shifts',
   'step.erase_clarifications': 'Delete questions and answers',
+  'step.erase_corrections': 'Delete what was corrected',
   'step.erase_policies': 'Delete accepted policies',
   'step.erase_notices': 'Delete notices',
   'step.erase_gate': 'Delete recording times',

@@ -1,0 +1,1 @@
+"""What stands in a package of a driver's own data, and how it is written."""
